@@ -1,0 +1,73 @@
+# make demo    clean a noisy recording, draw before and after
+# make test    what CI runs: lint, types, tests, examples
+# make bench   is this machine fast enough for live use
+# make wheel   dist/rtdenoise-*.whl
+# make clean   remove everything the above made
+#
+# PYTHON=python3.12 make test   another interpreter (3.11 or newer)
+# TORCH_INDEX= make demo        PyPI's own torch, which is the CUDA build on Linux
+
+PYTHON ?= python3
+# The CPU build is ten times smaller. PyPI has it for macOS and Windows only.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+BIN := .venv/bin
+PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(EXTRA_INDEX)
+# Asked only by the targets that install, hence not := ; three seconds when there is no network.
+EXTRA_INDEX = $(shell $(PYTHON) -c 'import sys, urllib.request as u; i = sys.argv[1]; \
+	i and u.urlopen(i + "/torch/", timeout=3) and print("--extra-index-url", i)' \
+	"$(TORCH_INDEX)" 2>/dev/null)
+
+.DELETE_ON_ERROR: # a venv that failed half-way is not a venv
+.PHONY: help demo test lint bench wheel clean system
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+demo: .venv/core
+	$(BIN)/rtdenoise file examples/audio/noisy.flac --picture -f \
+		--reference examples/audio/clean.flac
+
+# One thread: numba, torch and BLAS must not fight over the cores while a callback is timed.
+test: export OMP_NUM_THREADS = 1
+test: .venv/dev system lint
+	$(BIN)/python -m pytest -rs
+	@for example in examples/*.py; do \
+		echo "$(BIN)/python $$example"; $(BIN)/python $$example || exit 1; \
+	done
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/core
+	$(BIN)/rtdenoise bench
+
+wheel: .venv/core
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	@ls dist/*.whl
+
+# PortAudio for the device tests; JACK's dummy driver is their sound card.
+system:
+	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins jackd2
+
+# Stamps inside .venv: installing again takes no time until the requirements change.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer, please")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		sh tools/apt_install.sh "a virtual environment" python3-venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check "pip>=25.1" # knows --group
+
+.venv/core: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	@touch $@
+
+# pesq of the eval extra is compiled: without a C compiler its tests skip, the others run.
+.venv/dev: .venv/core
+	$(PIP) -e '.[train]' --group dev
+	@$(PIP) -e '.[eval]' || echo "SKIP: perceptual metrics: pip install '.[eval]' failed"
+	@touch $@
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find rtdenoise train tests examples -name __pycache__ -exec rm -rf {} +
