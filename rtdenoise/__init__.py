@@ -1,0 +1,43 @@
+"""Real-time streaming audio restoration: one processor for live sound, files and effect chains.
+
+    rtdenoise live --in mic --out speakers        rtdenoise file in.wav
+    rtdenoise.Denoise("speech")(audio, sample_rate)
+
+Importing this package loads neither torch nor numba nor pedalboard: names come when first used.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_HOMES = {
+    "Board": "effect",
+    "Denoise": "effect",
+    "Mix": "effect",
+    "Card": "card",
+    "Generator": "generator",
+    "Line": "line",
+    "Strength": "line",
+    "load": "generator",
+    "RtdenoiseError": "errors",
+    "AudioError": "errors",
+    "DeviceError": "errors",
+    "ModelError": "errors",
+    "UsageError": "errors",
+}
+__all__ = sorted(_HOMES)
+
+try:
+    __version__ = version("rtdenoise")
+except PackageNotFoundError:  # run from a checkout that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rtdenoise' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,150 @@
+"""The contract for samples: (channels, samples), float32, full scale 1.0, C-contiguous.
+
+* checks       `as_samples`, `check_rate`, `check_channels`
+* layouts      `Layout`: a user's array in any of pedalboard's shapes, and back
+* levels       `db_to_gain`, `gain_to_db`
+* channels     `fit_channels`: a stream with other channels than its sink has
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import AudioError
+
+Samples = NDArray[np.float32]
+
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
+MAX_CHANNELS = 64
+
+
+def check_rate(rate: float) -> int:
+    """Return *rate* in Hz as an int, or raise `AudioError` when no sound card could mean it.
+
+    >>> check_rate(44100.0)
+    44100
+    """
+    if not (MIN_RATE_HZ <= rate <= MAX_RATE_HZ) or rate != int(rate):
+        raise AudioError(
+            f"sample rate {rate:g} Hz: wanted a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz "
+            "(8000, 16000, 44100 and 48000 are usual). Is the file's header damaged?"
+        )
+    return int(rate)
+
+
+def check_channels(channels: int) -> int:
+    """Return *channels*, or raise `AudioError` outside 1..64."""
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(
+            f"{channels} channels: wanted 1 to {MAX_CHANNELS}. Split the recording into groups first."
+        )
+    return channels
+
+
+def as_samples(array: Any) -> Samples:
+    """Check that *array* is (channels, samples) float32 and make it C-contiguous.
+
+    Raises:
+        AudioError: another shape or type; the message shows the one that came.
+
+    >>> as_samples(np.zeros((2, 3), np.float32)).shape
+    (2, 3)
+    """
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype != np.float32:
+        got = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array)
+        raise AudioError(f"expected an array (channels, samples) of float32, got {got}")
+    return np.ascontiguousarray(array)
+
+
+def db_to_gain(level_db: float) -> float:
+    """20 dB is a factor of ten.
+
+    >>> db_to_gain(-20.0)
+    0.1
+    """
+    return float(10.0 ** (level_db / 20.0))
+
+
+def gain_to_db(gain: float, floor_db: float = -120.0) -> float:
+    """Level of *gain* in dB, never below *floor_db*.
+
+    >>> gain_to_db(0.0)
+    -120.0
+    """
+    return max(floor_db, 20.0 * float(np.log10(gain))) if gain > 0 else floor_db
+
+
+def fit_channels(block: Samples, channels: int) -> Samples:
+    """Give *block* another channel count, the way people expect of a cable.
+
+    One channel is copied to all. Several into one are averaged (their sum could clip).
+    Otherwise the first ones are kept and missing ones are silent.
+
+    >>> fit_channels(np.array([[1.0], [0.0]], np.float32), 1)
+    array([[0.5]], dtype=float32)
+    """
+    have = block.shape[0]
+    if have == channels:
+        return block
+    if have == 1:
+        return np.repeat(block, channels, axis=0)
+    if channels == 1:
+        return block.mean(axis=0, keepdims=True, dtype=np.float32)
+    out = np.zeros((channels, block.shape[1]), np.float32)
+    out[: min(have, channels)] = block[:channels]
+    return out
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a user's array is laid out: "1" (samples,), "cs" (channels, samples), "sc" the reverse."""
+
+    name: str
+
+    @classmethod
+    def of(
+        cls, array: NDArray[Any], channels: int | None = None, last: Layout | None = None
+    ) -> Layout:
+        """Tell the layout by pedalboard's rule: the shorter side is the channels.
+
+        Args:
+            array: What the user gave, 1-D or 2-D.
+            channels: The channel count of the stream so far; it breaks ties.
+            last: The layout of the stream so far, for square blocks.
+
+        Raises:
+            AudioError: 0-D or 3-D arrays, or a square one with nothing to tell its sides apart.
+
+        >>> Layout.of(np.zeros((480, 2))).name
+        'sc'
+        """
+        if array.ndim == 1:
+            return cls("1")
+        if array.ndim != 2:
+            raise AudioError(f"expected 1 or 2 dimensions of audio, got shape {array.shape}")
+        rows, columns = array.shape
+        if rows == columns and rows > 1:
+            if last is None or last.name == "1":
+                raise AudioError(
+                    f"cannot tell channels from samples in a square array {array.shape}: "
+                    "give (channels, samples) with more samples than channels first"
+                )
+            return last
+        if channels is not None and (rows == channels) != (columns == channels):
+            return cls("cs" if rows == channels else "sc")
+        return cls("sc" if 0 < columns < rows or (rows == 0 and columns > 0) else "cs")
+
+    def to_samples(self, array: NDArray[Any]) -> Samples:
+        """Turn the user's *array* into (channels, samples) float32."""
+        planar = array[None] if self.name == "1" else array.T if self.name == "sc" else array
+        return np.ascontiguousarray(planar, np.float32)
+
+    def from_samples(self, block: Samples) -> Samples:
+        """Turn (channels, samples) back into the user's layout."""
+        if self.name == "1":
+            return block[0]
+        return np.ascontiguousarray(block.T) if self.name == "sc" else block

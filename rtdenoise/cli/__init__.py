@@ -1,0 +1,62 @@
+"""The command line: `rtdenoise VERB ...`. One file per verb here; each has HELP, add_arguments, run.
+
+Exit codes: 0 ok, 1 some inputs failed, 2 usage, 3 device, 4 model, 130 interrupted.
+Results go to stdout, everything else to stderr. Verbs import torch and the rest only when they run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from importlib import import_module
+
+from .. import __version__
+from ..errors import RtdenoiseError
+
+VERBS = ("file", "live", "devices", "models", "info", "verify", "bench")
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    root = argparse.ArgumentParser(
+        prog="rtdenoise",
+        description="Clean speech and music while you talk or play, in files, and in effect chains.",
+        epilog="`rtdenoise VERB --help` shows the flags of a verb.",
+    )
+    root.add_argument("--version", action="version", version=f"rtdenoise {__version__}")
+    verbs = root.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in VERBS:
+        verb = import_module(f".{name}", __name__)
+        sub = verbs.add_parser(
+            name,
+            help=verb.HELP,
+            description=verb.__doc__ or verb.HELP,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv: all")
+        verb.add_arguments(sub)
+        sub.set_defaults(run=verb.run)
+    return root
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    args = parser().parse_args(argv)
+    level = {0: logging.WARNING, 1: logging.INFO}.get(args.verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+    try:
+        return int(args.run(args))
+    except RtdenoiseError as error:
+        print(f"rtdenoise {args.verb}: {error}", file=sys.stderr)
+        if args.verbose:
+            logging.getLogger("rtdenoise").debug("where it came from", exc_info=error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"rtdenoise {args.verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `rtdenoise models | head -1` is no error; keep the exit quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

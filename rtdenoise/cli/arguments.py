@@ -1,0 +1,51 @@
+"""Flags that several verbs share, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..line import Strength
+
+DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL", "speech")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """-m/--model."""
+    parser.add_argument(
+        "-m",
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME|PATH",
+        help="generator in the box (`rtdenoise models`) or a file of yours (default: %(default)s)",
+    )
+
+
+def add_strength(parser: argparse.ArgumentParser) -> None:
+    """--mix, --atten-lim, --residual: see `rtdenoise.line.Strength`."""
+    parser.add_argument(
+        "--mix",
+        type=float,
+        default=100.0,
+        metavar="PERCENT",
+        help="processed sound in the output; the rest is the aligned input (default: 100)",
+    )
+    parser.add_argument(
+        "--atten-lim",
+        type=float,
+        default=None,
+        metavar="DB",
+        help="remove no more than this: 0 = untouched, 12 = gentle, 100 = no limit (default)",
+    )
+    parser.add_argument(
+        "--residual", action="store_true", help="give what was removed in place of what was kept"
+    )
+
+
+def strength(args: argparse.Namespace) -> Strength:
+    """The `Strength` that the flags ask for; raises UsageError when out of range."""
+    from ..line import Strength
+
+    return Strength(args.mix, args.atten_lim, args.residual)

@@ -1,0 +1,68 @@
+"""The door to numba: one decorator, and the two memory operations numba lacks.
+
+Every kernel has an explicit signature, so it is compiled when its module is imported and never in
+the audio callback, releases the GIL, and is cached on disk where a disk can be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit, types
+from numba.extending import intrinsic
+
+Function = Callable[..., Any]
+
+# Arguments that are only read take read-only and strided arrays as well, so that a slice of a
+# caller's block needs no copy. (A contiguous-only signature raises TypeError on `block[:, 3:9]`.)
+SAMPLES_IN = types.Array(types.float32, 2, "A", readonly=True)
+SAMPLES_OUT = types.Array(types.float32, 2, "A")
+WINDOWS_IN = types.Array(types.float32, 3, "A", readonly=True)
+WINDOWS_OUT = types.Array(types.float32, 3, "C")
+VECTOR = types.Array(types.float32, 1, "C")
+VECTOR_IN = types.Array(types.float32, 1, "A", readonly=True)
+BUFFER = types.Array(types.float32, 2, "C")
+INDICES = types.Array(types.int64, 1, "C")
+
+
+def kernel(signature: Any) -> Callable[[Function], Function]:
+    """Compile a function for *signature*, without the GIL, cached where that is possible.
+
+    numba raises RuntimeError ("no locator available") from `cache=True` when neither the folder of
+    the source nor HOME can be written; compiling at each start is better than not starting.
+    """
+
+    def decorate(function: Function) -> Function:
+        try:
+            compiled: Function = njit(signature, nogil=True, cache=True)(function)
+        except RuntimeError:
+            compiled = njit(signature, nogil=True, cache=False)(function)
+        return compiled
+
+    return decorate
+
+
+# A plain load in a jitted loop may be hoisted out of it (measured: a reader spun forever), and on
+# ARM plain stores may become visible in another order. Acquire and release forbid both.
+@intrinsic
+def load_acquire(_typing: Any, array: Any, index: Any) -> Any:
+    """``array[index]``; nothing after it in the program may happen before it."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(builder.gep(data, [args[1]]), "acquire", 8)
+
+    return types.int64(array, index), code
+
+
+@intrinsic
+def store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """``array[index] = value``; nothing before it in the program may happen after it."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        builder.store_atomic(args[2], builder.gep(data, [args[1]]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), code

@@ -1,0 +1,37 @@
+"""Fixtures every room's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nets import Identity, Smoother, generator_for
+
+from rtdenoise.generator import Generator
+
+CLIPS = Path(__file__).parents[1] / "examples" / "audio"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(440)
+
+
+@pytest.fixture(scope="session")
+def identity() -> Generator:
+    """A net that changes nothing."""
+    return generator_for(Identity())
+
+
+@pytest.fixture(scope="session")
+def smoother() -> Generator:
+    """A net with memory."""
+    return generator_for(Smoother())
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real recordings that ships with the project."""
+    return CLIPS
