@@ -11,21 +11,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _HOMES = {
+    "AudioError": "errors",
     "Board": "effect",
-    "Denoise": "effect",
-    "Mix": "effect",
     "Card": "card",
+    "Denoise": "effect",
+    "DeviceError": "errors",
     "Generator": "generator",
     "Line": "line",
-    "Strength": "line",
-    "load": "generator",
-    "RtdenoiseError": "errors",
-    "AudioError": "errors",
-    "DeviceError": "errors",
+    "Mix": "effect",
     "ModelError": "errors",
+    "RtdenoiseError": "errors",
+    "Strength": "line",
     "UsageError": "errors",
+    "load": "generator",
 }
-__all__ = sorted(_HOMES)
+__all__ = list(_HOMES)
 
 try:
     __version__ = version("rtdenoise")

@@ -30,8 +30,8 @@ def check_rate(rate: float) -> int:
     """
     if not (MIN_RATE_HZ <= rate <= MAX_RATE_HZ) or rate != int(rate):
         raise AudioError(
-            f"sample rate {rate:g} Hz: wanted a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz "
-            "(8000, 16000, 44100 and 48000 are usual). Is the file's header damaged?"
+            f"sample rate {rate:g} Hz: wanted a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ} "
+            "Hz (8000, 16000, 44100 and 48000 are usual). Is the file's header damaged?"
         )
     return int(rate)
 
@@ -40,7 +40,7 @@ def check_channels(channels: int) -> int:
     """Return *channels*, or raise `AudioError` outside 1..64."""
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(
-            f"{channels} channels: wanted 1 to {MAX_CHANNELS}. Split the recording into groups first."
+            f"{channels} channels: wanted 1 to {MAX_CHANNELS}. Split the recording into groups."
         )
     return channels
 
@@ -93,7 +93,8 @@ def fit_channels(block: Samples, channels: int) -> Samples:
     if have == 1:
         return np.repeat(block, channels, axis=0)
     if channels == 1:
-        return block.mean(axis=0, keepdims=True, dtype=np.float32)
+        mean: Samples = block.mean(axis=0, keepdims=True, dtype=np.float32)
+        return mean
     out = np.zeros((channels, block.shape[1]), np.float32)
     out[: min(have, channels)] = block[:channels]
     return out
@@ -101,7 +102,7 @@ def fit_channels(block: Samples, channels: int) -> Samples:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a user's array is laid out: "1" (samples,), "cs" (channels, samples), "sc" the reverse."""
+    """How a user's array is laid out: "1" (samples,), "cs" (channels, samples), "sc" reversed."""
 
     name: str
 
@@ -146,5 +147,6 @@ class Layout:
     def from_samples(self, block: Samples) -> Samples:
         """Turn (channels, samples) back into the user's layout."""
         if self.name == "1":
-            return block[0]
+            first: Samples = block[0]
+            return first
         return np.ascontiguousarray(block.T) if self.name == "sc" else block

@@ -101,14 +101,12 @@ class Card:
         try:
             values = json.loads(text)
         except (ValueError, UnicodeDecodeError) as error:
-            raise ModelError(
-                f"the model card is not JSON ({error}); export the model again"
-            ) from None
+            raise ModelError(f"the model card is not JSON ({error}): export it again") from None
         if not isinstance(values, dict):
             raise ModelError("the model card is not a JSON object; export the model again")
         if values.get("schema") != SCHEMA:
             raise ModelError(
-                f"the model card has schema {values.get('schema')!r}, this rtdenoise reads {SCHEMA}: "
+                f"the model card has schema {values.get('schema')!r}, this host reads {SCHEMA}: "
                 "upgrade rtdenoise, or export the model again with this version"
             )
         known = {f.name: f for f in fields(cls)}

@@ -150,7 +150,7 @@ class Engine:
         self._ready.write(taken)
 
     def _processed(self, windows: Windows) -> Windows:
-        """Run the net on *windows* (C, T, N); where it fails or must not run, they are the answer."""
+        """Run the net on *windows* (C, T, N); where it fails or must not, they are the answer."""
         count = windows.shape[1]
         if self.bypass or self._owed_s > 0:
             self._owed_s = max(0.0, self._owed_s - count * (self.deadline_s or 0.0))

@@ -45,7 +45,7 @@ def prepare_thread() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run the block on one torch thread and give the caller, whose process it is, his setting back."""
+    """Run the block on one torch thread, then give the caller his own setting back."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -110,10 +110,10 @@ def load(path: str | Path) -> Generator:
             warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
             module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise ModelError(
-            f"{path} is not a TorchScript file, or it is damaged ({reason}). Wanted: a file made by "
-            "`python -m train export`, or torch.jit.save(..., _extra_files={'card.json': ...})."
+            f"{path} is not a TorchScript file, or it is damaged ({reason}). Wanted: a file made "
+            "by `python -m train export`, or torch.jit.save(..., _extra_files={'card.json': ..})."
         ) from None
     if not extra[EXTRA_FILE]:
         raise ModelError(
@@ -150,8 +150,8 @@ def _check_contract(generator: Generator, module: Any, path: Path) -> None:
             windows, after = generator(silence, state)
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
-                f"{path} breaks the contract: forward(windows ({channels}, {count}, {card.window}), "
-                f"state) failed: {str(error).strip().splitlines()[-1]}"
+                f"{path} breaks the contract: forward(windows ({channels}, {count}, "
+                f"{card.window}), state) failed: {str(error).strip().splitlines()[-1]}"
             ) from None
         fits = windows.shape == silence.shape and after.shape == state.shape
         floats = windows.dtype == after.dtype == np.float32

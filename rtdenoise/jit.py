@@ -45,8 +45,7 @@ def kernel(signature: Any) -> Callable[[Function], Function]:
 
 # A plain load in a jitted loop may be hoisted out of it (measured: a reader spun forever), and on
 # ARM plain stores may become visible in another order. Acquire and release forbid both.
-@intrinsic
-def load_acquire(_typing: Any, array: Any, index: Any) -> Any:
+def _load_acquire(_typing: Any, array: Any, index: Any) -> Any:
     """``array[index]``; nothing after it in the program may happen before it."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -56,8 +55,7 @@ def load_acquire(_typing: Any, array: Any, index: Any) -> Any:
     return types.int64(array, index), code
 
 
-@intrinsic
-def store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
+def _store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
     """``array[index] = value``; nothing before it in the program may happen after it."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -66,3 +64,7 @@ def store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.int64), code
+
+
+load_acquire: Any = intrinsic(_load_acquire)
+store_release: Any = intrinsic(_store_release)

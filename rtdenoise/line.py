@@ -1,4 +1,4 @@
-"""The one line of processing that microphone, file and effect share:
+"""The one line of processing that microphone, file and effect share.
 
     [ clean -> resample -> window -> generator -> overlap-add -> resample -> mix ]
 

@@ -1,8 +1,8 @@
 """A stage that runs another stage at another sample rate. The only `samplerate`.
 
-One resampler for microphone, file and effect, so that all three give the same samples: libsamplerate
-`sinc_medium` (passband to 90 % of the lower Nyquist, 121 dB; lags 1.1 ms at 44.1 kHz, 2.9 ms at
-16 kHz). soxr is faster but delivers in bursts of up to 137 ms, so it cannot serve the live end.
+One resampler for microphone, file and effect, so that all three give the same samples:
+libsamplerate `sinc_medium` (passband to 90 % of the lower Nyquist, 121 dB; lags 1.1 ms at 44.1 kHz,
+2.9 ms at 16 kHz). soxr is faster but delivers in bursts of up to 137 ms: unfit for the live end.
 """
 
 from __future__ import annotations

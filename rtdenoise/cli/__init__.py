@@ -1,4 +1,4 @@
-"""The command line: `rtdenoise VERB ...`. One file per verb here; each has HELP, add_arguments, run.
+"""The command line: `rtdenoise VERB ...`. A file per verb here; each has HELP, add_arguments, run.
 
 Exit codes: 0 ok, 1 some inputs failed, 2 usage, 3 device, 4 model, 130 interrupted.
 Results go to stdout, everything else to stderr. Verbs import torch and the rest only when they run.
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     root = argparse.ArgumentParser(
         prog="rtdenoise",
-        description="Clean speech and music while you talk or play, in files, and in effect chains.",
+        description="Clean speech and music: live, in files, and in effect chains.",
         epilog="`rtdenoise VERB --help` shows the flags of a verb.",
     )
     root.add_argument("--version", action="version", version=f"rtdenoise {__version__}")
