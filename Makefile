@@ -54,7 +54,8 @@ system:
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer, please")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-		sh tools/apt_install.sh "a virtual environment" python3-venv
+		sh tools/apt_install.sh "a virtual environment" \
+		$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check "pip>=25.1" # knows --group
 
@@ -70,4 +71,4 @@ system:
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find rtdenoise train tests examples -name __pycache__ -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
