@@ -94,16 +94,8 @@ class Generator:
             _, state = self(silence, state)
 
 
-def load(path: str | Path) -> Generator:
-    """Load a generator file and prove that it obeys the contract.
-
-    Raises:
-        ModelError: no such file, not TorchScript, no card or a wrong one, weights that do not
-            match the card, or a forward that breaks the contract. It says which.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"no model file {path}. `rtdenoise models` lists the names in the box.")
+def _open(path: Path) -> tuple[Any, str]:
+    """The module of a file, and the text of its card."""
     extra = {EXTRA_FILE: ""}
     try:
         with warnings.catch_warnings():
@@ -120,7 +112,21 @@ def load(path: str | Path) -> Generator:
             f"{path} has no card. Save it with _extra_files={{'{EXTRA_FILE}': card.to_json()}}; "
             "rtdenoise.card.Card lists the fields."
         )
-    card = Card.from_json(extra[EXTRA_FILE])
+    return module, extra[EXTRA_FILE]
+
+
+def load(path: str | Path) -> Generator:
+    """Load a generator file and prove that it obeys the contract.
+
+    Raises:
+        ModelError: no such file, not TorchScript, no card or a wrong one, weights that do not
+            match the card, or a forward that breaks the contract. It says which.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"no model file {path}. `rtdenoise models` lists the names in the box.")
+    module, text = _open(path)
+    card = Card.from_json(text)
     module.eval()
     weights = {name: value.numpy() for name, value in module.state_dict().items()}
     if (found := weights_sha256(weights)) != card.sha256:

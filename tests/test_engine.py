@@ -6,10 +6,9 @@ from math import gcd
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from nets import Breaks, Identity, Smoother, generator_for
+from hypothesis import given, settings, strategies as st
 
+from nets import Breaks, Identity, Smoother, generator_for
 from rtdenoise.engine import Engine
 from rtdenoise.errors import ModelError
 from rtdenoise.stage import process

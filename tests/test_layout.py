@@ -8,20 +8,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "rtdenoise"
-LAYERS = """
-errors
-audio jit
-ring overlap card settings
-stage scores
-resample generator native files
-engine
-line
-effect picture
-offline devices meters verify bench
-live
-cli
-__init__ __main__
-""".split("\n")
+LAYERS = [  # each room imports from lines above its own
+    "errors",
+    "audio jit",
+    "ring overlap card settings",
+    "stage scores",
+    "resample generator native files",
+    "engine",
+    "line",
+    "effect picture",
+    "offline devices meters",
+    "live",
+    "verify",
+    "bench",
+    "cli",
+    "__init__ __main__",
+]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer.split()}
 # One outside package, one door. (numba's types are named in every signature: its door is jit.py,
 # and the two kernel rooms may name types.)

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from nets import Identity, Smoother, generator_for
+from hypothesis import given, settings, strategies as st
 
+from nets import Identity, Smoother, generator_for
 from rtdenoise.audio import Samples
 from rtdenoise.engine import Engine
 from rtdenoise.line import Line, Strength

@@ -1,0 +1,87 @@
+"""Measure whether a generator is real-time on this machine.
+
+Tight loops, then *paced* hops (one per hop period, as in a stream: the number that counts), the
+share of the deadline, and a verdict for each sample rate. Close other programs first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from .arguments import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ..bench import Timing
+
+HELP = "measure whether a generator is real-time here"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODEL, --seconds, --channels, --json."""
+    parser.add_argument(
+        "model", nargs="?", default=DEFAULT_MODEL, help="name in the box, or a path"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="of paced hops at the net's rate (default: 10)"
+    )
+    parser.add_argument("--channels", type=int, default=1, help="rows of each hop (default: 1)")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table and the verdict."""
+    from ..audio import check_channels
+    from ..bench import RATES_HZ, engine_timings, offline_speed, paced_timing
+    from ..errors import UsageError
+    from ..generator import find, prepare_thread
+
+    if not 1 <= args.seconds <= 3600:
+        raise UsageError(f"--seconds {args.seconds:g}: wanted 1 to 3600")
+    check_channels(args.channels)
+    prepare_thread()
+    generator, timings = find(args.model), []
+
+    def show(timing: Timing) -> None:
+        timings.append(timing)
+        if not args.json:
+            print(row(timing), flush=True)
+
+    if not args.json:
+        print(f"{'':<28} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'deadline':>9}  real-time?")
+    for timing in engine_timings(generator):
+        show(timing)
+    own = generator.card.sample_rate
+    show(paced_timing(generator, own, args.channels, args.seconds))
+    for rate in RATES_HZ:
+        if rate != own:
+            show(paced_timing(generator, rate, args.channels, max(1.0, args.seconds / 3)))
+    speed = offline_speed(generator, own)
+    if args.json:
+        rows = [timing.as_dict() for timing in timings]
+        print(json.dumps({"model": generator.card.name, "timings": rows, "offline_x": speed}))
+        return 0
+    print(f"files: {speed:.0f} x real time on one core (mono, {own} Hz, decoding not counted)")
+    print(verdict(generator.card.name, [t for t in timings if t.name.startswith("paced")]))
+    return 0
+
+
+def row(timing: Timing) -> str:
+    """One line of the table."""
+    line = f"{timing.name:<28} {timing.p50_ms:8.3f} {timing.p99_ms:8.3f} {timing.max_ms:8.3f}"
+    if timing.deadline_ms is None:
+        return line
+    share = 100 * timing.p99_ms / timing.deadline_ms
+    return f"{line} {timing.deadline_ms:6.2f} ms  {timing.verdict} (p99 is {share:.0f} % of it)"
+
+
+def verdict(name: str, paced: list[Timing]) -> str:
+    """The last line: real-time here, yes or no, at which rates."""
+    good = [t.name.split(", ")[1] for t in paced if t.verdict == "yes"]
+    bad = [f"{t.name.split(', ')[1]} ({t.verdict})" for t in paced if t.verdict != "yes"]
+    if not bad:
+        return f"{name} is real-time here: yes, at {', '.join(good)}"
+    if not good:
+        return f"{name} is real-time here: no. Use it on files, or choose a smaller model."
+    return f"{name} is real-time here: yes at {', '.join(good)}; not at {', '.join(bad)}"

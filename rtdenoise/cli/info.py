@@ -1,0 +1,59 @@
+"""Print a generator's card: what it does, what it was trained on, how it scores."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from .arguments import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ..card import Card
+
+HELP = "print a generator's card"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODEL, --json."""
+    parser.add_argument(
+        "model", nargs="?", default=DEFAULT_MODEL, help="name in the box, or a path"
+    )
+    parser.add_argument("--json", action="store_true", help="the card as it stands in the file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load the model (so that a damaged one is reported) and print its card."""
+    from ..generator import find
+
+    card = find(args.model).card
+    print(card.to_json() if args.json else "\n".join(lines(card)))
+    return 0
+
+
+def lines(card: Card) -> list[str]:
+    """The card for people."""
+    ms = 1e3 / card.sample_rate
+    out = [
+        f"{card.name}: {card.task}, {card.kind}",
+        *([card.description] if card.description else []),
+        f"  rate          {card.sample_rate} Hz",
+        f"  window, hop   {card.window}, {card.hop} samples ({card.window * ms:.1f}, "
+        f"{card.hop * ms:.1f} ms), {card.analysis_window} and {card.synthesis_window}",
+        f"  lookahead     {card.lookahead} samples",
+        f"  parameters    {card.parameters:,}",
+        f"  licence       {card.licence}",
+        f"  sha256        {card.sha256}",
+        f"  made with     {', '.join(f'{k} {v}' for k, v in card.versions.items()) or 'not said'}",
+        f"  network       {card.config.get('network', 'not said')}",
+    ]
+    out += [
+        f"  trained on    {d.get('name')}: {d.get('hours')} h, {d.get('licence')}"
+        for d in card.data
+    ]
+    for name, values in card.metrics.items():
+        if isinstance(values, dict):
+            shown = "  ".join(f"{k} {v}" for k, v in values.items())
+            out.append(f"  {name:<13} {shown}")
+        else:
+            out.append(f"  {name:<13} {values}")
+    return out

@@ -1,0 +1,29 @@
+"""List the generators in the box."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "list the generators in the box"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="one JSON list of cards")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each model: what it does, for what, at which rate."""
+    from ..generator import find, models
+
+    cards = [find(name).card for name in models()]
+    if args.json:
+        print("[" + ",\n".join(card.to_json() for card in cards) + "]")
+        return 0
+    for card in cards:
+        latency_ms = 1e3 * (card.window + card.lookahead) / card.sample_rate
+        print(
+            f"{card.name:<12} {card.task} {card.kind}, {card.sample_rate} Hz, "
+            f"{card.parameters / 1e6:.2f} M parameters, window {latency_ms:.1f} ms, {card.licence}"
+        )
+    return 0
