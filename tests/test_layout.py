@@ -12,7 +12,7 @@ LAYERS = [  # each room imports from lines above its own
     "errors",
     "audio jit",
     "ring overlap card settings",
-    "stage scores",
+    "stage scores pending",
     "resample generator native files",
     "engine",
     "line",
