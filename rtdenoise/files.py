@@ -73,7 +73,6 @@ BITS = {
 }
 # libsndfile reads these, but cannot write them, or (ALAC_32, 1.2.2) writes other samples.
 UNWRITABLE = {"ALAC_32", "DWVW_12", "DWVW_16", "DWVW_24", "MPEG_LAYER_I", "MPEG_LAYER_II"}
-MAX_RIFF_BYTES = 4_290_000_000  # wav and aiff count bytes in 32 bits
 
 _CUT = re.compile(r"^\s*(data|Data Size|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.M)
 _UNKNOWN_LENGTH = 0x7FFF_0000  # what ffmpeg and sox put in the header of a stream is beyond this
