@@ -81,19 +81,20 @@ _UNKNOWN_LENGTH = 0x7FFF_0000  # what ffmpeg and sox put in the header of a stre
 def encoding(path: str | Path, like: SoundReader) -> tuple[str, str]:
     """Format and subtype for an output called *path*: those of *like* as far as the name allows.
 
+    A name without a suffix (or `-`) gets those of *like*.
+
     Raises:
         AudioError: the suffix means no format that can be written; the message lists those.
     """
     suffix = Path(path).suffix.lower()
-    if str(path) == STD or suffix == Path(like.name).suffix.lower():
+    if not suffix or str(path) == STD or suffix == Path(like.name).suffix.lower():
         wanted, subtype = like.format, like.subtype
     elif suffix in SUFFIXES:
         wanted, own = SUFFIXES[suffix]
         subtype = own or like.subtype
     else:
         raise AudioError(
-            f"{path}: no format is called {suffix or 'that (no suffix)'}. "
-            f"Known: {', '.join(SUFFIXES)}"
+            f"{path}: no sound format is called {suffix}. Known: {', '.join(SUFFIXES)}"
         )
     choices = set(soundfile.available_subtypes(wanted)) - UNWRITABLE
     if subtype in choices:

@@ -45,7 +45,7 @@ class Pending:
             self._target.exists() and not stat.S_ISREG(self._target.stat().st_mode)
         )
         if self._target and self._target.exists() and not (self._copies or overwrite):
-            raise _exists(self.name)
+            raise exists_error(self.name)
         folder = Path(tempfile.gettempdir()) if self._copies else self.folder
         try:
             self._fd, self._hidden = _create(folder)
@@ -71,7 +71,7 @@ class Pending:
             else:
                 self._publish()
         except FileExistsError:
-            raise _exists(self.name) from None
+            raise exists_error(self.name) from None
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -138,7 +138,8 @@ def _create(folder: Path) -> tuple[int, Path | None]:
     return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), hidden
 
 
-def _exists(name: str) -> AudioError:
+def exists_error(name: str) -> AudioError:
+    """What to raise when *name* is there and may not be replaced."""
     return AudioError(
         f"{name} exists. Choose another name (-o), overwrite it (-f), or leave such files out "
         "(--skip-existing)."

@@ -54,7 +54,8 @@ class Spectrogram:
     @property
     def hz(self) -> NDArray[np.float64]:
         """Frequency of each row."""
-        return np.fft.rfftfreq(self.size, 1 / self.rate)
+        rows: NDArray[np.float64] = np.arange(self.size // 2 + 1) * (self.rate / self.size)
+        return rows
 
     def add(self, block: Samples) -> None:
         """Take the next (channels, n)."""

@@ -18,7 +18,7 @@ LAYERS = [  # each room imports from lines above its own
     "line",
     "effect picture",
     "offline devices meters",
-    "live",
+    "live batch",
     "verify",
     "bench",
     "cli",

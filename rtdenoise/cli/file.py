@@ -1,0 +1,361 @@
+"""Clean sound files: same rate, channels, format, length and timing as the input.
+
+  rtdenoise file talk.wav                    -> talk.denoised.wav, next to it
+  rtdenoise file talk.wav -o clean.flac      another format, by the suffix
+  rtdenoise file -r recordings -O cleaned    a whole tree, mirrored, names kept
+  rtdenoise file 'takes/*.wav' --mix 80      globs, also quoted
+  cat in.wav | rtdenoise file - > out.wav    stdin to stdout
+
+Reads whatever libsndfile reads: wav, w64, rf64, aiff, flac, ogg, opus, mp3, caf, au ... Integer and
+float subtypes are kept (24 bits stay 24 bits); integers are rounded and held at full scale. mp3,
+ogg and opus are decoded and encoded again: the length and the timing stay exact, the samples lose
+a little once more, and the bit rate is libsndfile's usual one. opus holds 8, 12, 16, 24 and 48 kHz
+only. ADPCM and GSM come in blocks, so a few samples can follow after the end (it is reported).
+
+An output appears when it is whole, or never: Ctrl-C, a full disk or kill -9 leave no half file.
+A file that is cut off is processed as far as it goes, with a warning; one that is damaged in the
+middle is refused.
+
+Exit code: 0 all done, 1 some inputs failed, 2 usage, 4 model, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .arguments import DEFAULT_MODEL, add_model, add_strength, strength
+
+if TYPE_CHECKING:
+    from ..batch import Job, Plan
+    from ..files import SoundReader
+    from ..offline import Listener, Report, StageFor
+
+HELP = "clean sound files"
+STD = "-"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Inputs, outputs, how strong, what else to make."""
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN", help="files, globs, folders with -r, or - for stdin"
+    )
+    out = parser.add_argument_group("outputs")
+    out.add_argument("-o", "--out", metavar="FILE", help="output of a single input; - for stdout")
+    out.add_argument("-O", "--output-dir", metavar="DIR", help="put outputs here, names kept")
+    out.add_argument(
+        "--suffix",
+        metavar="TEXT",
+        help="put before the last suffix (default: .denoised; nothing with -O)",
+    )
+    out.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="go through folders; -O mirrors the tree (several folders: each under its own name)",
+    )
+    out.add_argument(
+        "-f", "--force", action="store_true", help="replace existing outputs, or the input itself"
+    )
+    out.add_argument(
+        "--skip-existing", action="store_true", help="leave out inputs whose output is there"
+    )
+    how = parser.add_argument_group("processing")
+    add_model(parser)
+    add_strength(parser)
+    how.add_argument("--board", metavar="TOML", help="a chain of effects in place of one model")
+    how.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="files at a time (default: one for each core); they share the model",
+    )
+    more = parser.add_argument_group("reports")
+    more.add_argument(
+        "--picture", action="store_true", help="spectrograms before and after, a PNG per output"
+    )
+    more.add_argument(
+        "--reference",
+        metavar="CLEAN",
+        help="score against this clean recording, or the one of the same name in this folder: "
+        "SI-SDR, SNR (dB) and LSD (2048/512 Hann, log10 power), before and after",
+    )
+    more.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
+    more.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, process, report."""
+    from .. import batch
+
+    naming = batch.Naming(args.out, args.output_dir, args.suffix, args.force, args.skip_existing)
+    plan = batch.plan(args.inputs, naming, args.recursive)
+    _check(args, plan)
+    stop, told = Event(), _Told(args)
+    told.plan(plan)
+    if plan.jobs:
+        stage_for, model = _stage_for(args)
+        workers = min(len(plan.jobs), args.jobs or os.cpu_count() or 1)
+        with _progress(args, plan) as progress:
+            work = _Work(args, stage_for, model, stop, progress)
+            for job, result in batch.run(plan.jobs, work, workers, stop):
+                told.job(job, result)
+    return told.end()
+
+
+def _check(args: argparse.Namespace, plan: Plan) -> None:
+    """Refuse flags that contradict each other or what there is to do."""
+    from ..errors import UsageError
+
+    standard_out = any(job.target == STD for job in plan.jobs)
+    own_effect = (
+        args.model != DEFAULT_MODEL
+        or args.mix != 100
+        or args.atten_lim is not None
+        or args.residual
+    )
+    refusals = {
+        "--json and the sound would both go to stdout: give -o FILE": args.json and standard_out,
+        "--picture needs a named output to stand next to: give -o FILE": args.picture
+        and standard_out,
+        "stdin is a terminal: pipe a sound file in, cat in.wav | rtdenoise file -": STD
+        in args.inputs
+        and sys.stdin.isatty(),
+        "stdout is a terminal: give -o FILE, or send it on, | aplay": standard_out
+        and sys.stdout.isatty(),
+        "--board has its own models and mix: leave -m, --mix, --atten-lim, --residual out, and "
+        "write them into the board": args.board and own_effect,
+        f"--jobs {args.jobs}: wanted 1 or more": args.jobs is not None and args.jobs < 1,
+        f"--reference {args.reference} is one recording, but there are {len(plan.jobs)} inputs: "
+        "give a folder that holds a clean file of the same name for each": args.reference
+        and len(plan.jobs) > 1
+        and not Path(args.reference).is_dir(),
+    }
+    for message, refused in refusals.items():
+        if refused:
+            raise UsageError(message)
+
+
+def _stage_for(args: argparse.Namespace) -> tuple[StageFor, str]:
+    """What makes a stage for each file, and its name."""
+    if args.board:
+        from ..effect import open_board
+
+        board = open_board(args.board)
+        return board.stage, str(args.board)
+    from ..generator import find
+    from ..line import Line
+
+    how = strength(args)
+    generator = find(args.model)
+    return lambda rate, channels: Line(generator, rate, channels, how), generator.card.name
+
+
+def _progress(args: argparse.Namespace, plan: Plan) -> Any:
+    """The bar on stderr; nothing where nobody would see it."""
+    from ..errors import AudioError
+    from ..files import SoundReader
+
+    if args.quiet or not sys.stderr.isatty():
+        return nullcontext()
+    from ..meters import Progress
+
+    total = 0.0
+    for job in plan.jobs:
+        try:
+            if job.source != STD:
+                with SoundReader(job.source) as reader:
+                    total += reader.seconds
+        except AudioError:
+            pass  # it is reported when its turn comes
+    return Progress(total, args.quiet)
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """The user pressed Ctrl-C."""
+
+
+class _Work:
+    """What a worker thread does with one job."""
+
+    def __init__(
+        self, args: argparse.Namespace, stage_for: StageFor, model: str, stop: Event, progress: Any
+    ) -> None:
+        self.args, self.stage_for, self.model = args, stage_for, model
+        self.stop, self.progress, self.lock = stop, progress, Lock()
+
+    def watch(self, seconds: float) -> None:
+        """After each block."""
+        if self.stop.is_set():
+            raise _Stopped
+        if self.progress is not None:
+            with self.lock:
+                self.progress.advance(seconds)
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Process one file; returns what --json prints."""
+        from ..offline import Against, process_file
+        from ..pending import exists_error
+        from ..picture import BeforeAfter
+
+        png = Path(job.target).with_suffix(".png") if self.args.picture else None
+        if png is not None and png.exists() and not self.args.force:
+            raise exists_error(str(png))
+        if self.args.output_dir:
+            Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+        heard: dict[str, Any] = {}
+
+        def listen(reader: SoundReader) -> list[Listener]:
+            if self.args.reference:
+                heard["scores"] = Against(self._reference(job), reader)
+            if png is not None:
+                heard["picture"] = BeforeAfter(reader.rate, reader.channels, reader.frames)
+            return list(heard.values())
+
+        try:
+            report = process_file(
+                job.source,
+                job.target,
+                self.stage_for,
+                overwrite=self.args.force,
+                listen=listen,
+                watch=self.watch,
+            )
+        finally:
+            if "scores" in heard:
+                heard["scores"].close()
+        line = as_dict(report, self.model)
+        if "scores" in heard:
+            line |= {"reference": self._reference(job), "scores": heard["scores"].result()}
+        if png is not None:
+            heard["picture"].save(png, f"{report.input} · {self.model}", self.args.force)
+            line["picture"] = str(png)
+        return line
+
+    def _reference(self, job: Job) -> str:
+        reference = Path(self.args.reference)
+        return str(reference / Path(job.source).name if reference.is_dir() else reference)
+
+
+def as_dict(report: Report, model: str) -> dict[str, Any]:
+    """A report as --json prints it."""
+    from dataclasses import asdict
+
+    return {
+        **asdict(report),
+        "status": "ok",
+        "model": model,
+        "seconds": report.seconds,
+        "real_time_factor": report.real_time_factor,
+        "warnings": list(report.warnings),
+    }
+
+
+class _Told:
+    """Says what happened: lines on stderr, or JSON lines on stdout; counts failures."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.failed: list[tuple[str, Exception]] = []
+        self.done = self.skipped = 0
+
+    def say(self, text: str, file: TextIO | None = None) -> None:
+        """A line for people."""
+        if not self.args.quiet:
+            print(text, file=file or sys.stderr, flush=True)
+
+    def json(self, line: dict[str, Any]) -> None:
+        """A line for programs. JSON knows neither NaN nor infinity: they become null."""
+        if self.args.json:
+            print(json.dumps(_finite(line), ensure_ascii=False), flush=True)
+
+    def plan(self, plan: Plan) -> None:
+        """What is not going to be processed."""
+        for source in plan.left_out:
+            self.say(f"{source}: left out, it is the output of another input")
+        for job in plan.skipped:
+            self.skipped += 1
+            self.say(f"{job.source}: skipped, {job.target} is there")
+            self.json({"input": job.source, "output": job.target, "status": "skipped"})
+        for job, error in plan.failed:
+            self.job(job, error)
+
+    def job(self, job: Job, result: dict[str, Any] | Exception) -> None:
+        """One job that ended."""
+        if isinstance(result, Exception):
+            self._failure(job, result)
+            return
+        self.done += 1
+        self.json(result)
+        self.say(sentence(result))
+        for warning in result["warnings"]:
+            self.say(f"  warning: {warning}")
+        if "scores" in result:
+            self.say(f"  {score_line(result['scores'])} (against {result['reference']})")
+        if "picture" in result:
+            self.say(f"  picture: {result['picture']}")
+
+    def _failure(self, job: Job, error: Exception) -> None:
+        from ..errors import RtdenoiseError
+
+        self.failed.append((job.source, error))
+        text = str(error)
+        if not isinstance(error, RtdenoiseError):
+            text = f"{job.source}: {type(error).__name__}: {error}. -vv shows where"
+            if self.args.verbose > 1:
+                import traceback
+
+                traceback.print_exception(error)
+        print(f"rtdenoise file: {text}", file=sys.stderr, flush=True)
+        self.json({"input": job.source, "status": "failed", "error": text})
+
+    def end(self) -> int:
+        """The summary, if there was more than one file; returns the exit code."""
+        if self.done + self.skipped + len(self.failed) > 1:
+            skipped = f", {self.skipped} skipped" if self.skipped else ""
+            self.say(f"{self.done} done{skipped}, {len(self.failed)} failed")
+            if self.done:
+                for source, _ in self.failed:
+                    print(f"  failed: {source}", file=sys.stderr)
+        if not self.failed:
+            return 0
+        codes = {getattr(error, "exit_code", 1) for _, error in self.failed}
+        return int(codes.pop()) if len(codes) == 1 and not self.done else 1
+
+
+def sentence(line: dict[str, Any]) -> str:
+    """What was done to a file, in one line."""
+    channels = {1: "mono", 2: "stereo"}.get(line["channels"], f"{line['channels']} channels")
+    latency_ms = 1000 * line["latency"] / line["rate"]
+    return (
+        f"{line['input']} -> {'stdout' if line['output'] == STD else line['output']}: "
+        f"{line['seconds']:.2f} s, {line['rate']} Hz, {channels}, {line['format']} "
+        f"{line['subtype']}, model {line['model']}, {latency_ms:.1f} ms latency compensated, "
+        f"{line['real_time_factor']:.0f} x real time ({line['elapsed_s']:.2f} s)"
+    )
+
+
+def score_line(scores: dict[str, dict[str, float]]) -> str:
+    """Scores before and after.
+
+    >>> score_line({"before": {"SNR dB": 5.0}, "after": {"SNR dB": 11.26}})
+    'SNR 5.00 -> 11.26 dB'
+    """
+    return ", ".join(
+        f"{name.removesuffix(' dB')} {before:.2f} -> {scores['after'][name]:.2f}"
+        + (" dB" if name.endswith(" dB") else "")
+        for name, before in scores["before"].items()
+    )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
