@@ -22,7 +22,23 @@ if TYPE_CHECKING:
 
 COLUMNS = 1200  # more than fit on the picture
 RANGE_DB = 80.0  # from the loudest spot of both down to black
+TICKS_HZ = (0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 24_000, 48_000, 96_000)
 FRAME_S = 0.04  # a compromise: pitch of a voice is seen, and so are its syllables
+
+
+def hz_to_mel(hz: float) -> float:
+    """Pitch as it is heard: even below 700 Hz, by octaves above (O'Shaughnessy 1987).
+
+    >>> round(hz_to_mel(1000.0))
+    1000
+    """
+    return float(2595.0 * np.log10(1.0 + hz / 700.0))
+
+
+def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The reverse of `hz_to_mel`."""
+    hz: NDArray[np.float64] = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    return hz
 
 
 class Spectrogram:
@@ -78,11 +94,36 @@ class Spectrogram:
 
     def db(self) -> NDArray[np.float64]:
         """(rows, columns) in dB; 0 is a sine at full scale."""
+        level: NDArray[np.float64] = 10 * np.log10(self._mean().T + 1e-15)
+        return level
+
+    def mel_db(self, rows: int = 300) -> NDArray[np.float64]:
+        """The same on *rows* equal steps of pitch as it is heard, in place of equal steps in Hz.
+
+        Each row is the mean power of its band: the running sum over frequency, read off at the
+        edges of the bands.
+        """
+        mean = self._mean()
+        total = np.concatenate((np.zeros((1, self.columns)), np.cumsum(mean, axis=1).T))
+        bin_edges = np.append(0.0, self.hz + self.rate / self.size / 2)
+        edges = np.interp(
+            mel_to_hz(np.linspace(0.0, hz_to_mel(self.rate / 2), rows + 1)),
+            bin_edges,
+            np.arange(len(bin_edges)),
+        )
+        low = np.minimum(edges.astype(int), len(total) - 2)
+        at = total[low] + (edges - low)[:, None] * (total[low + 1] - total[low])
+        level: NDArray[np.float64] = 10 * np.log10(
+            np.diff(at, axis=0) / np.diff(edges)[:, None] + 1e-15
+        )
+        return level
+
+    def _mean(self) -> NDArray[np.float64]:
+        """(columns, rows): power, 1 is a sine at full scale."""
         last = np.maximum.accumulate(np.where(self._counts > 0, np.arange(self.columns), 0))
         power = (self._power / np.maximum(1, self._counts)[:, None])[last]  # no empty stripes
-        full_scale = (self._window.sum() / 2) ** 2
-        level: NDArray[np.float64] = 10 * np.log10(power.T / full_scale + 1e-15)
-        return level
+        mean: NDArray[np.float64] = power / (self._window.sum() / 2) ** 2
+        return mean
 
 
 class BeforeAfter:
@@ -109,7 +150,7 @@ class BeforeAfter:
 
         figure = Figure(figsize=(11, 6.2), dpi=130, layout="constrained")
         axes = figure.subplots(2, 1, sharex=True, sharey=True)
-        levels = [side.db() for side in self._sides]
+        levels = [side.mel_db() for side in self._sides]
         top = float(np.ceil(max(level.max() for level in levels) / 10) * 10)
         for axis, side, level, name in zip(
             axes, self._sides, levels, ("before", "after"), strict=True
@@ -127,17 +168,18 @@ class BeforeAfter:
 
 
 def _draw(axis: Axes, side: Spectrogram, level: NDArray[np.float64], top_db: float) -> AxesImage:
-    seconds = max(side.frames, 1) / side.rate
-    khz = side.rate / 2000
+    nyquist_hz = side.rate / 2
     image = axis.imshow(
         level,
         origin="lower",
         aspect="auto",
-        interpolation="nearest",
-        extent=(0.0, seconds, 0.0, khz),
+        interpolation="antialiased",
+        extent=(0.0, max(side.frames, 1) / side.rate, 0.0, hz_to_mel(nyquist_hz)),
         vmin=top_db - RANGE_DB,
         vmax=top_db,
         cmap="magma",
     )
+    ticks_hz = [hz for hz in TICKS_HZ if hz <= nyquist_hz]
+    axis.set_yticks([hz_to_mel(hz) for hz in ticks_hz], [f"{hz / 1000:g}" for hz in ticks_hz])
     axis.set_ylabel("frequency (kHz)")
     return image
