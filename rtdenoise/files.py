@@ -71,8 +71,10 @@ BITS = {
     "ALAC_20": 20,
     "ALAC_24": 24,
 }
-# libsndfile reads these, but cannot write them, or (ALAC_32, 1.2.2) writes other samples.
-UNWRITABLE = {"ALAC_32", "DWVW_12", "DWVW_16", "DWVW_24", "MPEG_LAYER_I", "MPEG_LAYER_II"}
+# libsndfile reads these, but cannot write them, or (ALAC over 16 bits, 1.2.2: loud stereo noise)
+# writes other samples. PCM_24 takes their place.
+UNWRITABLE = {"ALAC_20", "ALAC_24", "ALAC_32", "MPEG_LAYER_I", "MPEG_LAYER_II"}
+UNWRITABLE |= {"DWVW_12", "DWVW_16", "DWVW_24"}
 
 _CUT = re.compile(r"^\s*(data|Data Size|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.M)
 _UNKNOWN_LENGTH = 0x7FFF_0000  # what ffmpeg and sox put in the header of a stream is beyond this
@@ -100,8 +102,9 @@ def encoding(path: str | Path, like: SoundReader) -> tuple[str, str]:
     if subtype in choices:
         return wanted, subtype
     wide = subtype in ("FLOAT", "DOUBLE") or BITS.get(subtype, 32 if "32" in subtype else 0) > 16
-    best = [s for s in ("PCM_24", "ALAC_24") if wide and s in choices]
-    return wanted, (best[0] if best else str(soundfile.default_subtype(wanted)))
+    if wide and "PCM_24" in choices:
+        return wanted, "PCM_24"
+    return wanted, str(soundfile.default_subtype(wanted))
 
 
 class SoundReader:
@@ -338,16 +341,15 @@ class SoundWriter:
         self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
         full = 2.0 ** (bits - 1)  # scaling by a power of two is exact, so only rint() rounds
         wide = block.T.astype(np.float64 if bits > 24 else np.float32)
-        steps = np.clip(np.rint(np.nan_to_num(wide) * full), -full, full - 1)
+        steps = np.minimum(np.rint(np.clip(np.nan_to_num(wide), -1, 1) * full), full - 1)
         container, width = (np.int16, 16) if bits <= 16 else (np.int32, 32)
         shifted: NDArray[Any] = np.left_shift(steps.astype(container), container(width - bits))
         return shifted
 
     def _reason(self, error: BaseException) -> str:
         # libsndfile does not pass errno on; a full disk is by far the usual cause.
-        folder = self._pending.folder
-        if isinstance(error, AssertionError) or shutil.disk_usage(folder).free < 10_000_000:
-            return explain(OSError(errno.ENOSPC, ""), folder)
+        if isinstance(error, AssertionError) or "System error" in str(error):
+            return explain(OSError(errno.ENOSPC, ""), self._pending.folder)
         return str(error)
 
     def close(self) -> None:

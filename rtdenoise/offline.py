@@ -12,7 +12,7 @@ import numpy as np
 
 from .audio import Samples
 from .errors import AudioError, ModelError
-from .files import SoundReader, SoundWriter, encoding
+from .files import BLOCK, SoundReader, SoundWriter, encoding
 from .overlap import clean
 from .scores import Scores
 from .stage import Sink, Stage, pump
@@ -126,6 +126,7 @@ def process_file(
     overwrite: bool = False,
     listen: Callable[[SoundReader], Sequence[Listener]] = lambda reader: (),
     watch: Callable[[float], None] = lambda seconds: None,
+    block: int = BLOCK,
 ) -> Report:
     """Run the sound file *source* through a stage into *target*.
 
@@ -139,13 +140,14 @@ def process_file(
         overwrite: Replace *target* if it is there; it may then be *source* itself.
         listen: Given the open file, makes those who want to hear input and output.
         watch: Called after each block with its seconds; it may raise to stop the work.
+        block: Samples read at a time; changes speed and memory, never a sample.
 
     Raises:
         AudioError: the input cannot be read, or the output cannot be written.
         ModelError: the net failed.
     """
     start = time.perf_counter()
-    with SoundReader(source) as reader:
+    with SoundReader(source, block) as reader:
         format, subtype = encoding(target, reader)
         _check_size(target, reader, format, subtype)
         stage = stage_for(reader.rate, reader.channels)
