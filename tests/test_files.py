@@ -12,40 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from rtdenoise.errors import AudioError
 from rtdenoise.files import BITS, SoundReader, SoundWriter, encoding
 from rtdenoise.pending import Pending, explain
+from sounds import LOSSLESS, noise, read, tell_files, write
 
-LOSSLESS = [
-    (form, subtype)
-    for form in ("WAV", "WAVEX", "W64", "RF64", "AIFF", "AU", "CAF", "FLAC")
-    for subtype in ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "FLOAT", "DOUBLE", "ALAC_16")
-    if subtype in soundfile.available_subtypes(form)
-]
 LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("WAV", "ULAW")]
 linux = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="O_TMPFILE is Linux")
-
-
-def noise(rng, channels, count, level=0.3):
-    return np.clip(rng.standard_normal((channels, count)) * level, -0.98, 0.98).astype(np.float32)
-
-
-def write(path, audio, rate=48_000, form="WAV", subtype="FLOAT", **more):
-    with SoundWriter(path, rate, audio.shape[0], form, subtype, overwrite=True, **more) as writer:
-        writer.write(audio)
-    return writer
-
-
-def read(path, block=1000):
-    with SoundReader(path, block) as reader:
-        parts = [np.zeros((reader.channels, 0), np.float32), *reader]
-        return np.concatenate(parts, axis=1)
-
-
-def tell_files(folder):
-    return sorted(p.name for p in Path(folder).iterdir())
 
 
 @pytest.mark.parametrize(("form", "subtype"), LOSSLESS)

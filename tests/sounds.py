@@ -1,0 +1,41 @@
+"""Sound files for tests: noise, written and read in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from rtdenoise.files import SoundReader, SoundWriter
+
+LOSSLESS = [
+    (form, subtype)
+    for form in ("WAV", "WAVEX", "W64", "RF64", "AIFF", "AU", "CAF", "FLAC")
+    for subtype in ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "FLOAT", "DOUBLE", "ALAC_16")
+    if subtype in soundfile.available_subtypes(form)
+]
+
+
+def noise(rng, channels, count, level=0.3):
+    """White, (channels, count), short of full scale."""
+    return np.clip(rng.standard_normal((channels, count)) * level, -0.98, 0.98).astype(np.float32)
+
+
+def write(path, audio, rate=48_000, form="WAV", subtype="FLOAT", **more):
+    """Write *audio*; returns the writer, which has counted."""
+    with SoundWriter(path, rate, audio.shape[0], form, subtype, overwrite=True, **more) as writer:
+        writer.write(audio)
+    return writer
+
+
+def read(path, block=1000):
+    """All of a file, (channels, samples)."""
+    with SoundReader(path, block) as reader:
+        parts = [np.zeros((reader.channels, 0), np.float32), *reader]
+        return np.concatenate(parts, axis=1)
+
+
+def tell_files(folder):
+    """Names in a folder, hidden ones included."""
+    return sorted(p.name for p in Path(folder).iterdir())
