@@ -146,10 +146,11 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
 def _stage_for(args: argparse.Namespace) -> tuple[StageFor, str]:
     """What makes a stage for each file, and its name."""
     if args.board:
-        from ..effect import open_board
+        from ..board import open_board
 
-        board = open_board(args.board)
-        return board.stage, str(args.board)
+        open_board(args.board)  # now, so that a mistake in it stops everything
+        # A board for each file: native plugins keep their sound in themselves.
+        return lambda rate, channels: open_board(args.board).stage(rate, channels), args.board
     from ..generator import find
     from ..line import Line
 
