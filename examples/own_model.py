@@ -1,6 +1,6 @@
 """Your own net in the host: a spectral gate as a TorchScript module, saved, verified and run.
 
-    python examples/own_model.py
+python examples/own_model.py
 """
 
 import tempfile
@@ -24,7 +24,7 @@ class Gate(torch.nn.Module):
 
     @torch.jit.export
     def initial_state(self, channels: int) -> torch.Tensor:
-        return torch.full((channels, 513), 1e-6)
+        return torch.zeros(channels, 513)
 
     def forward(
         self, windows: torch.Tensor, state: torch.Tensor
@@ -33,7 +33,8 @@ class Gate(torch.nn.Module):
         level, floor = spectrum.abs(), state
         gains = torch.empty_like(level)
         for t in range(windows.shape[1]):
-            floor = torch.minimum(floor * 1.01, 0.9 * floor + 0.1 * level[:, t]).clamp(min=1e-6)
+            follow = torch.minimum(1.02 * floor, 0.9 * floor + 0.1 * level[:, t])
+            floor = torch.where(floor > 0, follow, level[:, t])
             gains[:, t] = (1.0 - self.over * floor / (level[:, t] + 1e-9)).clamp(min=0.1)
         return torch.fft.irfft(spectrum * gains, n=windows.shape[2]), floor
 

@@ -12,13 +12,14 @@ from typing import Any
 
 _HOMES = {
     "AudioError": "errors",
-    "Board": "effect",
+    "Board": "board",
     "Card": "card",
     "Denoise": "effect",
     "DeviceError": "errors",
+    "Effect": "effect",
     "Generator": "generator",
     "Line": "line",
-    "Mix": "effect",
+    "Mix": "board",
     "ModelError": "errors",
     "RtdenoiseError": "errors",
     "Strength": "line",

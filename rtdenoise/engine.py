@@ -77,6 +77,7 @@ class Engine:
         block: Promise that every `push` has this many samples; None: any.
         deadline_s: Seconds a hop may take; None: as long as it wants.
         clock: Seconds, for the deadline.
+        counters: Where to count; None: its own.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Engine:
         block: int | None = None,
         deadline_s: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        counters: Counters | None = None,
     ) -> None:
         card = generator.card
         self.generator, self.channels = generator, channels
@@ -94,7 +96,7 @@ class Engine:
         self._latency = self._delay + card.lookahead
         self.deadline_s, self._clock = deadline_s, clock
         self.bypass = False
-        self.counters = Counters()
+        self.counters = Counters() if counters is None else counters
         self.fault: Exception | None = None
         self._most = max(1, BATCH // self.window)  # hops a call of the net
         self._span = self._most * self.hop

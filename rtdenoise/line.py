@@ -18,11 +18,10 @@ from .generator import Generator
 from .overlap import blend, clean
 from .resample import Resampled
 from .ring import Ring
-from .stage import Stage
+from .stage import SPAN, Stage
 
 RAMP_S = 0.02  # a setting reaches its new value within this time, so that it cannot click
 NO_LIMIT_DB = 100.0
-SPAN = 65_536
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class Line:
         block: Promise that every push has this many samples, for the least delay at the net's own
             rate; None: any.
         deadline_s: Seconds a hop may take before the line falls back to dry hops; None: any.
+        counters: Where to count, for several lines that count together; None: its own.
 
     Raises:
         AudioError: a rate or channel count that cannot be.
@@ -83,10 +83,12 @@ class Line:
         strength: Strength | None = None,
         block: int | None = None,
         deadline_s: float | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.rate, self.channels = check_rate(rate), check_channels(channels)
         same_rate = self.rate == generator.card.sample_rate
-        self.engine = Engine(generator, channels, block if same_rate else None, deadline_s)
+        promised = block if same_rate else None
+        self.engine = Engine(generator, channels, promised, deadline_s, counters=counters)
         self._wet: Stage = self.engine
         if not same_rate:
             self._wet = Resampled(self.engine, channels, self.rate, generator.card.sample_rate)

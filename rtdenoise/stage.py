@@ -1,13 +1,19 @@
-"""What every processor on the line is: samples in, as many samples out, later."""
+"""What every processor on the line is: samples in, as many samples out, later.
+
+`Chain` and `Sum` make one stage of several; `process` and `pump` drive one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from .audio import Samples
+from .ring import Ring
+
+SPAN = 65_536  # samples a step, so that delays are bounded whatever comes
 
 
 class Stage(Protocol):
@@ -56,3 +62,85 @@ def pump(source: Iterable[Samples], stage: Stage, sink: Sink) -> None:
         sink.write(out[:, min(late, out.shape[1]) :])
         late -= min(late, out.shape[1])
     sink.write(stage.flush()[:, late:])
+
+
+class Chain:
+    """Stages one after the other, as one. An empty chain is a wire.
+
+    Args:
+        stages: In the order of the sound.
+        channels: Rows of each block.
+    """
+
+    def __init__(self, stages: Sequence[Stage], channels: int) -> None:
+        self.stages, self._channels = list(stages), channels
+
+    @property
+    def latency(self) -> int:
+        """The sum of theirs."""
+        return sum(stage.latency for stage in self.stages)
+
+    def push(self, block: Samples) -> Samples:
+        """See `Stage.push`."""
+        for stage in self.stages:
+            block = stage.push(block)
+        return block
+
+    def flush(self) -> Samples:
+        """See `Stage.flush`."""
+        rest = self.push(np.zeros((self._channels, self.latency), np.float32))
+        self.reset()
+        return rest
+
+    def reset(self) -> None:
+        """See `Stage.reset`."""
+        for stage in self.stages:
+            stage.reset()
+
+
+class Sum:
+    """The sum of stages side by side, each delayed to the latest of them, so that they are in step.
+
+    Args:
+        stages: At least one.
+        channels: Rows of each block.
+    """
+
+    def __init__(self, stages: Sequence[Stage], channels: int) -> None:
+        self.stages, self._channels = list(stages), channels
+        self._latency = max(stage.latency for stage in self.stages)
+        self._delays = [Ring(channels, self._latency + SPAN) for _ in self.stages]
+        self._prime()
+
+    @property
+    def latency(self) -> int:
+        """The longest of theirs."""
+        return self._latency
+
+    def _prime(self) -> None:
+        for stage, delay in zip(self.stages, self._delays, strict=True):
+            delay.reset(silence=self._latency - stage.latency)
+
+    def push(self, block: Samples) -> Samples:
+        """See `Stage.push`."""
+        total = np.zeros(block.shape, np.float32)
+        for at in range(0, block.shape[1], SPAN):
+            part = total[:, at : at + SPAN]
+            late = np.empty(part.shape, np.float32)
+            for stage, delay in zip(self.stages, self._delays, strict=True):
+                delay.write(stage.push(block[:, at : at + SPAN]))
+                delay.read(late)
+                part += late
+        return total
+
+    def flush(self) -> Samples:
+        """See `Stage.flush`."""
+        rest = self.push(np.zeros((self._channels, self._latency), np.float32))
+        self.reset()
+        return rest
+
+    def reset(self) -> None:
+        """See `Stage.reset`."""
+        for stage in self.stages:
+            stage.reset()
+        self._prime()

@@ -338,7 +338,7 @@ def sentence(line: dict[str, Any]) -> str:
     return (
         f"{line['input']} -> {'stdout' if line['output'] == STD else line['output']}: "
         f"{line['seconds']:.2f} s, {line['rate']} Hz, {channels}, {line['format']} "
-        f"{line['subtype']}, model {line['model']}, {latency_ms:.1f} ms latency compensated, "
+        f"{line['subtype']}, with {line['model']}, {latency_ms:.1f} ms latency compensated, "
         f"{line['real_time_factor']:.0f} x real time ({line['elapsed_s']:.2f} s)"
     )
 

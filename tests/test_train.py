@@ -1,0 +1,306 @@
+"""The training system: settings, split, net, losses, the run, the export."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from rtdenoise.errors import AudioError, ModelError, UsageError
+from rtdenoise.generator import load as load_model
+from rtdenoise.verify import verify
+from train import config, export, mixes
+from train.__main__ import main
+from train.data import Library, Recording, check_no_leak, in_dev, prepare
+from train.degrade import Pool, known_bins, spectra
+from train.loop import CHECKPOINT, Trainer, TrainingError, fit, network, save
+from train.losses import compressed, log_snr
+from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix
+
+RECIPES = Path(__file__).parents[1] / "train" / "recipes"
+TINY = config.load(RECIPES / "tiny.toml")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory, clips):
+    """A data set of the layout of a manifest.csv, made of the real clips in the repository."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = []
+    for kind, names in (("speech", ["voice_sentence", "voice_words"]), ("noise", ["noise_rain", "noise_ship", "noise_mill"])):  # fmt: skip
+        for name in names:
+            audio, rate = sf.read(clips / f"{name}.flac", dtype="float32")
+            for part, piece in enumerate(np.array_split(audio, 4)):
+                path = f"{name}_{part}.wav"
+                sf.write(folder / path, piece, rate)
+                rows.append([path, kind, 20_000, f"{name}{part}", "here", "CC"])
+    (folder / "text.wav").write_text("no sound")
+    rows.append(["text.wav", "noise", 20_000, "text", "here", "CC"])
+    with (folder / "manifest.csv").open("w", newline="") as out:
+        csv.writer(out).writerows(
+            [["path", "kind", "bandwidth_hz", "source_id", "origin", "licence"], *rows]
+        )
+    prepare(folder, folder / "cache")
+    return folder / "cache"
+
+
+@pytest.fixture(scope="session")
+def run(cache, tmp_path_factory):
+    """A run of twelve steps."""
+    folder = tmp_path_factory.mktemp("run")
+    fit(TINY, cache, folder, steps=12)
+    return folder
+
+
+# settings
+
+
+def test_every_recipe_in_the_box_loads():
+    """A key that was renamed in config.py is renamed in the recipes."""
+    assert {config.load(path).name for path in RECIPES.glob("*.toml")} >= {"speech", "tiny"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optim.lrr=1", r"unknown setting optim.lrr; known: .*lr"),
+        ("opt.lr=1", "unknown setting opt; known: .*optim"),
+        ("optim.lr='fast'", "optim.lr = 'fast': wanted float"),
+        ("optim=3", "optim is a table"),
+        ("optim.lr", "wanted key=value"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_error(change, message):
+    """Before any time is spent."""
+    with pytest.raises(UsageError, match=message):
+        config.load(RECIPES / "tiny.toml", [change])
+
+
+def test_set_changes_a_setting():
+    """Whole numbers fit where fractions are wanted; text needs no quotes."""
+    recipe = config.load(RECIPES / "tiny.toml", ["optim.lr=1", "name=mine", "degrade.snr_db=[0]"])
+
+    assert (recipe.optim.lr, recipe.name, recipe.degrade.snr_db) == (1.0, "mine", (0,))
+
+
+# data
+
+
+def test_unreadable_files_are_named_and_skipped(cache, capsys, tmp_path):
+    """One bad file does not stop a data set; nothing usable does."""
+    sources = Library(cache, TINY.data).sources() | Library(cache, TINY.data, dev=True).sources()
+    assert len(sources) == 20
+    assert "text" not in sources
+    (tmp_path / "manifest.csv").write_text("path,kind,source_id,origin,licence,bandwidth_hz\n")
+    with pytest.raises(AudioError, match="nothing usable"):
+        prepare(tmp_path, tmp_path / "cache")
+
+
+def test_the_split_is_by_source_and_never_leaks(cache):
+    """Two clips of one speaker are on one side; a library that shares one is refused."""
+    train, dev = Library(cache, TINY.data), Library(cache, TINY.data, dev=True)
+
+    check_no_leak(train, dev)
+    with pytest.raises(UsageError, match="leaks"):
+        check_no_leak(train, train)
+
+
+def test_the_demo_is_never_trained_on():
+    """The sources of the clips in examples/audio are on the development side of `speech`."""
+    data = config.load(RECIPES / "speech.toml").data
+
+    for source, origin in (("flare-f", ""), ("kt-en", ""), ("x", "Debian widelands-data")):
+        assert in_dev(Recording("speech", source, origin, "", 0, 1, 1.0), data)
+    share = np.mean(
+        [in_dev(Recording("noise", f"n{i}", "", "", 0, 1, 1.0), data) for i in range(5000)]
+    )
+    assert share == pytest.approx(data.dev_share, abs=0.015)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(cache):
+    """A run that was stopped goes on with the same data."""
+    library = Library(cache, TINY.data)
+    pool = Pool(library, TINY.degrade, 16, 8, seed=3)
+    early = [pool.batch(step) for step in range(3)]
+    late = Pool(library, TINY.degrade, 16, 8, seed=3, step=2).batch(2)
+
+    assert all(torch.equal(a, b) for a, b in zip(early[2], late, strict=True))
+    assert not torch.equal(early[2][0], early[1][0])
+
+
+# net
+
+
+def test_the_net_starts_as_nearly_the_identity():
+    """Training has to earn every change."""
+    net, windows = Spectral(), 0.1 * torch.randn(1, 20, WINDOW)
+    out, _ = net(windows, net.initial_state(1))
+
+    assert (out - windows).norm() < 0.1 * windows.norm()
+
+
+def test_training_sees_what_the_stream_computes():
+    """The batched features and filters of the trainer are those of forward, window by window."""
+    torch.manual_seed(0)
+    trainer = Trainer(TINY, "cpu")
+    with torch.no_grad():
+        for parameter in trainer.net.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    hops = int(TINY.data.seconds * 48_000) // HOP
+    audio = 0.1 * torch.randn(2, (hops + 1) * HOP)
+    x = spectra(audio)
+    windows = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
+    net = trainer.net
+    with torch.inference_mode():
+        streamed, _ = net(windows, net.initial_state(2))
+        features = trainer._see(x[:, 0], x[:, 1])
+        gains, filters, _ = net.decide(features, torch.zeros(net.layers, 2, net.hidden))
+        past = [torch.nn.functional.pad(p[:, :, : net.low], (0, 0, net.taps - 1, 0)) for p in (x[:, 0], x[:, 1])]  # fmt: skip
+        re, im = net.shape(x[:, 0], x[:, 1], *past, gains, filters)
+
+    torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
+
+
+def test_bands_share_out_every_bin():
+    """No bin is lost and none counts twice."""
+    torch.testing.assert_close(band_bank(64).sum(1), torch.ones(513))
+    torch.testing.assert_close(running_mean_matrix(300).sum(1), torch.ones(300))
+
+
+# losses
+
+
+def test_losses_are_zero_at_the_reference_and_know_their_mask():
+    """And grow with the error; what is above the bandwidth costs nothing."""
+    x = torch.randn(2, 2, 5, 513)
+    reference, known = (x[:, 0], x[:, 1]), known_bins(torch.tensor([4000.0, 4000.0]))
+    above = x.clone()
+    above[..., 100:] += 1.0
+    for loss in (lambda e: compressed(e, reference, known, 0.5, 0.3), lambda e: log_snr(e, reference, known)):  # fmt: skip
+        assert float(loss(reference)) == pytest.approx(0, abs=1e-6)
+        assert float(loss((above[:, 0], above[:, 1]))) == pytest.approx(0, abs=1e-6)
+        assert 0 < float(loss((1.1 * x[:, 0], x[:, 1]))) < float(loss((2 * x[:, 0], x[:, 1])))
+
+
+# the run
+
+
+def test_the_loss_falls_and_reaches_every_parameter(cache):
+    """On one batch, again and again."""
+    trainer = Trainer(TINY, "cpu")
+    batch = Pool(Library(cache, TINY.data), TINY.degrade, 16, 8, seed=0).batch(0)
+    losses = [trainer.step(batch, step, 0.0)[0] for step in range(120)]
+
+    assert losses[-1] < 0.85 * losses[0]
+    for name, parameter in trainer.net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_run_that_was_stopped_goes_on_exactly(cache, run, tmp_path):
+    """Five steps and seven more are the twelve of an uninterrupted run, bit for bit."""
+    # The schedule's clock is time, which does not repeat: hold it.
+    steady = replace(TINY, optim=replace(TINY.optim, minutes=1e9))
+    fit(steady, cache, tmp_path / "whole", steps=12)
+    fit(steady, cache, tmp_path / "parts", steps=5)
+    fit(steady, cache, tmp_path / "parts", steps=12)
+    whole, parts = (
+        torch.load(tmp_path / name / CHECKPOINT, weights_only=False)["trainer"]["net"]
+        for name in ("whole", "parts")
+    )
+
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_another_recipe_does_not_go_on_with_a_run(cache, run):
+    """Its checkpoint would be a lie."""
+    with pytest.raises(UsageError, match="another recipe"):
+        fit(replace(TINY, name="other"), cache, run)
+
+
+def test_nan_stops_the_run_and_saves_the_batch(cache, tmp_path, monkeypatch):
+    """So that it can be looked at."""
+    monkeypatch.setattr(Pool, "batch", lambda self, step: (torch.full((8, 2, 46, 513), torch.nan),) * 2 + (torch.full((8,), 2e4),))  # fmt: skip
+    with pytest.raises(TrainingError, match="nan_batch"):
+        fit(TINY, cache, tmp_path / "run")
+    assert (tmp_path / "run" / "nan_batch.pt").is_file()
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    """The new one is written beside it first."""
+    save(tmp_path / "c.pt", {"step": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match="is kept"):
+        save(tmp_path / "c.pt", {"step": 2})
+    assert torch.load(tmp_path / "c.pt")["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+
+
+# export
+
+
+def test_a_run_becomes_a_model_the_host_verifies(run, tmp_path):
+    """With its card: data, licence, config, and metrics only beside their baseline."""
+    metrics = tmp_path / "metrics.json"
+    metrics.write_text(json.dumps({"PESQ": {"identity": 1.3, "model": 1.9}}))
+    card = export.export(run, tmp_path / "net.pt", metrics)
+    generator = load_model(tmp_path / "net.pt")
+
+    assert generator.card == card
+    assert card.metrics["PESQ"]["identity"] == 1.3
+    assert sum(row["hours"] for row in card.data) > 0
+    assert [c.rule for c in verify(generator) if not c.passed] == []
+    metrics.write_text(json.dumps({"PESQ": {"model": 1.9}}))
+    with pytest.raises(UsageError, match="PESQ has no 'identity'"):
+        export.export(run, tmp_path / "net.pt", metrics)
+
+
+class Forgets(Spectral):
+    """Sees all windows of a call at once."""
+
+    def forward(self, windows: torch.Tensor, state: torch.Tensor):
+        return windows - windows.mean(1, keepdim=True), state
+
+
+def test_export_refuses_a_net_that_streams_differently(run, tmp_path):
+    """The file is not written, and one that was there stays."""
+    (tmp_path / "net.pt").write_text("before")
+    card = export.export(run, tmp_path / "good.pt")
+    with pytest.raises(ModelError, match="streamed != whole"):
+        export.write(Forgets(), card, tmp_path / "net.pt")
+    with pytest.raises(ModelError, match="lacks data"):
+        export.write(network(TINY), replace(card, data=[]), tmp_path / "net.pt")
+    assert (tmp_path / "net.pt").read_text() == "before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["good.pt", "net.pt"]
+
+
+def test_mixes_have_the_snr_they_say_and_enhance_keeps_the_length(cache, run, tmp_path):
+    """Clean and noisy differ by noise at the stated level; unseen sources only."""
+    mixes.make(cache, TINY.data, tmp_path, count=8)
+    for noisy in sorted((tmp_path / "noisy").iterdir()):
+        x, y = sf.read(noisy)[0], sf.read(tmp_path / "clean" / noisy.name)[0]
+        assert 20 * np.log10(y.std() / (x - y).std()) == pytest.approx(int(noisy.name[:2]), abs=0.1)
+    export.export(run, tmp_path / "net.pt")
+    mixes.enhance(str(tmp_path / "net.pt"), tmp_path / "noisy", tmp_path / "out")
+    assert {len(sf.read(p)[0]) for p in (tmp_path / "out").iterdir()} == {6 * 48_000}
+
+
+def test_the_command_line(cache, tmp_path, capsys):
+    """fit in slices, export; errors are one line and the host's exit codes."""
+    tiny, run = str(RECIPES / "tiny.toml"), str(tmp_path / "run")
+
+    assert main(["fit", tiny, "--cache", str(cache), "--run", run, "--minutes", "0.005"]) == 0
+    assert main(["export", run, "-o", str(tmp_path / "net.pt")]) == 0
+    assert '"name": "tiny"' in capsys.readouterr().out
+    assert main(["fit", tiny, "--cache", str(tmp_path), "--run", run]) == 2
+    assert "train prepare" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), "-o", str(tmp_path / "net.pt")]) == 2

@@ -1,0 +1,1 @@
+"""The training system behind the generators. From a checkout: `python -m train VERB`."""

@@ -1,0 +1,87 @@
+"""`python -m train VERB`: prepare, fit, export, mixes, enhance.
+
+python -m train prepare DATA CACHE                      decode a folder with a manifest.csv once
+python -m train fit RECIPE --cache CACHE --run RUN      train, or go on; --minutes 9 for a slice
+python -m train export RUN -o net.pt                    a file the host loads, with its card
+python -m train mixes RECIPE --cache CACHE -o MIXES     noisy and clean files of unseen sources
+python -m train enhance MODEL MIXES/noisy OUT           the model over them
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rtdenoise.errors import RtdenoiseError
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and flags."""
+    root = argparse.ArgumentParser(
+        prog="python -m train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = root.add_subparsers(dest="verb", required=True)
+    prepare = verbs.add_parser("prepare")
+    prepare.add_argument("data", type=Path)
+    prepare.add_argument("cache", type=Path)
+    fit = verbs.add_parser("fit")
+    fit.add_argument("--minutes", type=float, help="of this slice")
+    fit.add_argument("--run", type=Path, required=True)
+    mixes = verbs.add_parser("mixes")
+    mixes.add_argument("-o", "--out", type=Path, required=True)
+    mixes.add_argument("--count", type=int, default=64)
+    for verb in (fit, mixes):
+        verb.add_argument("recipe", type=Path)
+        verb.add_argument("--cache", type=Path, required=True, help="what `prepare` made")
+        verb.add_argument("--set", action="append", metavar="a.b=c", help="change a setting")
+    export = verbs.add_parser("export")
+    export.add_argument("run", type=Path)
+    export.add_argument("-o", "--out", type=Path, required=True)
+    export.add_argument("--metrics", type=Path, help="JSON {name: {identity: .., model: ..}}")
+    enhance = verbs.add_parser("enhance")
+    enhance.add_argument("model")
+    enhance.add_argument("noisy", type=Path)
+    enhance.add_argument("out", type=Path)
+    return root
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; the exit code is the host's."""
+    args = parser().parse_args(argv)
+    try:
+        if args.verb == "prepare":
+            from .data import prepare
+
+            prepare(args.data, args.cache)
+        elif args.verb == "fit":
+            from . import config
+            from .loop import fit
+
+            fit(config.load(args.recipe, args.set), args.cache, args.run, args.minutes)
+        elif args.verb == "export":
+            from .export import export
+
+            print(export(args.run, args.out, args.metrics).to_json())
+        elif args.verb == "mixes":
+            from . import config
+            from .mixes import make
+
+            recipe = config.load(args.recipe, args.set)
+            make(args.cache, recipe.data, args.out, args.count)
+        else:
+            from .mixes import enhance
+
+            enhance(args.model, args.noisy, args.out)
+    except RtdenoiseError as error:
+        print(f"train {args.verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

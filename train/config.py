@@ -1,0 +1,220 @@
+"""A run's settings: frozen dataclasses, filled from a TOML recipe and `--set a.b=c`.
+
+An unknown key is an error: a misspelt one would silently mean its default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from rtdenoise.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which recordings train, and which never do.
+
+    Attributes:
+        dev_share: Share of sources (speakers, noise recordings) kept for development.
+        held_out_sources: source_ids never trained on whatever the share says (the demo's voices).
+        held_out_origins: Origins never trained on (the demo's noises).
+        length_power: A recording is drawn with its length to this power; 1 lets one long talker
+            outweigh a hundred short ones, 0 repeats three seconds as often as ten minutes.
+        narrow_weight: Weight of speech whose band ends below 8 kHz.
+        seconds: Length of a training excerpt.
+    """
+
+    dev_share: float = 0.06
+    held_out_sources: tuple[str, ...] = ()
+    held_out_origins: tuple[str, ...] = ()
+    length_power: float = 0.7
+    narrow_weight: float = 0.5
+    seconds: float = 2.5
+
+
+@dataclass(frozen=True)
+class Degrade:
+    """What is done to the recordings; ranges are (low, high).
+
+    Attributes:
+        snr_db: Centres of the mixing SNR; each is jittered by +-2.5 dB.
+        snr_share: How often each centre is drawn.
+        level_db: RMS level of the speech re full scale.
+        speech_eq_db: Random equaliser of the voice, +- dB.
+        noise_eq_db: The same of the noise.
+        reverb_share: Share of voices in a room; the target keeps its first 20 ms, fades the rest.
+        t60_s: Reverberation time.
+        drr_db: Energy of the room re the direct sound.
+        coloured_share: Share of noises that are synthetic, 1/f^0..1.2 in power.
+        music_share: Share of noises that are music.
+        second_noise_share: Share of mixtures with two noises.
+        band_limit_share: Share of mixtures low-passed (input and target), as from a narrow device.
+        band_limit_hz: The cut-offs.
+    """
+
+    snr_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
+    snr_share: tuple[float, ...] = (0.08, 0.15, 0.2, 0.2, 0.14, 0.1, 0.06, 0.07)
+    level_db: tuple[float, float] = (-40.0, -12.0)
+    speech_eq_db: float = 5.0
+    noise_eq_db: float = 10.0
+    reverb_share: float = 0.33
+    t60_s: tuple[float, float] = (0.1, 0.9)
+    drr_db: tuple[float, float] = (-12.0, 3.0)
+    coloured_share: float = 0.25
+    music_share: float = 0.06
+    second_noise_share: float = 0.5
+    band_limit_share: float = 0.12
+    band_limit_hz: tuple[float, ...] = (4000.0, 7000.0, 8000.0, 11000.0, 16000.0)
+
+
+@dataclass(frozen=True)
+class Net:
+    """The generator: which, and its sizes."""
+
+    network: str = "spectral"
+    hidden: int = 288
+    layers: int = 2
+    bands: int = 64
+    low_bins: int = 96
+    taps: int = 5
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Weights of `losses.restoration`."""
+
+    under: float = 0.5
+    complex_part: float = 0.3
+    log_snr: float = 0.02
+
+
+@dataclass(frozen=True)
+class Optim:
+    """How it is trained.
+
+    Attributes:
+        batch: Excerpts a step. Small ones won: 16 with Muon was level with 64 and three times the
+            hours (prototype, 2 cores).
+        muon_lr: Of the matrices, 0: AdamW for all.
+        lr: AdamW's, of everything else.
+        warmup_steps: Linear.
+        decay_share: Last share of the run in which the rate falls linearly to a two-hundredth.
+        clip: Of the gradient's norm.
+        ema: Of the weights that are kept.
+        minutes: The whole run's training time, over all its slices: the schedule's clock.
+    """
+
+    batch: int = 16
+    muon_lr: float = 4e-3
+    lr: float = 2e-3
+    warmup_steps: int = 200
+    decay_share: float = 0.5
+    clip: float = 1.0
+    ema: float = 0.998
+    minutes: float = 60.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """The rest.
+
+    Attributes:
+        seed: Of weights and of everything drawn.
+        threads: torch's, on a CPU.
+        pool: Voices and noises kept as spectra; each step renews a part and mixes anew.
+        compile: torch.compile for the element-wise parts (needs a C++ compiler): 1.5 times faster.
+        log_steps: Steps between two lines of log.csv.
+        checkpoint_s: Seconds between two checkpoints.
+    """
+
+    seed: int = 1
+    threads: int = 2
+    pool: int = 384
+    compile: bool = True
+    log_steps: int = 25
+    checkpoint_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that makes a run what it is; a checkpoint carries it."""
+
+    name: str = "speech"
+    task: str = "denoise"
+    kind: str = "speech"
+    description: str = ""
+    licence: str = "CC-BY-SA-4.0"
+    data: Data = field(default_factory=Data)
+    degrade: Degrade = field(default_factory=Degrade)
+    net: Net = field(default_factory=Net)
+    loss: Loss = field(default_factory=Loss)
+    optim: Optim = field(default_factory=Optim)
+    run: Run = field(default_factory=Run)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint or a card."""
+        return asdict(self)
+
+
+def build(kind: type[Any], values: dict[str, Any], where: str = "") -> Any:
+    """Make a dataclass of *kind* from *values*, all the way down.
+
+    Raises:
+        UsageError: an unknown key (it lists the known ones) or a value of another type.
+    """
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"unknown setting {where}{unknown[0]}; known: {', '.join(sorted(known))}")
+    hints, ready = get_type_hints(kind), {}
+    for name, value in values.items():
+        hint = hints[name]
+        if isinstance(hint, type) and is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise UsageError(f"{where}{name} is a table, got {value!r}")
+            ready[name] = build(hint, value, f"{where}{name}.")
+        else:
+            ready[name] = _fitted(value, getattr(kind(), name), f"{where}{name}")
+    return kind(**ready)
+
+
+def _fitted(value: Any, default: Any, where: str) -> Any:
+    """*value* as the type of *default*."""
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
+        return tuple(value)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        raise UsageError(f"{where} = {value!r}: wanted {type(default).__name__}")
+    return value
+
+
+def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
+    """Read a recipe and apply `--set` changes such as `optim.lr=3e-4`.
+
+    Raises:
+        UsageError: no such file, bad TOML, unknown keys, wrong types.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    for change in changes or []:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise UsageError(f"--set {change}: wanted key=value, as in optim.lr=3e-4")
+        try:
+            value = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *tables, last = key.strip().split(".")
+        at = values
+        for table in tables:
+            at = at.setdefault(table, {})
+        at[last] = value
+    recipe: Recipe = build(Recipe, values)
+    return recipe

@@ -1,0 +1,194 @@
+"""Degradations of the `speech` recipe: seeded, a whole batch at a time.
+
+Voices and noises are made in time, then kept as spectra; mixing, levels and band limits happen on
+spectra, which costs a fraction (windows overlap-add linearly, so a mixture's spectrum is the sum).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from .config import Degrade
+from .data import RATE_HZ, Library
+from .spectral import BINS, HOP, WINDOW
+
+EARLY_S = 0.020  # reflections a listener hears as part of the voice
+ROOM_S = 0.6
+
+
+def spectra(audio: Tensor) -> Tensor:
+    """(B, samples) -> real and imaginary part (B, 2, T, BINS) of sqrt-Hann windows."""
+    window = torch.hann_window(WINDOW, device=audio.device).sqrt()
+    x = torch.stft(audio, WINDOW, HOP, window=window, center=False, return_complex=True)
+    return torch.stack([x.real, x.imag], 1).transpose(2, 3).contiguous()
+
+
+def curve(
+    count: int, points: int, low: float, high: float, size: int, rng: np.random.Generator
+) -> Tensor:
+    """Random smooth gains (count, size), uniform in dB at *points* places."""
+    db = torch.from_numpy(rng.uniform(low, high, (count, 1, points)).astype(np.float32))
+    return (10 ** (functional.interpolate(db, size, mode="linear") / 20))[:, 0]
+
+
+def rooms(count: int, settings: Degrade, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Impulse responses of simulated rooms: direct sound, a gap, exponentially decaying noise.
+
+    Returns:
+        The room (count, samples), and the part of it the target keeps: all of the first 20 ms,
+        then a fade of 30 ms time constant, so that the net shortens a room but does not gate it.
+    """
+    size = int(ROOM_S * RATE_HZ)
+    time_s = torch.arange(size) / RATE_HZ
+    t60_s = torch.from_numpy(rng.uniform(*settings.t60_s, (count, 1)).astype(np.float32))
+    noise = torch.from_numpy(rng.standard_normal((count, size), dtype=np.float32))
+    tail = noise * torch.exp(-6.9 * time_s / t60_s)  # 60 dB = a factor e^6.9
+    for row, gap_s in zip(tail, rng.uniform(0.002, 0.02, count), strict=True):
+        row[: int(gap_s * RATE_HZ)] = 0
+    drr_db = torch.from_numpy(rng.uniform(*settings.drr_db, (count, 1)).astype(np.float32))
+    tail *= 10 ** (drr_db / 20) / tail.norm(dim=1, keepdim=True)
+    tail[:, 0] = 1
+    fade = torch.exp(-(time_s - EARLY_S).clamp(min=0) / 0.030)
+    return tail, tail * fade
+
+
+def voices(
+    library: Library, count: int, settings: Degrade, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Speech, some of it in rooms, equalised, at unit level.
+
+    Returns:
+        What the microphone hears and what the net should give, spectra (count, 2, T, BINS), and
+        the bandwidth in Hz (count,).
+    """
+    samples = _samples(library)
+    audio, bandwidth_hz = library.excerpts("speech", count, samples, rng, active=True)
+    size = 1 << (samples + int(ROOM_S * RATE_HZ)).bit_length()
+    eq_db = settings.speech_eq_db
+    eq = curve(count, 8, -eq_db, eq_db, size // 2 + 1, rng)
+    dry = torch.fft.rfft(torch.from_numpy(audio), size) * eq
+    heard, wanted = dry.clone(), dry
+    if wet := int(rng.binomial(count, settings.reverb_share)):
+        room, early = rooms(wet, settings, rng)
+        heard[:wet] *= torch.fft.rfft(room, size)
+        wanted[:wet] *= torch.fft.rfft(early, size)
+    x, y = (torch.fft.irfft(z, size)[:, :samples] for z in (heard, wanted))
+    level = x.std(1, keepdim=True) + 1e-5
+    return spectra(x / level), spectra(y / level), torch.from_numpy(bandwidth_hz)
+
+
+def noises(library: Library, count: int, settings: Degrade, rng: np.random.Generator) -> Tensor:
+    """Noise at unit level: recorded (half of it at another speed), synthetic, or music.
+
+    Returns:
+        Spectra (count, 2, T, BINS).
+    """
+    samples = _samples(library)
+    audio, _ = library.excerpts("noise", count, samples, rng)
+    for row in np.flatnonzero(rng.random(count) < 0.5):
+        places = (np.arange(samples) * rng.uniform(0.7, 1.4)) % (samples - 1)
+        audio[row] = np.interp(places, np.arange(samples), audio[row])
+    size = 1 << (samples - 1).bit_length()
+    z = torch.fft.rfft(torch.from_numpy(audio), size)
+    coloured = int(rng.binomial(count, settings.coloured_share))
+    if coloured:
+        white = torch.from_numpy(rng.standard_normal((coloured, samples), dtype=np.float32))
+        slope = torch.from_numpy(rng.uniform(0, 1.2, (coloured, 1)).astype(np.float32))
+        pitch = torch.arange(size // 2 + 1) + 1
+        z[:coloured] = torch.fft.rfft(white, size) * pitch ** (-slope / 2)
+    tunes = min(int(rng.binomial(count, settings.music_share)), count - coloured)
+    if tunes and library.recordings["music"]:
+        music, _ = library.excerpts("music", tunes, samples, rng)
+        z[coloured : coloured + tunes] = torch.fft.rfft(torch.from_numpy(music), size)
+    z *= curve(count, 8, -settings.noise_eq_db, settings.noise_eq_db, size // 2 + 1, rng)
+    audio_t = torch.fft.irfft(z, size)[:, :samples]
+    swelling = torch.from_numpy(rng.random((count, 1)) < 0.3)
+    audio_t = torch.where(swelling, audio_t * curve(count, 9, -12, 6, samples, rng), audio_t)
+    return spectra(audio_t / (audio_t.std(1, keepdim=True) + 1e-6))
+
+
+def _samples(library: Library) -> int:
+    """An excerpt's length: whole hops."""
+    return int(library.data.seconds * RATE_HZ) // HOP * HOP + HOP
+
+
+class Pool:
+    """Voices and noises kept as spectra; every batch renews a few and mixes anew.
+
+    Renewing a quarter of a batch a step makes the data cost a tenth of a step, and no mixture ever
+    comes twice. What a step sees depends on the seed and the step alone: slots are renewed in turn
+    by a generator of the step, so a run that was stopped goes on with exactly the same data.
+
+    Args:
+        library: Where excerpts come from.
+        settings: Degradations.
+        size: Slots.
+        batch: Examples a step.
+        seed: Of everything drawn.
+        step: The first step there will be.
+    """
+
+    def __init__(
+        self, library: Library, settings: Degrade, size: int, batch: int, seed: int, step: int = 0
+    ) -> None:
+        self.library, self.settings, self.size, self.seed = library, settings, size, seed
+        self.count, self.fresh = batch, max(4, batch // 4)
+        self.hops = _samples(library) // HOP - 1
+        shape = (size, 2, self.hops, BINS)
+        self.heard, self.wanted, self.noise = (torch.empty(shape) for _ in range(3))
+        self.bandwidth_hz = torch.empty(size)
+        for before in range(step - -(-size // self.fresh), step):
+            self._renew(before, self._rng(before))
+
+    def _rng(self, step: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, step + 1_000_000])
+
+    def _renew(self, step: int, rng: np.random.Generator) -> None:
+        """Replace the slots whose turn it is."""
+        at = (step * self.fresh + torch.arange(self.fresh)) % self.size
+        made = voices(self.library, self.fresh, self.settings, rng)
+        self.heard[at], self.wanted[at], self.bandwidth_hz[at] = made
+        self.noise[at] = noises(self.library, self.fresh, self.settings, rng)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Mix the examples of *step*; steps come in order.
+
+        Returns:
+            Degraded and wanted spectra (B, 2, T, BINS), and the bandwidth in Hz (B,) up to which
+            the wanted one is known.
+        """
+        rng, s, count = self._rng(step), self.settings, self.count
+        self._renew(step, rng)
+        voice, first, second = (
+            torch.from_numpy(rng.choice(self.size, count, replace=False)) for _ in range(3)
+        )
+        share = np.asarray(s.snr_share)
+        snr_db = rng.choice(s.snr_db, count, p=share / share.sum()) + rng.uniform(-2.5, 2.5, count)
+        noise = torch.roll(self.noise[first], int(rng.integers(self.hops)), 2)
+        two = rng.random(count) < s.second_noise_share
+        other = column(np.where(two, 10 ** (rng.uniform(-12, 0, count) / 20), 0.0))
+        noise = noise + other * self.noise[second]
+        noise *= column(10 ** (-snr_db / 20)) / (1 + other**2).sqrt()
+        level = column(10 ** (rng.uniform(*s.level_db, count) / 20))
+        x = (self.heard[voice] + noise) * level
+        y, bandwidth_hz = self.wanted[voice] * level, self.bandwidth_hz[voice]
+        for row in np.flatnonzero(rng.random(count) < s.band_limit_share):
+            cut = round(float(rng.choice(s.band_limit_hz)) * WINDOW / RATE_HZ)
+            x[row, :, :, cut:] = 0
+            y[row, :, :, cut:] = 0
+        return x, y, bandwidth_hz
+
+
+def column(values: NDArray[np.float64]) -> Tensor:
+    """One number a row, to multiply spectra with."""
+    return torch.from_numpy(values.astype(np.float32))[:, None, None, None]
+
+
+def known_bins(bandwidth_hz: Tensor) -> Tensor:
+    """1 for bins below each row's bandwidth, 0 above: (B, 1, BINS)."""
+    hz = torch.arange(BINS, device=bandwidth_hz.device) * RATE_HZ / WINDOW
+    return (hz[None] < bandwidth_hz[:, None]).float()[:, None]

@@ -1,0 +1,136 @@
+"""A run becomes a file the host loads: TorchScript with the card inside.
+
+The only file of the training system that meets torch.jit, as generator.py is the host's. It refuses
+what the host would be sorry for: scripted != eager, streamed != whole, a card with gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rtdenoise import generator
+from rtdenoise.card import EXTRA_FILE, Card, weights_sha256
+from rtdenoise.errors import ModelError, UsageError
+
+from .config import Recipe, build
+from .loop import CHECKPOINT, network
+from .spectral import HOP, RATE_HZ, WINDOW
+
+TOLERANCE = 1e-5
+
+
+def export(run: Path, out: Path, metrics: Path | None = None) -> Card:
+    """Write the averaged weights of *run* to *out*.
+
+    Args:
+        run: A folder of `loop.fit`.
+        out: The model file; replaced in one step when everything was proved.
+        metrics: JSON {"SI-SDR dB": {"identity": 3.1, "model": 12.0, ...}, ...} for the card.
+
+    Raises:
+        UsageError: no checkpoint there, or metrics without their identity baseline.
+        ModelError: the net breaks the contract; the message says where.
+    """
+    if not (run / CHECKPOINT).is_file():
+        raise UsageError(f"no {CHECKPOINT} in {run}; train first: python -m train fit ...")
+    saved = torch.load(run / CHECKPOINT, weights_only=False)
+    recipe: Recipe = build(Recipe, saved["recipe"])
+    net = network(recipe)
+    net.load_state_dict(saved["trainer"]["average"])
+    scores = json.loads(metrics.read_text()) if metrics else {}
+    if bare := [name for name, values in scores.items() if "identity" not in values]:
+        raise UsageError(f"{metrics}: {', '.join(bare)} has no 'identity' value beside it")
+    weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    card = Card(
+        name=recipe.name,
+        task=recipe.task,
+        kind=recipe.kind,
+        sample_rate=RATE_HZ,
+        window=WINDOW,
+        hop=HOP,
+        analysis_window="sqrt_hann",
+        synthesis_window="sqrt_hann",
+        parameters=sum(p.numel() for p in net.parameters()),
+        licence=recipe.licence,
+        sha256=weights_sha256(weights),
+        data=saved["data"],
+        metrics=scores,
+        versions={
+            "torch": str(torch.__version__),
+            "rtdenoise": version("rtdenoise"),
+            "python": platform.python_version(),
+        },
+        config={
+            **recipe.as_dict()["net"],
+            "recipe": recipe.as_dict(),
+            "steps": saved["step"],
+            "training_minutes": round(saved["spent_s"] / 60, 1),
+        },
+        description=recipe.description,
+    )
+    write(net, card, out)
+    return card
+
+
+def write(net: nn.Module, card: Card, out: Path) -> None:
+    """Script *net*, prove it, and put it with its card into *out*.
+
+    Raises:
+        ModelError: scripted != eager, T windows != T calls, a gap in the card, or whatever the
+            host itself finds when it loads the file.
+    """
+    if missing := [name for name in ("data", "config", "versions") if not getattr(card, name)]:
+        raise ModelError(f"the card of {card.name!r} lacks {', '.join(missing)}")
+    net.eval()
+    fresh = out.with_name(out.name + ".new")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
+            scripted: Any = torch.jit.script(net)
+            _prove(net, scripted, card)
+            torch.jit.save(scripted, str(fresh), _extra_files={EXTRA_FILE: card.to_json()})
+        generator.load(fresh)
+        os.replace(fresh, out)  # noqa: PTH105 - atomic on every system
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _prove(net: nn.Module, scripted: Any, card: Card) -> None:
+    """Run the three ways of running it on the same noise."""
+    torch.manual_seed(0)
+    windows = 0.1 * torch.randn(2, 30, card.window)
+    with torch.inference_mode():
+        eager = run_whole(net, net.initial_state, windows)  # type: ignore[arg-type]
+        whole = run_whole(scripted, scripted.initial_state, windows)
+        streamed = run_streamed(scripted, scripted.initial_state, windows)
+    for name, other in (("scripted != eager", eager), ("streamed != whole", streamed)):
+        off = float((whole - other).abs().max())
+        if not off <= TOLERANCE:
+            raise ModelError(f"{card.name!r}: {name}, by {off:.2g} (wanted <= {TOLERANCE:g})")
+
+
+Net = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def run_whole(net: Net, initial_state: Callable[[int], Tensor], windows: Tensor) -> Tensor:
+    """All windows in one call."""
+    return net(windows, initial_state(windows.shape[0]))[0]
+
+
+def run_streamed(net: Net, initial_state: Callable[[int], Tensor], windows: Tensor) -> Tensor:
+    """One window a call, as the microphone gives them."""
+    state, parts = initial_state(windows.shape[0]), []
+    for t in range(windows.shape[1]):
+        part, state = net(windows[:, t : t + 1], state)
+        parts.append(part)
+    return torch.cat(parts, 1)

@@ -1,0 +1,177 @@
+"""`spectral`: the streaming workhorse, a recurrent net on the spectrum of each window.
+
+    windows -> rfft -> features -> Linear -> GRU layers -> gains of bands, all bins
+                                                        -> complex taps over time, low bins -> irfft
+
+Few, large operations: that is what TorchScript on one core likes. The ideas: band gains from Valin
+(RNNoise, MMSP 2018, arXiv:1709.08243), complex taps over past frames of the low bins from Schroeter
+et al. (DeepFilterNet, ICASSP 2022, arXiv:2110.05588), the rest is plain. It hears one window, no
+lookahead: 1024 samples, every 512.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WINDOW, HOP, BINS, RATE_HZ = 1024, 512, 513, 48_000
+SLOWEST = 0.01  # the running mean's least rate: it remembers about 100 hops, a second
+POWER = 0.3  # spectra are compressed by |X|^0.3, as ears do
+
+
+def band_bank(bands: int) -> Tensor:
+    """Triangular bands, equally wide on the ERB scale but never narrower than a bin.
+
+    Glasberg and Moore 1990: ERB number = 21.4 log10(1 + 0.00437 f).
+
+    Returns:
+        (BINS, bands); each row, a bin's shares in its bands, adds up to one.
+    """
+    top = 21.4 * math.log10(1 + 0.00437 * RATE_HZ / 2)
+    centres = (10 ** (np.linspace(0, top, bands) / 21.4) - 1) / 0.00437 * WINDOW / RATE_HZ
+    for band in range(1, bands):
+        centres[band] = max(centres[band], centres[band - 1] + 1)
+    centres *= (BINS - 1) / centres[-1]
+    rows = [np.interp(np.arange(BINS), centres, row) for row in np.eye(bands)]
+    return torch.from_numpy(np.stack(rows, 1).astype(np.float32))
+
+
+class Spectral(nn.Module):
+    """The generator; see the contract in rtdenoise/generator.py. Windows are sqrt-Hann, twice.
+
+    It starts as nearly the identity (gains 0.99, taps about 0), so that training has to earn
+    every change, and clean speech passes from the first step on.
+
+    The features do not know the level: log energies of bands re a running mean over a second,
+    once re the mean of all bands (colour), once re each band's own (what is new), and the low bins
+    of the compressed spectrum at unit level. So a whisper and a shout look alike.
+
+    Args:
+        hidden: Width of the recurrent layers.
+        layers: Of the GRU.
+        bands: Of gains and energies.
+        low_bins: That get complex taps; 96 reach to 4.5 kHz.
+        taps: Windows each of them looks at, the newest and the past.
+    """
+
+    to_bands: Tensor
+    to_bins: Tensor
+
+    def __init__(
+        self,
+        hidden: int = 288,
+        layers: int = 2,
+        bands: int = 64,
+        low_bins: int = 96,
+        taps: int = 5,
+    ) -> None:
+        super().__init__()
+        bank = band_bank(bands)
+        self.register_buffer("to_bands", bank / bank.sum(0, keepdim=True))
+        self.register_buffer("to_bins", bank.t().contiguous())
+        self.hidden, self.layers, self.bands = hidden, layers, bands
+        self.low, self.taps, self.slowest = low_bins, taps, SLOWEST
+        self.enter = nn.Linear(2 * bands + 2 * low_bins, hidden)
+        self.memory = nn.GRU(hidden, hidden, layers, batch_first=True)
+        self.gains = nn.Linear(2 * hidden, bands)
+        self.filters = nn.Linear(2 * hidden, 2 * low_bins * taps)
+        with torch.no_grad():
+            self.gains.bias.fill_(3.0)
+            self.gains.weight.mul_(0.5)
+            self.filters.weight.mul_(0.1)
+            self.filters.bias.zero_()
+
+    @torch.jit.export
+    def initial_state(self, channels: int) -> Tensor:
+        """(channels, S): hops heard, running means, GRU, past low bins."""
+        past = 2 * (self.taps - 1) * self.low
+        return torch.zeros(channels, 1 + self.bands + self.layers * self.hidden + past)
+
+    def energies(self, re: Tensor, im: Tensor) -> Tensor:
+        """log10 energy of the bands (C, T, bands); the floor is about -107 dBFS of white noise."""
+        return torch.log10((re * re + im * im) @ self.to_bands + 1e-8)
+
+    def features(self, re: Tensor, im: Tensor, energy: Tensor, mean: Tensor) -> Tensor:
+        """What the net sees (C, T, 2 bands + 2 low), given the running *mean* (C, T, bands)."""
+        level = mean.mean(2, keepdim=True)
+        a, b = re[:, :, : self.low], im[:, :, : self.low]
+        # |X|^(0.3 - 1) to compress, and 10^(-0.15 level) = exp(-0.345 level) for unit level.
+        shrink = torch.exp(-0.35 * torch.log(a * a + b * b + 1e-9) - 0.345 * (level + 1.0))
+        colour = ((energy - level) * 0.5).clamp(-2.0, 2.0)
+        news = (energy - mean).clamp(-2.0, 2.0)
+        low_re, low_im = (a * shrink).clamp(-4.0, 4.0), (b * shrink).clamp(-4.0, 4.0)
+        return torch.cat([colour, news, low_re, low_im], 2)
+
+    def decide(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features -> raw gains (C, T, bands), raw filters (C, T, 2 taps low), memory."""
+        x = torch.relu(self.enter(features))
+        y, memory = self.memory(x, memory)
+        both = torch.cat([y, x], 2)
+        return self.gains(both), self.filters(both), memory
+
+    def shape(
+        self, re: Tensor, im: Tensor, past_re: Tensor, past_im: Tensor, gains: Tensor, raw: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Apply gains to all bins and filters to the low ones; *past* is `taps - 1` longer."""
+        # 1.05: a sigmoid never reaches one, and clean speech must pass untouched.
+        gain = (1.05 * torch.sigmoid(gains)).clamp(max=1.0) @ self.to_bins
+        channels, count = re.shape[0], re.shape[1]
+        taps = torch.tanh(raw).view(channels, count, 2, self.taps, self.low)
+        sum_re = torch.zeros_like(re[:, :, : self.low])
+        sum_im = torch.zeros_like(sum_re)
+        for k in range(self.taps):
+            a, b = past_re[:, k : k + count], past_im[:, k : k + count]
+            sum_re = sum_re + taps[:, :, 0, k] * a - taps[:, :, 1, k] * b
+            sum_im = sum_im + taps[:, :, 0, k] * b + taps[:, :, 1, k] * a
+        rest = re.shape[2] - self.low
+        return (
+            gain * re + functional.pad(sum_re, (0, rest)),
+            gain * im + functional.pad(sum_im, (0, rest)),
+        )
+
+    def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(C, T, N), (C, S) -> the same."""
+        channels, kept = windows.shape[0], self.taps - 1
+        sizes = [1, self.bands, self.layers * self.hidden, kept * self.low, kept * self.low]
+        heard, mean, memory, past_re, past_im = torch.split(state, sizes, dim=1)
+        spectrum = torch.view_as_real(torch.fft.rfft(windows))
+        re, im = spectrum[..., 0], spectrum[..., 1]
+        past_re = torch.cat([past_re.view(channels, kept, -1), re[:, :, : self.low]], 1)
+        past_im = torch.cat([past_im.view(channels, kept, -1), im[:, :, : self.low]], 1)
+
+        energy = self.energies(re, im)
+        means = torch.empty_like(energy)
+        for t in range(energy.shape[1]):
+            heard = (heard + 1.0).clamp(max=1e6)
+            mean = mean + (energy[:, t] - mean) * torch.clamp(1.0 / heard, min=self.slowest)
+            means[:, t] = mean
+
+        hidden = memory.reshape(channels, self.layers, self.hidden).transpose(0, 1).contiguous()
+        gains, filters, hidden = self.decide(self.features(re, im, energy, means), hidden)
+        out_re, out_im = self.shape(re, im, past_re, past_im, gains, filters)
+        memory = hidden.transpose(0, 1).reshape(channels, -1)
+        past = [past_re[:, -kept:].reshape(channels, -1), past_im[:, -kept:].reshape(channels, -1)]
+        after = torch.cat([heard, mean, memory, past[0], past[1]], 1)
+        return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
+
+
+def running_mean_matrix(hops: int) -> Tensor:
+    """The running mean of `Spectral.forward` over *hops* windows from silence, as one matrix.
+
+    m_t = m_{t-1} + r_t (e_t - m_{t-1}), r_t = max(1 / t, SLOWEST), is linear in e: m = W e.
+
+    >>> running_mean_matrix(2)
+    tensor([[1.0000, 0.0000],
+            [0.5000, 0.5000]])
+    """
+    rows, row = torch.zeros(hops, hops), torch.zeros(hops)
+    for t in range(hops):
+        rate = max(1.0 / (t + 1), SLOWEST)
+        row = row * (1 - rate)
+        row[t] = rate
+        rows[t] = row
+    return rows
