@@ -1,0 +1,112 @@
+"""What people see while they wait: a progress bar for files, a status line for a live stream.
+
+The only file that knows rich. Everything goes to stderr, and nothing but plain lines to a pipe.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bar, ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    """Seconds of audio a second of work."""
+
+    def render(self, task: Task) -> Text:
+        """As "123 x real time"."""
+        return Text(f"{task.speed or 0.0:5.0f} x real time")
+
+
+class Progress:
+    """A bar with rate and time left, on stderr when it is a terminal; nothing otherwise.
+
+    Args:
+        total_seconds: Of audio.
+        quiet: Show nothing at all.
+
+    >>> with Progress(10.0, quiet=True) as progress:
+    ...     progress.advance(5.0)
+    """
+
+    def __init__(self, total_seconds: float, quiet: bool = False) -> None:
+        self._bar: Bar | None = None
+        if not quiet and sys.stderr.isatty():
+            columns = (BarColumn(), "{task.percentage:>3.0f} %", _Rate(), TimeRemainingColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=total_seconds)
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, seconds: float) -> None:
+        """*seconds* more of audio are done."""
+        if self._bar is not None:
+            self._bar.advance(self._task, seconds)
+
+
+def level_bar(level_db: float, width: int = 12) -> str:
+    """-60..0 dBFS as a bar of text.
+
+    >>> level_bar(-30.0, 4)
+    '##..'
+    """
+    full = round(width * min(1.0, max(0.0, 1 + level_db / 60)))
+    return "#" * full + "." * (width - full)
+
+
+class StatusLine:
+    """One line that is written over in a terminal; on a pipe, a line every ten seconds.
+
+    Args:
+        quiet: Say nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet, self._terminal = quiet, sys.stderr.isatty()
+        self._console = Console(stderr=True, highlight=False)
+        self._next_s, self._drawn = time.monotonic() + 10.0, False
+
+    def show(self, status: dict[str, Any]) -> None:
+        """Draw the status of `live.Session.status`."""
+        if self._quiet:
+            return
+        text = (
+            f"in {level_bar(status['in_db'])} {status['in_db']:4.0f} dB   "
+            f"out {level_bar(status['out_db'])} {status['out_db']:4.0f} dB   "
+            f"hop p50 {status['p50_ms']:.2f} p99 {status['p99_ms']:.2f} ms "
+            f"({status['load_percent']:.0f} % of the deadline)   "
+            f"xruns {status['xruns']}  late {status['late']}"
+        )
+        if self._terminal:
+            room = self._console.width - 1
+            sys.stderr.write("\r\x1b[2K" + text[:room])
+            sys.stderr.flush()
+            self._drawn = True
+        elif time.monotonic() >= self._next_s:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+            self._next_s += 10.0
+
+    def clear(self) -> None:
+        """Take the line away before something else is printed."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._drawn = False
