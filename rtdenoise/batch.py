@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +94,12 @@ def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan
     """
     if naming.output is not None and naming.folder is not None:
         raise UsageError("-o names one file, -O a folder: give one of them")
+    if naming.output is not None and (
+        naming.output.endswith(("/", os.sep)) or Path(naming.output).is_dir()
+    ):
+        raise UsageError(f"-o {naming.output} is a folder: use -O {naming.output}")
+    if naming.folder is not None and Path(naming.folder).is_file():
+        raise UsageError(f"-O {naming.folder} is a file, wanted a folder. For one output: -o FILE")
     made = Plan()
     found: dict[str, Job] = {}  # by the real path, so that a file named twice is one job
     folders = sum(Path(name).is_dir() for name in inputs)
@@ -203,7 +209,7 @@ def _sort_in(job: Job, naming: Naming, made: Plan) -> None:
 
 def run(
     jobs: Sequence[Job], work: Callable[[Job], Result], workers: int, stop: Event
-) -> Iterator[tuple[Job, Result | Exception]]:
+) -> Generator[tuple[Job, Result | Exception], None, None]:
     """Do all *jobs* in threads; yield each with its result, or with the error that it raised.
 
     On leaving early (Ctrl-C, or an error in the caller) *stop* is set, which *work* must look at

@@ -146,6 +146,19 @@ def exists_error(name: str) -> AudioError:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """Create *folder* and those above it, if they are missing.
+
+    Raises:
+        AudioError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise AudioError(f"cannot create the folder {folder}: {reason}. Try another -O") from None
+
+
 def explain(error: OSError, folder: Path) -> str:
     """Why *folder* could not be written, and what to do, in words.
 

@@ -26,7 +26,7 @@ import json
 import math
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TextIO
@@ -105,8 +105,9 @@ def run(args: argparse.Namespace) -> int:
         workers = min(len(plan.jobs), args.jobs or os.cpu_count() or 1)
         with _progress(args, plan) as progress:
             work = _Work(args, stage_for, model, stop, progress)
-            for job, result in batch.run(plan.jobs, work, workers, stop):
-                told.job(job, result)
+            with closing(batch.run(plan.jobs, work, workers, stop)) as results:
+                for job, result in results:
+                    told.job(job, result)
     return told.end()
 
 
@@ -203,14 +204,14 @@ class _Work:
     def __call__(self, job: Job) -> dict[str, Any]:
         """Process one file; returns what --json prints."""
         from ..offline import Against, process_file
-        from ..pending import exists_error
+        from ..pending import exists_error, make_folder
         from ..picture import BeforeAfter
 
         png = Path(job.target).with_suffix(".png") if self.args.picture else None
         if png is not None and png.exists() and not self.args.force:
             raise exists_error(str(png))
         if self.args.output_dir:
-            Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(job.target).parent)
         heard: dict[str, Any] = {}
 
         def listen(reader: SoundReader) -> list[Listener]:
@@ -290,6 +291,8 @@ class _Told:
 
     def job(self, job: Job, result: dict[str, Any] | Exception) -> None:
         """One job that ended."""
+        if isinstance(result, BrokenPipeError):  # `-o - | head`: the reader has had enough
+            raise result
         if isinstance(result, Exception):
             self._failure(job, result)
             return
