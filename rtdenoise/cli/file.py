@@ -335,7 +335,7 @@ class _Told:
 
 
 def sentence(line: dict[str, Any]) -> str:
-    """What was done to a file, in one line."""
+    """What was done to a file, in two lines."""
     channels = {1: "mono", 2: "stereo"}.get(line["channels"], f"{line['channels']} channels")
     latency_ms = 1000 * line["latency"] / line["rate"]
     return (
