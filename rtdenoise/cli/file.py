@@ -339,8 +339,8 @@ def sentence(line: dict[str, Any]) -> str:
     channels = {1: "mono", 2: "stereo"}.get(line["channels"], f"{line['channels']} channels")
     latency_ms = 1000 * line["latency"] / line["rate"]
     return (
-        f"{line['input']} -> {'stdout' if line['output'] == STD else line['output']}: "
-        f"{line['seconds']:.2f} s, {line['rate']} Hz, {channels}, {line['format']} "
+        f"{line['input']} -> {'stdout' if line['output'] == STD else line['output']}\n"
+        f"  {line['seconds']:.2f} s, {line['rate']} Hz, {channels}, {line['format']} "
         f"{line['subtype']}, with {line['model']}, {latency_ms:.1f} ms latency compensated, "
         f"{line['real_time_factor']:.0f} x real time ({line['elapsed_s']:.2f} s)"
     )
