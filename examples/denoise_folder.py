@@ -14,7 +14,7 @@ import numpy as np
 
 from rtdenoise.errors import AudioError
 from rtdenoise.files import SUFFIXES
-from rtdenoise.generator import find, one_thread
+from rtdenoise.generator import Generator, find, one_thread
 from rtdenoise.line import Line
 from rtdenoise.offline import process_file
 
@@ -34,23 +34,27 @@ class Levels:
         self.energy[1] += float(np.sum(block**2))
 
 
+def clean(file: Path, target: Path, generator: Generator) -> str:
+    """Process one recording; returns what happened."""
+    levels = Levels()
+    try:
+        done = process_file(
+            file,
+            target / file.name,
+            lambda rate, channels: Line(generator, rate, channels),
+            listen=lambda reader: [levels],
+        )
+    except AudioError as error:  # one that is no audio does not stop the rest
+        return str(error)
+    change_db = 10 * np.log10((levels.energy[1] + 1e-9) / (levels.energy[0] + 1e-9))
+    return f"{file.name:<24} {done.seconds:6.1f} s  {change_db:+6.1f} dB"
+
+
 def main(source: Path, target: Path, model: str) -> None:
-    """Process all sound files in *source*; one that is no audio does not stop the rest."""
+    """Process all sound files in *source*."""
     generator = find(model)
     for file in sorted(f for f in source.iterdir() if f.suffix.lower() in SUFFIXES):
-        levels = Levels()
-        try:
-            done = process_file(
-                file,
-                target / file.name,
-                lambda rate, channels: Line(generator, rate, channels),
-                listen=lambda reader, levels=levels: [levels],
-            )
-        except AudioError as error:
-            print(error)
-            continue
-        change_db = 10 * np.log10((levels.energy[1] + 1e-9) / (levels.energy[0] + 1e-9))
-        print(f"{file.name:<24} {done.seconds:6.1f} s  {change_db:+6.1f} dB")
+        print(clean(file, target, generator))
 
 
 if __name__ == "__main__":
