@@ -50,14 +50,10 @@ def clean(file: Path, target: Path, generator: Generator) -> str:
     return f"{file.name:<24} {done.seconds:6.1f} s  {change_db:+6.1f} dB"
 
 
-def main(source: Path, target: Path, model: str) -> None:
-    """Process all sound files in *source*."""
-    generator = find(model)
-    for file in sorted(f for f in source.iterdir() if f.suffix.lower() in SUFFIXES):
-        print(clean(file, target, generator))
-
-
 if __name__ == "__main__":
     folders = [Path(name) for name in sys.argv[1:3]] or [Path("examples/audio")]
+    generator = find((sys.argv[3:] or ["speech"])[0])
     with tempfile.TemporaryDirectory() as temporary, one_thread():
-        main(folders[0], (folders[1:] or [Path(temporary)])[0], (sys.argv[3:] or ["speech"])[0])
+        target = (folders[1:] or [Path(temporary)])[0]
+        for file in sorted(f for f in folders[0].iterdir() if f.suffix.lower() in SUFFIXES):
+            print(clean(file, target, generator))
