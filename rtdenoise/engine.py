@@ -49,6 +49,11 @@ class Counters:
     def __getitem__(self, name: str) -> int:
         return int(self._counts[self.NAMES.index(name)])
 
+    def clear(self) -> None:
+        """Begin again at nothing."""
+        self._counts[:] = 0
+        self.max_hop_s = 0.0
+
     def record_hop(self, seconds: float) -> None:
         """Note how long a hop took."""
         self._hop_s[self["hops"] % RECENT_HOPS] = seconds
@@ -92,6 +97,7 @@ class Engine:
         card = generator.card
         self.generator, self.channels = generator, channels
         self.hop, self.window = card.hop, card.window
+        self.block = block or 1
         self._delay = card.window - (gcd(card.hop, block) if block else 0)
         self._latency = self._delay + card.lookahead
         self.deadline_s, self._clock = deadline_s, clock
@@ -119,14 +125,16 @@ class Engine:
         for at in range(0, block.shape[1], self._span):
             self._waiting.write(block[:, at : at + self._span])
             self._run(self._waiting.available // self.hop)
-            self._ready.read(out[:, at : at + self._span])
+            if not self._ready.read(out[:, at : at + self._span]):
+                out[:, at : at + self._span] = 0  # a promise of block sizes was broken
         return out
 
     def flush(self) -> Samples:
         """See `Stage.flush`."""
-        rest = self.push(np.zeros((self.channels, self._latency), np.float32))
+        whole = -(-self._latency // self.block) * self.block
+        rest = self.push(np.zeros((self.channels, whole), np.float32))
         self.reset()
-        return rest
+        return rest[:, : self._latency]
 
     def reset(self) -> None:
         """See `Stage.reset`. The counters go on."""

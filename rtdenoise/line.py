@@ -125,9 +125,10 @@ class Line:
 
     def flush(self) -> Samples:
         """See `Stage.flush`."""
-        rest = self.push(np.zeros((self.channels, self.latency), np.float32))
+        whole = -(-self.latency // self.engine.block) * self.engine.block
+        rest = self.push(np.zeros((self.channels, whole), np.float32))
         self.reset()
-        return rest
+        return rest[:, : self.latency]
 
     def reset(self) -> None:
         """See `Stage.reset`. The counters go on."""

@@ -1,0 +1,226 @@
+"""Clean sound while it happens: microphone in, speakers or a virtual cable out.
+
+  rtdenoise live                                     the default microphone and speakers
+  rtdenoise live --in usb --out blackhole            devices by a part of their names
+  rtdenoise live --in file:x.wav --out file:y.wav    no sound card; --clock fast does not wait
+
+At the start it prints where the latency comes from, while it runs levels and hop times, at the end
+a summary. Ctrl-C ends it. Use headphones: speakers into the microphone howl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .arguments import add_model, add_strength, strength
+
+if TYPE_CHECKING:
+    from ..live import End, Session
+
+HELP = "clean the microphone's sound while you talk"
+HOP_S = 512 / 48_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Ends, blocks, strength, recording."""
+    where = "index, part of a name, %s, file:PATH or null (default: %s)"
+    parser.add_argument(
+        "-i", "--in", dest="source", default="mic", metavar="DEVICE", help=where % ("mic", "mic")
+    )
+    parser.add_argument(
+        "-o", "--out", dest="sink", default="speakers", metavar="DEVICE",
+        help=where % ("speakers", "speakers"),
+    )  # fmt: skip
+    add_model(parser)
+    add_strength(parser)
+    parser.add_argument("--board", metavar="TOML", help="a chain of effects in place of the model")
+    parser.add_argument(
+        "--rate", type=int, metavar="HZ", help="of the devices (default: the net's)"
+    )
+    parser.add_argument("--channels", type=int, help="of the devices, 1 or 2 (default: 1)")
+    parser.add_argument(
+        "--block", type=int, metavar="N",
+        help="samples a callback; 0 = as the device likes (default: a hop of the net)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--latency", default="low", metavar="low|high|SECONDS", help="of the devices (default: low)"
+    )
+    parser.add_argument("--clock", choices=("real", "fast"), default="real", help="of file ends")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after that")
+    parser.add_argument("--record", metavar="FILE", help="write what is heard to a file")
+    parser.add_argument("-f", "--force", action="store_true", help="replace files that are there")
+    parser.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
+    parser.add_argument("-q", "--quiet", action="store_true", help="only errors")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the ends, run, sum up; 0 also when Ctrl-C or SIGTERM ended it."""
+    from pathlib import Path
+
+    from ..live import run as run_live
+    from ..meters import StatusLine
+
+    _check(args)
+    latency = args.latency if args.latency in ("low", "high") else float(args.latency)
+    source, sink, session, block, parts = _prepare(args)
+    line = StatusLine(args.quiet or args.json)
+    stop = threading.Event()
+    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def started(devices_ms: tuple[float | None, float | None]) -> None:
+        parts["device in"], parts["device out"] = devices_ms
+        if not args.quiet and not args.json:
+            print(_latency_line(parts), file=sys.stderr)
+
+    try:
+        run_live(
+            session,
+            source,
+            sink,
+            block,
+            latency=latency,
+            clock=args.clock,
+            duration_s=args.duration,
+            record=Path(args.record) if args.record else None,
+            overwrite=args.force,
+            stop=stop,
+            started=started,
+            watch=lambda: line.show(session.status()),
+        )
+    finally:
+        line.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    summary = {"ended": "stopped" if stop.is_set() else "complete", **session.summary()}
+    summary["latency_ms"] = parts
+    if args.json:
+        print(json.dumps(summary))
+    elif not args.quiet:
+        print(_summary_text(summary), file=sys.stderr)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What can be refused before anything is loaded."""
+    from ..errors import UsageError
+
+    try:
+        latency_ok = args.latency in ("low", "high") or 0 < float(args.latency) < 10
+    except ValueError:
+        latency_ok = False
+    refusals = {
+        f"--latency {args.latency}: wanted low, high or seconds": not latency_ok,
+        f"--block {args.block}: wanted 0 to 65536": not 0 <= (args.block or 0) <= 65_536,
+        f"--duration {args.duration}: wanted more than 0": (args.duration or 1) <= 0,
+        "--record and --out file: both write the processed sound; leave one out": args.record
+        and args.sink.startswith("file:"),
+        "--in null --out null never ends: give --duration": args.source == args.sink == "null"
+        and args.duration is None,
+    }
+    for message, refused in refusals.items():
+        if refused:
+            raise UsageError(message)
+
+
+def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str, Any]]:
+    """Both ends, the warm session, its block, and the parts of the latency in ms."""
+    from ..audio import check_channels, check_rate
+    from ..devices import Device, find_device, pick_rate
+    from ..files import SoundReader
+    from ..live import End, Session, stage_channels
+
+    file_rate = file_channels = None
+    if args.source.startswith("file:"):
+        with SoundReader(args.source[5:]) as reader:
+            file_rate, file_channels = reader.rate, reader.channels
+
+    def device(name: str, kind: str) -> Device | None:
+        return None if name == "null" or name.startswith("file:") else find_device(name, kind)
+
+    ins, outs = device(args.source, "input"), device(args.sink, "output")
+    make_stage, net_rate = _stage_maker(args)
+    rate = check_rate(pick_rate(ins, outs, args.rate or file_rate, net_rate))
+    if file_rate not in (None, rate):
+        from ..errors import UsageError
+
+        raise UsageError(f"--rate {rate}: the input file has {file_rate} Hz; leave --rate out")
+    wanted = args.channels or file_channels or 1
+    inputs = check_channels(file_channels or min(wanted, ins.inputs if ins else wanted))
+    outputs = check_channels(min(wanted, outs.outputs) if outs else wanted)
+    if outs and outs.outputs >= 2:
+        outputs = max(outputs, 2)  # a voice belongs in both ears
+    block = round(HOP_S * rate) if args.block is None else args.block
+    stage, counters = make_stage(rate, stage_channels(inputs, outputs), block or None)
+    session = Session(stage, counters, rate, (inputs, outputs), HOP_S)
+    session.warm_up(block or 512)
+    own = 1e3 * stage.latency / rate
+    parts = {
+        "device in": None,
+        "block": 1e3 * block / rate,
+        "window, resampler, effects": own,
+        "device out": None,
+    }
+    sink_path = args.sink[5:] if args.sink.startswith("file:") else None
+    source_path = args.source[5:] if args.source.startswith("file:") else None
+    return End(inputs, ins, source_path), End(outputs, outs, sink_path), session, block, parts
+
+
+def _stage_maker(args: argparse.Namespace) -> tuple[Any, int]:
+    """(rate, rows, block) -> (stage, counters), and the rate the net likes best."""
+    from ..generator import find
+    from ..line import Line
+
+    if args.board:
+        from ..board import open_board
+
+        board = open_board(args.board)
+
+        def from_board(rate: int, rows: int, block: int | None) -> tuple[Any, Any]:
+            stage = board.stage(rate, rows, block, HOP_S)
+            return stage, stage.counters
+
+        return from_board, 48_000
+    generator = find(args.model)
+    how = strength(args)
+
+    def from_model(rate: int, rows: int, block: int | None) -> tuple[Any, Any]:
+        generator.warm_up(rows)
+        hop_s = generator.card.hop / generator.card.sample_rate
+        line = Line(generator, rate, rows, how, block, hop_s)
+        return line, line.counters
+
+    return from_model, generator.card.sample_rate
+
+
+def _latency_line(parts: dict[str, float | None]) -> str:
+    """The parts of the latency, and their sum."""
+    shown = [f"{name} {'?' if ms is None else f'{ms:.1f}'}" for name, ms in parts.items()]
+    total = sum(ms for ms in parts.values() if ms is not None)
+    return f"latency in ms: {' + '.join(shown)} = {total:.1f}"
+
+
+def _summary_text(s: dict[str, Any]) -> str:
+    """The end of the run for people."""
+    share = 100 * s["hop_p99_ms"] / s["deadline_ms"]
+    lines = [
+        f"{s['seconds']:.1f} s at {s['rate']} Hz, {s['callbacks']} callbacks, "
+        f"xruns {s['xruns_in']} in, {s['xruns_out']} out",
+        f"hops {s['hops']}: p50 {s['hop_p50_ms']:.2f}, p99 {s['hop_p99_ms']:.2f} "
+        f"({share:.0f} % of the deadline), max {s['hop_max_ms']:.2f} ms; "
+        f"late {s['late']}, dry {s['dry']}, failed {s['failed']}",
+    ]
+    notes = {
+        "samples clipped": s["clipped"],
+        "NaN or infinite input samples taken as silence": s["nonfinite"],
+        "blocks silent after an error": s["faults"],
+        "samples missing in the recording (the disk was too slow)": s["lost_recording"],
+    }
+    lines += [f"{count} {what}" for what, count in notes.items() if count]
+    if s["fault"]:
+        lines.append(f"the last error: {s['fault']}")
+    return "\n".join(lines)
