@@ -67,7 +67,7 @@ class Trainer:
             matrices,
             lr=optim.muon_lr,
             momentum=0.95,
-            weight_decay=0.0,
+            weight_decay=optim.muon_decay,
             adjust_lr_fn="match_rms_adamw",
         )
         return [muon, adam]
