@@ -21,6 +21,10 @@ from rtdenoise.errors import UsageError
 from sounds import noise, read, tell_files, write
 
 FILE = (sys.executable, "-m", "rtdenoise", "file")
+HERE = {
+    **os.environ,
+    "PYTHONPATH": str(Path(__file__).parents[1]),
+}  # also where it is not installed
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +202,8 @@ def test_a_pipe_goes_through(here, model):
     """Stdin to stdout, nothing else on stdout, the same bytes as between files."""
     assert main(["file", "a.wav", "-m", model]) == 0
     data = (here / "a.wav").read_bytes()
-    done = subprocess.run([*FILE, "-", "-m", model], input=data, capture_output=True, check=True)
+    command = [*FILE, "-", "-m", model]
+    done = subprocess.run(command, input=data, capture_output=True, check=True, env=HERE)
     assert done.stdout == (here / "a.denoised.wav").read_bytes()
     assert b"stdin -> stdout" in done.stderr
 
@@ -216,7 +221,7 @@ def test_an_interrupted_run_leaves_nothing(sign, code, here, model):
             file.truncate(44 + size)
     before = tell_files(here)
     command = [*FILE, "long.wav", "long2.wav", "-m", model]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as run:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=HERE) as run:
         while run.poll() is None and not any(map(grown, Path(f"/proc/{run.pid}/fd").iterdir())):
             time.sleep(0.02)
         run.send_signal(getattr(signal, sign))

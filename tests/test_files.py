@@ -253,7 +253,9 @@ def test_kill_9_leaves_nothing(tmp_path):
         "p = Pending(sys.argv[1]); p.path.write_bytes(bytes(9999))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    gone = subprocess.run([sys.executable, "-c", code, tmp_path / "a.wav"], check=False)
+    gone = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.wav"], check=False, cwd=Path(__file__).parents[1]
+    )
     assert gone.returncode == -signal.SIGKILL
     assert tell_files(tmp_path) == []
 
