@@ -9,8 +9,6 @@ et al. (DeepFilterNet, ICASSP 2022, arXiv:2110.05588), the rest is plain. It hea
 lookahead: 1024 samples, every 512.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -58,6 +56,7 @@ class Spectral(nn.Module):
         taps: Windows each of them looks at, the newest and the past.
     """
 
+    # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
     to_bands: Tensor
     to_bins: Tensor
 
