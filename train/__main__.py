@@ -1,10 +1,11 @@
-"""`python -m train VERB`: prepare, fit, export, mixes, enhance.
+"""`python -m train VERB`: prepare, fit, export, mixes, enhance, report.
 
 python -m train prepare DATA CACHE                      decode a folder with a manifest.csv once
 python -m train fit RECIPE --cache CACHE --run RUN      train, or go on; --minutes 9 for a slice
 python -m train export RUN -o net.pt                    a file the host loads, with its card
 python -m train mixes RECIPE --cache CACHE -o MIXES     noisy and clean files of unseen sources
 python -m train enhance MODEL MIXES/noisy OUT           the model over them
+python -m train report noisy.csv x.csv .. --model x     scores of several systems as one table
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ def parser() -> argparse.ArgumentParser:
     enhance.add_argument("model")
     enhance.add_argument("noisy", type=Path)
     enhance.add_argument("out", type=Path)
+    report = verbs.add_parser("report")
+    report.add_argument("scores", type=Path, nargs="+", help="CSVs of the scorer, one a system")
+    report.add_argument("--model", required=True, help="which of them is ours")
+    report.add_argument("--metrics", type=Path, help="write its numbers for `export --metrics`")
     return root
 
 
@@ -71,10 +76,14 @@ def main(argv: list[str] | None = None) -> int:
 
             recipe = config.load(args.recipe, args.set)
             make(args.cache, recipe.data, args.out, args.count)
-        else:
+        elif args.verb == "enhance":
             from .mixes import enhance
 
             enhance(args.model, args.noisy, args.out)
+        else:
+            from .evaluate import report
+
+            print(report(args.scores, args.model, args.metrics), end="")
     except RtdenoiseError as error:
         print(f"train {args.verb}: {error}", file=sys.stderr)
         return error.exit_code
