@@ -32,13 +32,13 @@ def cache(tmp_path_factory, clips):
     """A data set of the layout of a manifest.csv, made of the real clips in the repository."""
     folder = tmp_path_factory.mktemp("data")
     rows = []
-    for kind, names in (("speech", ["voice_sentence", "voice_words"]), ("noise", ["noise_rain", "noise_ship", "noise_mill"])):  # fmt: skip
-        for name in names:
-            audio, rate = sf.read(clips / f"{name}.flac", dtype="float32")
-            for part, piece in enumerate(np.array_split(audio, 4)):
-                path = f"{name}_{part}.wav"
-                sf.write(folder / path, piece, rate)
-                rows.append([path, kind, 20_000, f"{name}{part}", "here", "CC"])
+    for name in ("voice_sentence", "voice_words", "noise_rain", "noise_ship", "noise_mill"):
+        kind = "speech" if name.startswith("voice") else "noise"
+        audio, rate = sf.read(clips / f"{name}.flac", dtype="float32")
+        for part, piece in enumerate(np.array_split(audio, 4)):
+            path = f"{name}_{part}.wav"
+            sf.write(folder / path, piece, rate)
+            rows.append([path, kind, 20_000, f"{name}{part}", "here", "CC"])
     (folder / "text.wav").write_text("no sound")
     rows.append(["text.wav", "noise", 20_000, "text", "here", "CC"])
     with (folder / "manifest.csv").open("w", newline="") as out:
@@ -160,7 +160,8 @@ def test_training_sees_what_the_stream_computes():
         streamed, _ = net(windows, net.initial_state(2))
         features = trainer._see(x[:, 0], x[:, 1])
         gains, filters, _ = net.decide(features, torch.zeros(net.layers, 2, net.hidden))
-        past = [torch.nn.functional.pad(p[:, :, : net.low], (0, 0, net.taps - 1, 0)) for p in (x[:, 0], x[:, 1])]  # fmt: skip
+        front = (0, 0, net.taps - 1, 0)
+        past = [torch.nn.functional.pad(x[:, k, :, : net.low], front) for k in (0, 1)]
         re, im = net.shape(x[:, 0], x[:, 1], *past, gains, filters)
 
     torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
@@ -181,7 +182,11 @@ def test_losses_are_zero_at_the_reference_and_know_their_mask():
     reference, known = (x[:, 0], x[:, 1]), known_bins(torch.tensor([4000.0, 4000.0]))
     above = x.clone()
     above[..., 100:] += 1.0
-    for loss in (lambda e: compressed(e, reference, known, 0.5, 0.3), lambda e: log_snr(e, reference, known)):  # fmt: skip
+    losses = (
+        lambda estimate: compressed(estimate, reference, known, 0.5, 0.3),
+        lambda estimate: log_snr(estimate, reference, known),
+    )
+    for loss in losses:
         assert float(loss(reference)) == pytest.approx(0, abs=1e-6)
         assert float(loss((above[:, 0], above[:, 1]))) == pytest.approx(0, abs=1e-6)
         assert 0 < float(loss((1.1 * x[:, 0], x[:, 1]))) < float(loss((2 * x[:, 0], x[:, 1])))
@@ -225,7 +230,8 @@ def test_another_recipe_does_not_go_on_with_a_run(cache, run):
 
 def test_nan_stops_the_run_and_saves_the_batch(cache, tmp_path, monkeypatch):
     """So that it can be looked at."""
-    monkeypatch.setattr(Pool, "batch", lambda self, step: (torch.full((8, 2, 46, 513), torch.nan),) * 2 + (torch.full((8,), 2e4),))  # fmt: skip
+    bad = torch.full((8, 2, 46, 513), torch.nan)
+    monkeypatch.setattr(Pool, "batch", lambda self, step: (bad, bad, torch.full((8,), 2e4)))
     with pytest.raises(TrainingError, match="nan_batch"):
         fit(TINY, cache, tmp_path / "run")
     assert (tmp_path / "run" / "nan_batch.pt").is_file()

@@ -6,8 +6,8 @@ import json
 
 import pytest
 import torch
-from nets import Breaks, Identity, Smoother, generator_for, save
 
+from nets import Breaks, Identity, Smoother, generator_for, save
 from rtdenoise.bench import Timing, engine_timings, paced_timing
 from rtdenoise.cli import main
 from rtdenoise.verify import verify

@@ -152,7 +152,7 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
     wanted = args.channels or file_channels or 1
     inputs = check_channels(file_channels or min(wanted, ins.inputs if ins else wanted))
     outputs = check_channels(min(wanted, outs.outputs) if outs else wanted)
-    if outs and outs.outputs >= 2:
+    if outs and outs.outputs >= 2 and args.channels is None:
         outputs = max(outputs, 2)  # a voice belongs in both ears
     block = round(HOP_S * rate) if args.block is None else args.block
     stage, counters = make_stage(rate, stage_channels(inputs, outputs), block or None)
