@@ -18,6 +18,7 @@ from torch.nn import functional
 
 WINDOW, HOP, BINS, RATE_HZ = 1024, 512, 513, 48_000
 SLOWEST = 0.01  # the running mean's least rate: it remembers about 100 hops, a second
+SILENT = -6.0  # log10 energy of the loudest band; white noise at -93 dBFS, the dither of 16 bits
 POWER = 0.3  # spectra are compressed by |X|^0.3, as ears do
 
 
@@ -73,7 +74,7 @@ class Spectral(nn.Module):
         self.register_buffer("to_bands", bank / bank.sum(0, keepdim=True))
         self.register_buffer("to_bins", bank.t().contiguous())
         self.hidden, self.layers, self.bands = hidden, layers, bands
-        self.low, self.taps, self.slowest = low_bins, taps, SLOWEST
+        self.low, self.taps, self.slowest, self.silent = low_bins, taps, SLOWEST, SILENT
         self.enter = nn.Linear(2 * bands + 2 * low_bins, hidden)
         self.memory = nn.GRU(hidden, hidden, layers, batch_first=True)
         self.gains = nn.Linear(2 * hidden, bands)
@@ -143,11 +144,15 @@ class Spectral(nn.Module):
         past_im = torch.cat([past_im.view(channels, kept, -1), im[:, :, : self.low]], 1)
 
         energy = self.energies(re, im)
+        # Silence (a muted microphone, zeros before a recording) does not count: it would pull the
+        # mean to its floor, and the seconds after it kept half of the noise they should lose.
+        counts = (energy.amax(2, keepdim=True) > self.silent).to(energy.dtype)
         means = torch.empty_like(energy)
         for t in range(energy.shape[1]):
-            heard = (heard + 1.0).clamp(max=1e6)
-            mean = mean + (energy[:, t] - mean) * torch.clamp(1.0 / heard, min=self.slowest)
-            means[:, t] = mean
+            heard = (heard + counts[:, t]).clamp(max=1e6)
+            rate = counts[:, t] * torch.clamp(1.0 / heard.clamp(min=1.0), min=self.slowest)
+            mean = mean + (energy[:, t] - mean) * rate
+            means[:, t] = torch.where(heard > 0.0, mean, energy[:, t])
 
         hidden = memory.reshape(channels, self.layers, self.hidden).transpose(0, 1).contiguous()
         gains, filters, hidden = self.decide(self.features(re, im, energy, means), hidden)
