@@ -79,7 +79,7 @@ def export(run: Path, out: Path, metrics: Path | None = None) -> Card:
         description=recipe.description,
     )
     write(net, card, out)
-    return card
+    return Card.from_json(card.to_json())  # as the file holds it: JSON has lists, no tuples
 
 
 def write(net: nn.Module, card: Card, out: Path) -> None:
