@@ -110,12 +110,19 @@ class Board(Effect, MutableSequence[Any]):
     ) -> BoardStage:
         """See `Effect.stage`. Native plugins hold their own state: use one stage at a time."""
         counters = Counters() if counters is None else counters
-        stages: list[Stage] = [
-            native.Native(group, channels, rate)
-            if isinstance(group, list)
-            else group.stage(rate, channels, block, deadline_s, counters)
-            for group in self._groups()
-        ]
+        stages: list[Stage] = []
+        late = 0
+        for group in self._groups():
+            # A stage begins `late` samples into the stream: blocks keep their size only if that
+            # is a whole number of them.
+            promised = block if block and late % block == 0 else None
+            stage: Stage = (
+                native.Native(group, channels, rate)
+                if isinstance(group, list)
+                else group.stage(rate, channels, promised, deadline_s, counters)
+            )
+            late += stage.latency
+            stages.append(stage)
         return BoardStage(stages, channels, counters)
 
     def whole(self, audio: Samples, rate: int, buffer_size: int, counters: Counters) -> Samples:

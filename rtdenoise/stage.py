@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -67,6 +68,10 @@ def pump(source: Iterable[Samples], stage: Stage, sink: Sink) -> None:
 class Chain:
     """Stages one after the other, as one. An empty chain is a wire.
 
+    A stage does not hear the silence that the latency of those before it makes at the start: it
+    begins when the sound does. A reverb that has heard silence first is in another state than one
+    that has not, and a stream would differ from a whole recording.
+
     Args:
         stages: In the order of the sound.
         channels: Rows of each block.
@@ -74,6 +79,11 @@ class Chain:
 
     def __init__(self, stages: Sequence[Stage], channels: int) -> None:
         self.stages, self._channels = list(stages), channels
+        self._begin()
+
+    def _begin(self) -> None:
+        late = [0, *accumulate(stage.latency for stage in self.stages)]
+        self._silent = late[: len(self.stages)]
 
     @property
     def latency(self) -> int:
@@ -82,8 +92,11 @@ class Chain:
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`."""
-        for stage in self.stages:
-            block = stage.push(block)
+        for turn, stage in enumerate(self.stages):
+            quiet = min(self._silent[turn], block.shape[1])
+            self._silent[turn] -= quiet
+            out = stage.push(block[:, quiet:])
+            block = np.concatenate((block[:, :quiet], out), axis=1) if quiet else out
         return block
 
     def flush(self) -> Samples:
@@ -96,6 +109,7 @@ class Chain:
         """See `Stage.reset`."""
         for stage in self.stages:
             stage.reset()
+        self._begin()
 
 
 class Sum:

@@ -174,6 +174,9 @@ def fit(
         TrainingError: the loss is NaN (the batch is saved), or the disk is full.
     """
     torch.manual_seed(recipe.run.seed)
+    # Gradients that vanish through time end as denormals, which cost a hundred times a normal
+    # number: steps went from 0.24 to 1.2 s after a thousand. Before any worker thread starts.
+    torch.set_flush_denormal(True)
     torch.set_num_threads(recipe.run.threads)
     library = Library(cache, recipe.data)
     check_no_leak(library, Library(cache, recipe.data, dev=True))
