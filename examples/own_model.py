@@ -24,11 +24,13 @@ class Gate(torch.nn.Module):
 
     @torch.jit.export
     def initial_state(self, channels: int) -> torch.Tensor:
+        """Zeros: nothing heard yet."""
         return torch.zeros(channels, 513)
 
     def forward(
         self, windows: torch.Tensor, state: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn bins near their floor down; the state is the floor."""
         spectrum = torch.fft.rfft(windows)
         level, floor = spectrum.abs(), state
         gains = torch.empty_like(level)

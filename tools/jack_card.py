@@ -1,0 +1,136 @@
+"""A paced sound card without a sound card: a private jackd and a peer that plays and records.
+
+    python tools/jack_card.py PLAY.wav HEARD.wav -- rtdenoise live --in mic --out speakers ...
+
+Runs the command while JACK's dummy driver calls it every 512 samples at 48 kHz; PortAudio sees the
+peer's two clients as devices `mic` and `speakers`. PLAY.wav is played once, half a second after
+the command has connected; everything it gives is in HEARD.wav. Needs jackd2 and JACK-Client.
+
+JACK keeps semaphores in /dev/shm: as root this gives itself an empty one, so that nothing is left
+behind. `--sync` makes the server wait for its clients: no sample is ever lost, whatever the load.
+The order of ending matters, PortAudio, then the peer, then the server: otherwise libjack aborts.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+
+RATE_HZ, PERIOD = 48_000, 512
+ALONE = "RTDENOISE_JACK_ALONE"
+
+
+def alone() -> None:
+    """Begin again in a mount namespace of our own, if we may."""
+    if os.environ.get(ALONE) or os.getuid() != 0:
+        return
+    os.environ[ALONE] = "1"
+    mount = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, *sys.argv]
+    os.execvp(command[0], command)
+
+
+class Peer:
+    """JACK clients `mic`, which plays *audio* once when told, and `speakers`, which records.
+
+    Args:
+        audio: (samples,) float32.
+        seconds: Longest recording.
+    """
+
+    def __init__(self, audio: np.ndarray, seconds: float) -> None:
+        import jack
+
+        self.audio, self.at = audio, -1
+        self.heard, self.count, self.xruns = np.zeros(int(seconds * RATE_HZ), np.float32), 0, 0
+        self.mic: Any = jack.Client("mic", no_start_server=True)
+        self.speakers: Any = jack.Client("speakers", no_start_server=True)
+        self.out = self.mic.outports.register("out_1")
+        self.into = self.speakers.inports.register("in_1")
+        self.mic.set_process_callback(self.play)
+        self.mic.set_xrun_callback(self.count_xrun)
+        self.speakers.set_process_callback(self.record)
+        self.mic.activate()
+        self.speakers.activate()
+
+    def play(self, frames: int) -> None:
+        """Fill the microphone's buffer."""
+        buffer = self.out.get_array()
+        buffer[:] = 0
+        if self.at >= 0:
+            piece = self.audio[self.at : self.at + frames]
+            buffer[: len(piece)] = piece
+            self.at += frames
+
+    def record(self, frames: int) -> None:
+        """Keep what the speakers get."""
+        piece = self.heard[self.count : self.count + frames]
+        piece[:] = self.into.get_array()[: len(piece)]
+        self.count += len(piece)
+
+    def count_xrun(self, _delay_us: float) -> None:
+        """Of any client of the server."""
+        self.xruns += 1
+
+    def close(self) -> None:
+        """Leave the graph."""
+        for client in (self.speakers, self.mic):
+            client.deactivate()
+            client.close()
+
+
+def wait_for_server(server: subprocess.Popen[bytes], name: str) -> None:
+    """Until jackd answers, ten seconds at most."""
+    for _ in range(200):
+        if server.poll() is not None:
+            break
+        if (
+            subprocess.run(["jack_lsp", "-s", name], capture_output=True, check=False).returncode
+            == 0
+        ):
+            return
+        time.sleep(0.05)
+    sys.exit("jackd did not start")
+
+
+def main() -> int:
+    """Run the command on the card; its exit code."""
+    alone()
+    play, heard, _, *command = sys.argv[1:]
+    audio = sf.read(play, dtype="float32", always_2d=True)[0][:, 0]
+    name = f"rtdenoise{os.getpid()}"
+    with tempfile.TemporaryDirectory() as home:
+        os.environ.update(HOME=home, XDG_RUNTIME_DIR=home, JACK_DEFAULT_SERVER=name)
+        os.environ.update(JACK_NO_START_SERVER="1", JACK_NO_AUDIO_RESERVATION="1")
+        daemon = ["jackd", "--no-realtime", "--no-mlock", "--port-max", "32", "--name", name]
+        daemon += ["--sync", "-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD), "-C0", "-P0"]
+        with (Path(home) / "jackd.log").open("wb") as log:
+            server = subprocess.Popen(daemon, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            try:
+                wait_for_server(server, name)
+                peer = Peer(audio, len(audio) / RATE_HZ + 30)
+                running = subprocess.Popen(command)
+                while running.poll() is None and not peer.out.number_of_connections:
+                    time.sleep(0.05)
+                time.sleep(0.5)
+                peer.at = 0
+                code = running.wait()
+                peer.close()
+                sf.write(heard, peer.heard[: peer.count], RATE_HZ, "FLOAT")
+                print(f"jack xruns {peer.xruns}", file=sys.stderr)
+            finally:
+                server.terminate()
+                server.wait(5)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
