@@ -178,6 +178,7 @@ class DeviceStream:
         callback: Callable[[Any, Any, int, Any, Any], None],
     ) -> None:
         sd = portaudio()
+        self._ends = (source is not None, sink is not None)
         shared = {"samplerate": rate, "blocksize": block, "dtype": "float32", "latency": latency}
         try:
             if source is not None and sink is not None:
@@ -215,11 +216,11 @@ class DeviceStream:
         return bool(self._stream.active)
 
     def latency_ms(self) -> tuple[float | None, float | None]:
-        """Of input and output as PortAudio reports them; None where it reports none, or garbage."""
+        """Of input and output as PortAudio reports them; None for garbage, 0 for no device."""
         reported = self._stream.latency
         pair = reported if isinstance(reported, tuple) else (reported, reported)
         sane = [1e3 * s if 0 <= s < GARBAGE_S else None for s in pair]
-        return sane[0], sane[1]
+        return (sane[0] if self._ends[0] else 0.0), (sane[1] if self._ends[1] else 0.0)
 
     def close(self) -> bool:
         """Stop and close; False when the driver did not let go in time (its server died)."""

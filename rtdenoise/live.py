@@ -302,7 +302,7 @@ def run(
         drive = Drive(session, source, sink, player, recorder, duration_s, stop)
         stack.enter_context(quiet_interpreter())
         if source.device is None and sink.device is None:
-            started((None, None))
+            started((0.0, 0.0))
             drive.pump(block or 512, clock, watch)
         else:
             drive.stream(block, latency, started, watch)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nets import Identity, Smoother, generator_for
 from rtdenoise.generator import Generator
+from tests.nets import Identity, Smoother, generator_for
 
 CLIPS = Path(__file__).parents[1] / "examples" / "audio"
 

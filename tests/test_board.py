@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from nets import Breaks, Identity, Smoother, generator_for, save
+from tests.nets import Breaks, Identity, Smoother, generator_for, save
 
 pedalboard = pytest.importorskip("pedalboard")
 from pedalboard import (  # noqa: E402

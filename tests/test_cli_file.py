@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nets import Breaks, Identity, Smoother, save
 from rtdenoise.batch import Naming, plan
 from rtdenoise.cli import main
 from rtdenoise.errors import UsageError
-from sounds import noise, read, tell_files, write
+from tests.nets import Breaks, Identity, Smoother, save
+from tests.sounds import noise, read, tell_files, write
 
 FILE = (sys.executable, "-m", "rtdenoise", "file")
 HERE = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from nets import Breaks, Identity, Smoother, generator_for
 from rtdenoise.engine import Engine
 from rtdenoise.errors import ModelError
 from rtdenoise.stage import process
+from tests.nets import Breaks, Identity, Smoother, generator_for
 
 BLOCKS = (1, 64, 441, 480, 512, 513, 1024, 8192)
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())

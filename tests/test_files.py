@@ -16,7 +16,7 @@ import pytest
 from rtdenoise.errors import AudioError
 from rtdenoise.files import BITS, SoundReader, SoundWriter, encoding
 from rtdenoise.pending import Pending, explain
-from sounds import LOSSLESS, noise, read, tell_files, write
+from tests.sounds import LOSSLESS, noise, read, tell_files, write
 
 LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("WAV", "ULAW")]
 linux = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="O_TMPFILE is Linux")

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from nets import Identity, Smoother, card_for, save
 from rtdenoise.card import EXTRA_FILE, Card
 from rtdenoise.errors import ModelError
 from rtdenoise.generator import find, load, models
+from tests.nets import Identity, Smoother, card_for, save
 
 
 def script(module: nn.Module, path, card: str | None):

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from nets import Smoother, save
 from rtdenoise.generator import load
 from rtdenoise.line import Line
 from rtdenoise.stage import process
-from virtual_card import needs_portaudio
+from tests.nets import Smoother, save
+from tests.virtual_card import needs_portaudio
 
 CARD = Path(__file__).parents[1] / "tools" / "jack_card.py"
 

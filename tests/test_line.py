@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nets import Breaks, Identity, generator_for
 from rtdenoise.errors import AudioError, UsageError
 from rtdenoise.line import Line, Strength
 from rtdenoise.stage import process, pump
+from tests.nets import Breaks, Identity, generator_for
 
 RATES_HZ = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 IDENTITY, HALF = generator_for(Identity()), generator_for(Breaks(10**9))

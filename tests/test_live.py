@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from nets import Breaks, Identity, Smoother, generator_for, save
 from rtdenoise.cli import main
 from rtdenoise.engine import Counters
 from rtdenoise.errors import DeviceError
@@ -20,6 +19,7 @@ from rtdenoise.generator import load
 from rtdenoise.line import Line
 from rtdenoise.live import Session
 from rtdenoise.stage import process
+from tests.nets import Breaks, Identity, Smoother, generator_for, save
 
 
 @pytest.fixture
@@ -115,6 +115,8 @@ def test_nothing_is_let_out_of_the_callback():
 
         def push(self, block):
             raise RuntimeError("on purpose")
+
+        flush = reset = push
 
     driven = Session(Broken(), Counters(), 48_000, (1, 1), 0.01)
     out = call(driven, NOISE[:, :1])

@@ -7,13 +7,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from nets import Breaks, Identity, generator_for
 from rtdenoise.errors import AudioError, ModelError
 from rtdenoise.files import BITS, SoundReader
 from rtdenoise.line import Line
 from rtdenoise.offline import Against, process_file
 from rtdenoise.scores import Scores, score
-from sounds import LOSSLESS, noise, read, tell_files, write
+from tests.nets import Breaks, Identity, generator_for
+from tests.sounds import LOSSLESS, noise, read, tell_files, write
 
 
 def line_for(generator, **settings):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from nets import Identity, Smoother, save
 from rtdenoise.generator import load
 from rtdenoise.line import Line
 from rtdenoise.stage import process
-from virtual_card import AlsaCard, needs_portaudio
+from tests.nets import Identity, Smoother, save
+from tests.virtual_card import AlsaCard, needs_portaudio
 
 
 def live(card: AlsaCard, *flags: str) -> dict:
@@ -24,7 +24,8 @@ def live(card: AlsaCard, *flags: str) -> dict:
         command, env=card.environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    summary: dict = json.loads(done.stdout.splitlines()[-1])
+    return summary
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from rtdenoise.ring import Ring
 @given(sizes=st.lists(st.integers(-40, 40), max_size=60))
 def test_what_goes_in_comes_out_in_order(sizes):
     """Against a list: blocks go in (positive) and out (negative) whole, or not at all."""
-    ring, model, counter = Ring(2, 64), [], 0
+    ring, counter = Ring(2, 64), 0
+    model: list[float] = []
     for size in sizes:
         if size >= 0:
             block = np.arange(counter, counter + size, dtype=np.float32)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from nets import Identity, Smoother, generator_for
 from rtdenoise.audio import Samples
 from rtdenoise.engine import Engine
 from rtdenoise.line import Line, Strength
 from rtdenoise.resample import Resampled
 from rtdenoise.stage import Stage, process
+from tests.nets import Identity, Smoother, generator_for
 
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())
 TIME_DOMAIN = generator_for(Smoother(), analysis_window="rect", synthesis_window="hann")

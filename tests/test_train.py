@@ -161,8 +161,8 @@ def test_training_sees_what_the_stream_computes():
         features = trainer._see(x[:, 0], x[:, 1])
         gains, filters, _ = net.decide(features, torch.zeros(net.layers, 2, net.hidden))
         front = (0, 0, net.taps - 1, 0)
-        past = [torch.nn.functional.pad(x[:, k, :, : net.low], front) for k in (0, 1)]
-        re, im = net.shape(x[:, 0], x[:, 1], *past, gains, filters)
+        past_re, past_im = (torch.nn.functional.pad(x[:, k, :, : net.low], front) for k in (0, 1))
+        re, im = net.shape(x[:, 0], x[:, 1], past_re, past_im, gains, filters)
 
     torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
 

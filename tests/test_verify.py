@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
-from nets import Breaks, Identity, Smoother, generator_for, save
 from rtdenoise.bench import Timing, engine_timings, paced_timing
 from rtdenoise.cli import main
 from rtdenoise.verify import verify
+from tests.nets import Breaks, Identity, Smoother, generator_for, save
 
 
 def failed(module: torch.nn.Module, **card: object) -> str:

@@ -46,11 +46,12 @@ def main() -> None:
     s = json.loads(done.stdout.splitlines()[-1])
     print("| minutes | hops | late | dry | p50 ms | p99 ms | max ms | deadline ms | xruns | load |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    print(
-        f"| {s['seconds'] / 60:.1f} | {s['hops']} | {s['late']} | {s['dry']} "
-        f"| {s['hop_p50_ms']:.2f} | {s['hop_p99_ms']:.2f} | {s['hop_max_ms']:.2f} | {s['deadline_ms']:.2f} "
-        f"| {s['xruns_in']} in, {s['xruns_out']} out | {load_before:.1f} |"
-    )
+    cells = [f"{s['seconds'] / 60:.1f}", s["hops"], s["late"], s["dry"]]
+    cells += [
+        f"{s[name]:.2f}" for name in ("hop_p50_ms", "hop_p99_ms", "hop_max_ms", "deadline_ms")
+    ]
+    cells += [f"{s['xruns_in']} in, {s['xruns_out']} out", f"{load_before:.1f}"]
+    print("|", " | ".join(map(str, cells)), "|")
 
 
 if __name__ == "__main__":
