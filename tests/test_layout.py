@@ -16,7 +16,7 @@ LAYERS = [  # each room imports from lines above its own
     "resample generator native files",
     "engine",
     "line",
-    "effect picture",
+    "effect picture session",
     "board",
     "offline devices meters",
     "batch",

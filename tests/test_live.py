@@ -17,7 +17,7 @@ from rtdenoise.engine import Counters
 from rtdenoise.errors import DeviceError
 from rtdenoise.generator import load
 from rtdenoise.line import Line
-from rtdenoise.live import Session
+from rtdenoise.session import Session
 from rtdenoise.stage import process
 from tests.nets import Breaks, Identity, Smoother, generator_for, save
 
@@ -116,7 +116,11 @@ def test_nothing_is_let_out_of_the_callback():
         def push(self, block):
             raise RuntimeError("on purpose")
 
-        flush = reset = push
+        def flush(self):
+            raise RuntimeError("on purpose")
+
+        def reset(self):
+            raise RuntimeError("on purpose")
 
     driven = Session(Broken(), Counters(), 48_000, (1, 1), 0.01)
     out = call(driven, NOISE[:, :1])

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from .arguments import add_model, add_strength, strength
 
 if TYPE_CHECKING:
-    from ..live import End, Session
+    from ..live import End
+    from ..session import Session
 
 HELP = "clean the microphone's sound while you talk"
 HOP_S = 512 / 48_000
@@ -132,7 +133,8 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
     from ..audio import check_channels, check_rate
     from ..devices import Device, find_device, pick_rate
     from ..files import SoundReader
-    from ..live import End, Session, stage_channels
+    from ..live import End
+    from ..session import Session, stage_channels
 
     file_rate = file_channels = None
     if args.source.startswith("file:"):
