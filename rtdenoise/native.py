@@ -130,7 +130,7 @@ class Native:
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`."""
-        out = np.empty(block.shape, np.float32)
+        out = np.zeros(block.shape, np.float32)
         for at in range(0, block.shape[1], LARGEST):
             part, late = block[:, at : at + LARGEST], out[:, at : at + LARGEST]
             if not self._even:

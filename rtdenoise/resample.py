@@ -47,8 +47,10 @@ def _shortfall(outer_hz: int, inner_hz: int, skipped: int) -> int:
     """
     there, back = _Converter(1, outer_hz, inner_hz), _Converter(1, inner_hz, outer_hz)
     one, given, worst = np.zeros((1, 1), np.float32), 0, 0
-    longest = int(0.02 * outer_hz + 64 * max(1.0, outer_hz / inner_hz))
-    for count in range(1, longest):
+    # Each converter lags by about 50 samples of its lower rate.
+    outer_per_inner = outer_hz / inner_hz
+    settled = skipped * outer_per_inner + 200 * max(1.0, outer_per_inner)
+    for count in range(1, int(settled)):
         inner = there.push(one)
         drop = min(skipped, inner.shape[1])
         skipped -= drop
@@ -97,7 +99,7 @@ class Resampled:
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`."""
-        out = np.empty(block.shape, np.float32)
+        out = np.zeros(block.shape, np.float32)
         for at in range(0, block.shape[1], SPAN):
             inner = self.inner.push(self._there.push(block[:, at : at + SPAN]))
             drop = min(self._skip, inner.shape[1])

@@ -11,6 +11,8 @@ from rtdenoise.stage import process, pump
 from tests.nets import Breaks, Identity, generator_for
 
 RATES_HZ = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
+# In lowest terms 44056 : 48000 is 5507 : 6000: more samples than a window. (This went wrong once.)
+ODD_RATES_HZ = (1_000, 7_999, 44_056, 47_999, 768_000)
 IDENTITY, HALF = generator_for(Identity()), generator_for(Breaks(10**9))
 
 
@@ -19,7 +21,7 @@ def tone(rate: int, hz: float, seconds: float = 0.5) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hz * t)).astype(np.float32)[None]
 
 
-@pytest.mark.parametrize("rate", RATES_HZ)
+@pytest.mark.parametrize("rate", RATES_HZ + ODD_RATES_HZ)
 def test_a_tone_below_the_cut_off_passes_at_any_rate(rate):
     """There and back through two resamplers: aligned to the sample, within -60 dB."""
     for share in (0.05, 0.4, 0.8):
@@ -31,13 +33,13 @@ def test_a_tone_below_the_cut_off_passes_at_any_rate(rate):
         assert np.abs(out - audio)[:, middle].max() < 0.5e-3
 
 
-@pytest.mark.parametrize("rate", RATES_HZ)
+@pytest.mark.parametrize("rate", RATES_HZ + ODD_RATES_HZ)
 def test_the_delay_is_what_the_parts_add_up_to(rate):
-    """The window in samples of this rate, and at most 13 ms of resamplers at 8 kHz."""
+    """The window in samples of this rate, and about 100 samples of the lower rate of resamplers."""
     line = Line(IDENTITY, rate, 1)
     extra_ms = 1e3 * line.latency / rate - 1e3 * 1024 / 48_000
 
-    assert -0.1 <= extra_ms <= (13 if rate <= 12_000 else 7.5)
+    assert -0.1 <= extra_ms <= 1e3 * 110 / min(rate, 48_000)
 
 
 @pytest.mark.parametrize("rate", [48_000, 44_100])

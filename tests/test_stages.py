@@ -26,6 +26,7 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "engine, rect and hann": lambda: Engine(TIME_DOMAIN, 2),
     "engine, long windows": lambda: Engine(generator_for(Identity(), window=4096, hop=1024), 2),
     "resampled, 44.1 kHz": lambda: Resampled(Engine(SMOOTHER, 2), 2, 44_100, 48_000),
+    "resampled, 44.056 kHz": lambda: Resampled(Engine(SMOOTHER, 2), 2, 44_056, 48_000),
     "resampled, 96 kHz": lambda: Resampled(Engine(SMOOTHER, 2), 2, 96_000, 48_000),
     "line, 48 kHz": lambda: Line(SMOOTHER, 48_000, 2),
     "line, 16 kHz": lambda: Line(SMOOTHER, 16_000, 2, Strength(mix=60)),
