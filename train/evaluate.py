@@ -81,13 +81,12 @@ def table(systems: dict[str, Scores], order: list[str]) -> str:
 
 
 def on_card(systems: dict[str, Scores], model: str) -> dict[str, dict[str, float]]:
-    """What a card says: every metric's mean over all files, the model's beside the identity's."""
+    """What a card says: every metric's mean over all files, the model's beside everybody's."""
+    names = {"identity": IDENTITY, "model": model}
+    names |= {other: other for other in systems if other not in (IDENTITY, model)}
     return {
-        label: {
-            "identity": round(mean(systems[IDENTITY], metric), 3),
-            "model": round(mean(systems[model], metric), 3),
-            "files": float(len(systems[model])),
-        }
+        label: {name: round(mean(systems[of], metric), 3) for name, of in names.items()}
+        | {"files": float(len(systems[model]))}
         for metric, (label, _) in METRICS.items()
     }
 

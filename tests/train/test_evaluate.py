@@ -44,12 +44,13 @@ def test_means_are_of_files_by_input_snr_and_overall(scores):
 
 
 def test_a_card_never_shows_a_model_without_its_baseline(scores, tmp_path):
-    """And export takes the file as it is."""
+    """Nor without its rivals, where they were scored; export takes the file as it is."""
     paths = [scores("noisy", NOISY), scores("ours", {k: v + 1 for k, v in NOISY.items()})]
+    paths += [scores("rival", {k: v + 2 for k, v in NOISY.items()})]
     evaluate.report(paths, "ours", tmp_path / "metrics.json")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
 
-    assert metrics["PESQ-WB"] == {"identity": 3.0, "model": 4.0, "files": 3}
+    assert metrics["PESQ-WB"] == {"identity": 3.0, "model": 4.0, "rival": 5.0, "files": 3}
     assert len(metrics) == len(evaluate.METRICS)
 
 
