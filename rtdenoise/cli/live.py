@@ -126,6 +126,7 @@ def _check(args: argparse.Namespace) -> None:
     for message, refused in refusals.items():
         if refused:
             raise UsageError(message)
+    strength(args)
 
 
 def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str, Any]]:
