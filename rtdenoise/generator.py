@@ -86,6 +86,10 @@ class Generator:
             y, after = self._module(torch.from_numpy(windows), torch.from_numpy(state))
             return y.numpy(), after.numpy()
 
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """Copies of all parameters and buffers by name, to go on training from them."""
+        return {name: value.numpy().copy() for name, value in self._module.state_dict().items()}
+
     def warm_up(self, channels: int) -> None:
         """Run it until it is as fast as it will be, at the shape of the live callback."""
         state = self.initial_state(channels)

@@ -310,3 +310,18 @@ def test_the_command_line(cache, tmp_path, capsys):
     assert main(["fit", tiny, "--cache", str(tmp_path), "--run", run]) == 2
     assert "train prepare" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "-o", str(tmp_path / "net.pt")]) == 2
+
+
+def test_a_new_run_begins_with_the_weights_of_a_model(cache, run, tmp_path):
+    """And its card tells what came before."""
+    export.export(run, tmp_path / "first.pt")
+    before = load_model(tmp_path / "first.pt")
+    fit(TINY, cache, tmp_path / "second", steps=0, start=tmp_path / "first.pt")
+    card = export.export(tmp_path / "second", tmp_path / "second.pt")
+
+    assert card.sha256 == before.card.sha256
+    assert card.config["ancestors"][0]["sha256"] == before.card.sha256
+    assert card.config["ancestors"][0]["steps"] == 12
+    wider = replace(TINY, net=replace(TINY.net, hidden=TINY.net.hidden + 8))
+    with pytest.raises(UsageError, match=r"another network.*\[net\]"):
+        fit(wider, cache, tmp_path / "third", steps=1, start=tmp_path / "first.pt")

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     fit = verbs.add_parser("fit")
     fit.add_argument("--minutes", type=float, help="of this slice")
     fit.add_argument("--run", type=Path, required=True)
+    fit.add_argument("--from", dest="start", metavar="MODEL", help="begin with its weights")
     mixes = verbs.add_parser("mixes")
     mixes.add_argument("-o", "--out", type=Path, required=True)
     mixes.add_argument("--count", type=int, default=64)
@@ -65,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
             from . import config
             from .loop import fit
 
-            fit(config.load(args.recipe, args.set), args.cache, args.run, args.minutes)
+            recipe = config.load(args.recipe, args.set)
+            fit(recipe, args.cache, args.run, args.minutes, start=args.start)
         elif args.verb == "export":
             from .export import export
 

@@ -73,6 +73,7 @@ def export(run: Path, out: Path, metrics: Path | None = None) -> Card:
         config={
             **recipe.as_dict()["net"],
             "recipe": recipe.as_dict(),
+            "ancestors": saved.get("ancestors", []),
             "steps": saved["step"],
             "training_minutes": round(saved["spent_s"] / 60, 1),
         },

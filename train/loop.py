@@ -9,14 +9,16 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rtdenoise import generator
 from rtdenoise.errors import RtdenoiseError, UsageError
 
 from .config import Recipe
@@ -130,6 +132,22 @@ class Trainer:
             "optimisers": [o.state_dict() for o in self.optimisers],
         }
 
+    def start_from(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Begin with the weights of a finished model, the optimisers anew.
+
+        Raises:
+            UsageError: they are those of another network, or of other sizes.
+        """
+        mine = {name: tuple(value.shape) for name, value in self.net.state_dict().items()}
+        theirs = {name: value.shape for name, value in weights.items()}
+        if off := sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name)):
+            raise UsageError(
+                f"another network than the recipe's [net]: {off[0]} is {theirs.get(off[0])} there, "
+                f"{mine.get(off[0])} here"
+            )
+        self.net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+
     def load_state(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
         self.net.load_state_dict(state["net"])
@@ -156,6 +174,7 @@ def fit(
     run: Path,
     minutes: float | None = None,
     steps: int | None = None,
+    start: str | Path | None = None,
 ) -> int:
     """Train, or go on training, until the recipe's time is over, or the slice's.
 
@@ -165,6 +184,8 @@ def fit(
         run: The run's folder; made if it is not there.
         minutes: Stop after this much time of this slice. None: when the run is over.
         steps: Stop after this step. None: by time alone. For tests: time does not repeat.
+        start: A model (name or file) whose weights a new run begins with; ignored by a run that
+            goes on.
 
     Returns:
         Steps so far.
@@ -182,14 +203,15 @@ def fit(
     check_no_leak(library, Library(cache, recipe.data, dev=True))
     run.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(recipe, "cuda" if torch.cuda.is_available() else "cpu")
-    step, spent_s = resume(run, recipe, trainer)
+    step, spent_s, ancestors = resume(run, recipe, trainer, start)
     batch, seed = recipe.optim.batch, recipe.run.seed
     pool = Pool(library, recipe.degrade, recipe.run.pool, batch, seed, step)
     log = Log(run / "log.csv", recipe)
 
     def checkpoint() -> None:
         content = {"recipe": recipe.as_dict(), "trainer": trainer.state(), "step": step}
-        save(run / CHECKPOINT, content | {"spent_s": spent_s, "data": library.summary()})
+        content |= {"spent_s": spent_s, "data": library.summary(), "ancestors": ancestors}
+        save(run / CHECKPOINT, content)
 
     total_s, slice_s, saved_s = 60 * recipe.optim.minutes, 0.0, 0.0
     while spent_s < total_s and (minutes is None or slice_s < 60 * minutes):
@@ -213,15 +235,27 @@ def fit(
     return step
 
 
-def resume(run: Path, recipe: Recipe, trainer: Trainer) -> tuple[int, float]:
-    """Load the checkpoint of *run*, if there is one; steps and seconds so far."""
-    if not (run / CHECKPOINT).is_file():
-        return 0, 0.0
-    saved = torch.load(run / CHECKPOINT, weights_only=False)
-    if saved["recipe"] != recipe.as_dict():
-        raise UsageError(f"{run} was begun with another recipe; take another folder")
-    trainer.load_state(saved["trainer"])
-    return saved["step"], saved["spent_s"]
+def resume(
+    run: Path, recipe: Recipe, trainer: Trainer, start: str | Path | None = None
+) -> tuple[int, float, list[dict[str, Any]]]:
+    """Load the checkpoint of *run*, or the model a new run starts from, if there is one.
+
+    Returns:
+        Steps and seconds so far, and the runs before this one, oldest first.
+    """
+    if (run / CHECKPOINT).is_file():
+        saved = torch.load(run / CHECKPOINT, weights_only=False)
+        if saved["recipe"] != recipe.as_dict():
+            raise UsageError(f"{run} was begun with another recipe; take another folder")
+        trainer.load_state(saved["trainer"])
+        return saved["step"], saved["spent_s"], saved.get("ancestors", [])
+    if start is None:
+        return 0, 0.0, []
+    model = generator.find(start)
+    trainer.start_from(model.weights())
+    card = model.card
+    before = {key: card.config.get(key) for key in ("steps", "training_minutes")}
+    return 0, 0.0, [*card.config.get("ancestors", []), {"sha256": card.sha256, **before}]
 
 
 class Log:
