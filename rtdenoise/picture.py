@@ -7,6 +7,7 @@ no more memory than two seconds.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,25 +147,29 @@ class BeforeAfter:
         Raises:
             AudioError: *path* exists or cannot be written.
         """
-        from matplotlib.figure import Figure  # not pyplot: that is no thing for threads
-
-        figure = Figure(figsize=(11, 6.2), dpi=130, layout="constrained")
-        axes = figure.subplots(2, 1, sharex=True, sharey=True)
-        levels = [side.mel_db() for side in self._sides]
-        top = float(np.ceil(max(level.max() for level in levels) / 10) * 10)
-        for axis, side, level, name in zip(
-            axes, self._sides, levels, ("before", "after"), strict=True
-        ):
-            image = _draw(axis, side, level, top)
-            axis.set_title(name, loc="left", fontsize=10)
-        axes[1].set_xlabel("time (s)")
-        figure.suptitle(title, fontsize=11)
-        bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=40)
-        bar.set_label("level (dB, 0 = sine at full scale)")
-        data = io.BytesIO()
-        figure.savefig(data, format="png")
+        data = panels(self._sides, ("before", "after"), title)
         with Pending(path, overwrite) as pending:
-            pending.path.write_bytes(data.getvalue())
+            pending.path.write_bytes(data)
+
+
+def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> bytes:
+    """Spectrograms of one length below each other, on one colour scale: a PNG."""
+    from matplotlib.figure import Figure  # not pyplot: that is no thing for threads
+
+    figure = Figure(figsize=(11, 0.4 + 2.9 * len(sides)), dpi=130, layout="constrained")
+    axes = figure.subplots(len(sides), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    levels = [side.mel_db() for side in sides]
+    top = float(np.ceil(max(level.max() for level in levels) / 10) * 10)
+    for axis, side, level, name in zip(axes, sides, levels, names, strict=True):
+        image = _draw(axis, side, level, top)
+        axis.set_title(name, loc="left", fontsize=10)
+    axes[-1].set_xlabel("time (s)")
+    figure.suptitle(title, fontsize=11)
+    bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=40)
+    bar.set_label("level (dB, 0 = sine at full scale)")
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
 
 
 def _draw(axis: Axes, side: Spectrogram, level: NDArray[np.float64], top_db: float) -> AxesImage:

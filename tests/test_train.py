@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +20,16 @@ from rtdenoise.generator import load as load_model
 from rtdenoise.verify import verify
 from train import config, export, mixes
 from train.__main__ import main
+from train.checkpoint import CHECKPOINT, TrainingError, save
 from train.data import Library, Recording, check_no_leak, in_dev, prepare
 from train.degrade import Pool, known_bins, spectra
-from train.loop import CHECKPOINT, Trainer, TrainingError, fit, network, save
+from train.journal import read_rows, scores
+from train.loop import fit
 from train.losses import compressed, log_snr
 from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix
+from train.spectral_system import SpectralSystem, sound
+from train.systems import network
+from train.team import Team
 
 RECIPES = Path(__file__).parents[1] / "train" / "recipes"
 TINY = config.load(RECIPES / "tiny.toml")
@@ -147,7 +155,7 @@ def test_the_net_starts_as_nearly_the_identity():
 def test_training_sees_what_the_stream_computes():
     """The batched features and filters of the trainer are those of forward, window by window."""
     torch.manual_seed(0)
-    trainer = Trainer(TINY, "cpu")
+    trainer = SpectralSystem(TINY, Team(), network(TINY))
     with torch.no_grad():
         for parameter in trainer.net.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -197,9 +205,9 @@ def test_losses_are_zero_at_the_reference_and_know_their_mask():
 
 def test_the_loss_falls_and_reaches_every_parameter(cache):
     """On one batch, again and again."""
-    trainer = Trainer(TINY, "cpu")
+    trainer = SpectralSystem(TINY, Team(), network(TINY))
     batch = Pool(Library(cache, TINY.data), TINY.degrade, 16, 8, seed=0).batch(0)
-    losses = [trainer.step(batch, step, 0.0)[0] for step in range(120)]
+    losses = [trainer.step(batch, step, 0.0)["loss"] for step in range(120)]
 
     assert losses[-1] < 0.85 * losses[0]
     for name, parameter in trainer.net.named_parameters():
@@ -209,17 +217,117 @@ def test_the_loss_falls_and_reaches_every_parameter(cache):
 
 def test_a_run_that_was_stopped_goes_on_exactly(cache, run, tmp_path):
     """Five steps and seven more are the twelve of an uninterrupted run, bit for bit."""
-    # The schedule's clock is time, which does not repeat: hold it.
-    steady = replace(TINY, optim=replace(TINY.optim, minutes=1e9))
+    # The schedule's clock must be the steps: time does not repeat.
+    steady = replace(TINY, optim=replace(TINY.optim, steps=1000))
     fit(steady, cache, tmp_path / "whole", steps=12)
     fit(steady, cache, tmp_path / "parts", steps=5)
     fit(steady, cache, tmp_path / "parts", steps=12)
     whole, parts = (
-        torch.load(tmp_path / name / CHECKPOINT, weights_only=False)["trainer"]["net"]
+        torch.load(tmp_path / name / CHECKPOINT, weights_only=False)["system"]["net"]
         for name in ("whole", "parts")
     )
 
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_run_that_was_killed_goes_on_exactly(cache, tmp_path):
+    """kill -9 in the middle: what comes after the last checkpoint is made again, the same."""
+    sets = ["optim.steps=40", "run.checkpoint_s=0", "run.log_steps=1", "run.tensorboard=false"]
+    recipe = config.load(RECIPES / "tiny.toml", sets)
+    command = [sys.executable, "-m", "train", "fit", str(RECIPES / "tiny.toml")]
+    command += ["--cache", str(cache), "--run", str(tmp_path / "killed")]
+    command += [word for change in sets for word in ("--set", change)]
+    with subprocess.Popen(command, cwd=RECIPES.parents[1], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(b"15 "):
+                break
+        process.kill()
+    killed_at = len(read_rows(tmp_path / "killed" / "log.csv"))
+    fit(recipe, cache, tmp_path / "killed")
+    fit(recipe, cache, tmp_path / "whole")
+    killed, whole = (
+        [(row["step"], row["loss"]) for row in read_rows(tmp_path / name / "log.csv")]
+        for name in ("killed", "whole")
+    )
+
+    assert 15 <= killed_at < 40
+    assert killed == whole
+
+
+def test_two_processes_train_one_net(cache, tmp_path):
+    """By torchrun: they see different examples and hold the same weights; one of them writes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += [
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "-m",
+        "--",
+        "train",
+        "fit",
+    ]
+    command += [str(RECIPES / "tiny.toml"), "--cache", str(cache), "--run", str(tmp_path)]
+    command += ["--set", "optim.steps=6", "--set", "run.log_steps=1"]
+    done = subprocess.run(command, cwd=RECIPES.parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = read_rows(tmp_path / "log.csv")
+
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    fit(config.load(RECIPES / "tiny.toml", ["optim.steps=6"]), cache, tmp_path / "alone")
+    alone, pair = (
+        torch.load(path / CHECKPOINT, weights_only=False)["system"]["net"]
+        for path in (tmp_path / "alone", tmp_path)
+    )
+    assert any(not torch.equal(alone[name], pair[name]) for name in alone)
+
+
+def test_gradients_of_a_team_are_averaged(tmp_path):
+    """Every process ends with the mean, and with process 0's clock."""
+    (tmp_path / "two.py").write_text(
+        "import torch; from train.team import Team\n"
+        "team = Team(); weight = torch.nn.Parameter(torch.zeros(3))\n"
+        "weight.grad = torch.full((3,), float(team.rank)); team.average([weight])\n"
+        "assert weight.grad.tolist() == [0.5] * 3, weight.grad\n"
+        "assert team.agreed(team.rank + 7.0) == 7.0 and team.size == 2\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "two.py")],
+        cwd=RECIPES.parents[1],
+        env=os.environ | {"PYTHONPATH": str(RECIPES.parents[1])},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_can_be_looked_at_and_listened_to(run):
+    """Curves, scores, spectrograms and sound of the development side, TensorBoard's events."""
+    row = read_rows(run / "dev.csv")[-1]
+
+    assert row["step"] == 12
+    assert {"si_sdr_in", "si_sdr_out", "snr_out", "lsd_out"} <= set(row)
+    for name in ("curves.png", "samples/0.png"):
+        assert (run / name).read_bytes().startswith(b"\x89PNG")
+    wanted, rate = sf.read(run / "samples" / "0_wanted.flac")
+    assert rate == 48_000
+    assert len(wanted) == len(sf.read(run / "samples" / "0_restored.flac")[0])
+    assert list((run / "events").iterdir())
+
+
+def test_the_dev_scores_of_an_identity_are_those_of_its_input():
+    """What came in is scored as what went out."""
+    rng = np.random.default_rng(0)
+    wanted = rng.standard_normal((2, 4800)).astype(np.float32)
+    noisy = wanted + 0.1 * rng.standard_normal(wanted.shape).astype(np.float32)
+    found = scores(noisy, noisy, wanted)
+
+    assert found["snr_in"] == found["snr_out"] == pytest.approx(20, abs=0.5)
+    assert sound(spectra(torch.from_numpy(wanted))).shape == (2, 4800 // HOP * HOP - 2 * HOP)
 
 
 def test_another_recipe_does_not_go_on_with_a_run(cache, run):
@@ -322,6 +430,6 @@ def test_a_new_run_begins_with_the_weights_of_a_model(cache, run, tmp_path):
     assert card.sha256 == before.card.sha256
     assert card.config["ancestors"][0]["sha256"] == before.card.sha256
     assert card.config["ancestors"][0]["steps"] == 12
-    wider = replace(TINY, net=replace(TINY.net, hidden=TINY.net.hidden + 8))
+    wider = replace(TINY, net=TINY.net | {"hidden": 32})
     with pytest.raises(UsageError, match=r"another network.*\[net\]"):
         fit(wider, cache, tmp_path / "third", steps=1, start=tmp_path / "first.pt")

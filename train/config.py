@@ -25,6 +25,7 @@ class Data:
             outweigh a hundred short ones, 0 repeats three seconds as often as ten minutes.
         narrow_weight: Weight of speech whose band ends below 8 kHz.
         seconds: Length of a training excerpt.
+        rate_hz: Of the cache and of the net.
     """
 
     dev_share: float = 0.06
@@ -33,6 +34,7 @@ class Data:
     length_power: float = 0.7
     narrow_weight: float = 0.5
     seconds: float = 2.5
+    rate_hz: int = 48_000
 
 
 @dataclass(frozen=True)
@@ -71,20 +73,8 @@ class Degrade:
 
 
 @dataclass(frozen=True)
-class Net:
-    """The generator: which, and its sizes."""
-
-    network: str = "spectral"
-    hidden: int = 288
-    layers: int = 2
-    bands: int = 64
-    low_bins: int = 96
-    taps: int = 5
-
-
-@dataclass(frozen=True)
 class Loss:
-    """Weights of `losses.restoration`."""
+    """Weights of `losses.restoration`: training on spectra."""
 
     under: float = 0.5
     complex_part: float = 0.3
@@ -92,10 +82,47 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """Weights of the losses of training on waveforms; 0 is without. (estimate, reference) each.
+
+    Attributes:
+        l1: Mean absolute difference.
+        l2: Mean squared difference.
+        si_sdr: Negative SI-SDR in dB.
+        stft: Multi-resolution STFT, spectral convergence and log magnitudes.
+        compressed: Compressed complex spectra.
+        features: Difference of features, of the net that `features_from` names.
+        features_from: autoencoder (Kim and Sathe), germain, or discriminator.
+        features_file: Its weights, made by `python -m train features`; not for discriminator.
+        adversarial: The generator's share of the game.
+        discriminator: mugan, segan, spectrogram or period; empty: no adversary.
+        game: bce, lsgan or hinge.
+        warmup_steps: Of the generator alone, before adversary and features count.
+        discriminator_lr: Of the adversary.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    si_sdr: float = 0.0
+    stft: float = 0.0
+    compressed: float = 0.0
+    features: float = 0.0
+    features_from: str = ""
+    features_file: str = ""
+    adversarial: float = 0.0
+    discriminator: str = ""
+    game: str = "lsgan"
+    warmup_steps: int = 0
+    discriminator_lr: float = 1e-4
+
+
+@dataclass(frozen=True)
 class Optim:
     """How it is trained.
 
     Attributes:
+        kind: Of the plain optimiser: adamw or rmsprop.
+        betas: Of AdamW.
         batch: Excerpts a step. Small ones won: 16 with Muon was level with 64 and three times the
             hours (prototype, 2 cores).
         muon_lr: Of the matrices, 0: AdamW for all. Constant 4e-3 without decay diverged after
@@ -107,8 +134,11 @@ class Optim:
         clip: Of the gradient's norm.
         ema: Of the weights that are kept.
         minutes: The whole run's training time, over all its slices: the schedule's clock.
+        steps: The whole run's steps, as the clock in place of minutes; 0: minutes.
     """
 
+    kind: str = "adamw"
+    betas: tuple[float, float] = (0.9, 0.98)
     batch: int = 16
     muon_lr: float = 2.5e-3
     muon_decay: float = 0.05
@@ -118,6 +148,7 @@ class Optim:
     clip: float = 1.0
     ema: float = 0.998
     minutes: float = 60.0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +162,8 @@ class Run:
         compile: torch.compile for the element-wise parts (needs a C++ compiler): 1.5 times faster.
         log_steps: Steps between two lines of log.csv.
         checkpoint_s: Seconds between two checkpoints.
+        judge_s: Seconds between two looks at the development side: scores, sound, pictures.
+        tensorboard: Write its events too (needs the tensorboard package).
     """
 
     seed: int = 1
@@ -139,11 +172,19 @@ class Run:
     compile: bool = True
     log_steps: int = 25
     checkpoint_s: float = 60.0
+    judge_s: float = 600.0
+    tensorboard: bool = True
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that makes a run what it is; a checkpoint carries it."""
+    """Everything that makes a run what it is; a checkpoint carries it.
+
+    Attributes:
+        degradation: Text in the language of `rtdenoise degrade`, for training on waveforms. Empty:
+            the [degrade] table, for training on spectra (the network `spectral` alone).
+        net: `network` names one of train/networks; the rest are its settings.
+    """
 
     name: str = "speech"
     task: str = "denoise"
@@ -152,8 +193,10 @@ class Recipe:
     licence: str = "CC-BY-SA-4.0"
     data: Data = field(default_factory=Data)
     degrade: Degrade = field(default_factory=Degrade)
-    net: Net = field(default_factory=Net)
+    degradation: str = ""
+    net: dict[str, Any] = field(default_factory=lambda: {"network": "spectral"})
     loss: Loss = field(default_factory=Loss)
+    objective: Objective = field(default_factory=Objective)
     optim: Optim = field(default_factory=Optim)
     run: Run = field(default_factory=Run)
 
@@ -174,7 +217,9 @@ def build(kind: type[Any], values: dict[str, Any], where: str = "") -> Any:
     hints, ready = get_type_hints(kind), {}
     for name, value in values.items():
         hint = hints[name]
-        if isinstance(hint, type) and is_dataclass(hint):
+        if hint == dict[str, Any]:
+            ready[name] = getattr(kind(), name) | value
+        elif isinstance(hint, type) and is_dataclass(hint):
             if not isinstance(value, dict):
                 raise UsageError(f"{where}{name} is a table, got {value!r}")
             ready[name] = build(hint, value, f"{where}{name}.")

@@ -2,6 +2,8 @@
 
 Voices and noises are made in time, then kept as spectra; mixing, levels and band limits happen on
 spectra, which costs a fraction (windows overlap-add linearly, so a mixture's spectrum is the sum).
+What is drawn is drawn by numpy, so a seed means the same on every device; what is computed is
+computed where the pool lives.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from .spectral import BINS, HOP, WINDOW
 
 EARLY_S = 0.020  # reflections a listener hears as part of the voice
 ROOM_S = 0.6
+CPU = torch.device("cpu")
 
 
 def spectra(audio: Tensor) -> Tensor:
@@ -27,15 +30,27 @@ def spectra(audio: Tensor) -> Tensor:
     return torch.stack([x.real, x.imag], 1).transpose(2, 3).contiguous()
 
 
+def on(device: torch.device, values: NDArray[np.generic]) -> Tensor:
+    """Drawn numbers, as float32 where they are needed."""
+    return torch.from_numpy(values.astype(np.float32)).to(device)
+
+
 def curve(
-    count: int, points: int, low: float, high: float, size: int, rng: np.random.Generator
+    count: int,
+    points: int,
+    decibels: tuple[float, float],
+    size: int,
+    rng: np.random.Generator,
+    device: torch.device,
 ) -> Tensor:
     """Random smooth gains (count, size), uniform in dB at *points* places."""
-    db = torch.from_numpy(rng.uniform(low, high, (count, 1, points)).astype(np.float32))
+    db = on(device, rng.uniform(*decibels, (count, 1, points)))
     return (10 ** (functional.interpolate(db, size, mode="linear") / 20))[:, 0]
 
 
-def rooms(count: int, settings: Degrade, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def rooms(
+    count: int, settings: Degrade, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Impulse responses of simulated rooms: direct sound, a gap, exponentially decaying noise.
 
     Returns:
@@ -43,13 +58,12 @@ def rooms(count: int, settings: Degrade, rng: np.random.Generator) -> tuple[Tens
         then a fade of 30 ms time constant, so that the net shortens a room but does not gate it.
     """
     size = int(ROOM_S * RATE_HZ)
-    time_s = torch.arange(size) / RATE_HZ
-    t60_s = torch.from_numpy(rng.uniform(*settings.t60_s, (count, 1)).astype(np.float32))
-    noise = torch.from_numpy(rng.standard_normal((count, size), dtype=np.float32))
+    time_s = torch.arange(size, device=device) / RATE_HZ
+    t60_s = on(device, rng.uniform(*settings.t60_s, (count, 1)))
+    noise = on(device, rng.standard_normal((count, size), dtype=np.float32))
     tail = noise * torch.exp(-6.9 * time_s / t60_s)  # 60 dB = a factor e^6.9
-    for row, gap_s in zip(tail, rng.uniform(0.002, 0.02, count), strict=True):
-        row[: int(gap_s * RATE_HZ)] = 0
-    drr_db = torch.from_numpy(rng.uniform(*settings.drr_db, (count, 1)).astype(np.float32))
+    tail = tail * (time_s > on(device, rng.uniform(0.002, 0.02, (count, 1))))
+    drr_db = on(device, rng.uniform(*settings.drr_db, (count, 1)))
     tail *= 10 ** (drr_db / 20) / tail.norm(dim=1, keepdim=True)
     tail[:, 0] = 1
     fade = torch.exp(-(time_s - EARLY_S).clamp(min=0) / 0.030)
@@ -57,7 +71,11 @@ def rooms(count: int, settings: Degrade, rng: np.random.Generator) -> tuple[Tens
 
 
 def voices(
-    library: Library, count: int, settings: Degrade, rng: np.random.Generator
+    library: Library,
+    count: int,
+    settings: Degrade,
+    rng: np.random.Generator,
+    device: torch.device = CPU,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Speech, some of it in rooms, equalised, at unit level.
 
@@ -69,46 +87,62 @@ def voices(
     audio, bandwidth_hz = library.excerpts("speech", count, samples, rng, active=True)
     size = 1 << (samples + int(ROOM_S * RATE_HZ)).bit_length()
     eq_db = settings.speech_eq_db
-    eq = curve(count, 8, -eq_db, eq_db, size // 2 + 1, rng)
-    dry = torch.fft.rfft(torch.from_numpy(audio), size) * eq
+    eq = curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
+    dry = torch.fft.rfft(on(device, audio), size) * eq
     heard, wanted = dry.clone(), dry
     if wet := int(rng.binomial(count, settings.reverb_share)):
-        room, early = rooms(wet, settings, rng)
+        room, early = rooms(wet, settings, rng, device)
         heard[:wet] *= torch.fft.rfft(room, size)
         wanted[:wet] *= torch.fft.rfft(early, size)
     x, y = (torch.fft.irfft(z, size)[:, :samples] for z in (heard, wanted))
     level = x.std(1, keepdim=True) + 1e-5
-    return spectra(x / level), spectra(y / level), torch.from_numpy(bandwidth_hz)
+    return spectra(x / level), spectra(y / level), on(device, bandwidth_hz)
 
 
-def noises(library: Library, count: int, settings: Degrade, rng: np.random.Generator) -> Tensor:
+def noises(
+    library: Library,
+    count: int,
+    settings: Degrade,
+    rng: np.random.Generator,
+    device: torch.device = CPU,
+) -> Tensor:
     """Noise at unit level: recorded (half of it at another speed), synthetic, or music.
 
     Returns:
         Spectra (count, 2, T, BINS).
     """
     samples = _samples(library)
-    audio, _ = library.excerpts("noise", count, samples, rng)
-    for row in np.flatnonzero(rng.random(count) < 0.5):
-        places = (np.arange(samples) * rng.uniform(0.7, 1.4)) % (samples - 1)
-        audio[row] = np.interp(places, np.arange(samples), audio[row])
+    recorded, _ = library.excerpts("noise", count, samples, rng)
+    speed = np.where(rng.random((count, 1)) < 0.5, rng.uniform(0.7, 1.4, (count, 1)), 1.0)
+    audio = faster(on(device, recorded), on(device, speed))
     size = 1 << (samples - 1).bit_length()
-    z = torch.fft.rfft(torch.from_numpy(audio), size)
+    z = torch.fft.rfft(audio, size)
     coloured = int(rng.binomial(count, settings.coloured_share))
     if coloured:
-        white = torch.from_numpy(rng.standard_normal((coloured, samples), dtype=np.float32))
-        slope = torch.from_numpy(rng.uniform(0, 1.2, (coloured, 1)).astype(np.float32))
-        pitch = torch.arange(size // 2 + 1) + 1
+        white = on(device, rng.standard_normal((coloured, samples), dtype=np.float32))
+        slope = on(device, rng.uniform(0, 1.2, (coloured, 1)))
+        pitch = torch.arange(size // 2 + 1, device=device) + 1
         z[:coloured] = torch.fft.rfft(white, size) * pitch ** (-slope / 2)
     tunes = min(int(rng.binomial(count, settings.music_share)), count - coloured)
     if tunes and library.recordings["music"]:
         music, _ = library.excerpts("music", tunes, samples, rng)
-        z[coloured : coloured + tunes] = torch.fft.rfft(torch.from_numpy(music), size)
-    z *= curve(count, 8, -settings.noise_eq_db, settings.noise_eq_db, size // 2 + 1, rng)
-    audio_t = torch.fft.irfft(z, size)[:, :samples]
-    swelling = torch.from_numpy(rng.random((count, 1)) < 0.3)
-    audio_t = torch.where(swelling, audio_t * curve(count, 9, -12, 6, samples, rng), audio_t)
-    return spectra(audio_t / (audio_t.std(1, keepdim=True) + 1e-6))
+        z[coloured : coloured + tunes] = torch.fft.rfft(on(device, music), size)
+    eq_db = settings.noise_eq_db
+    z *= curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
+    audio = torch.fft.irfft(z, size)[:, :samples]
+    swelling = on(device, rng.random((count, 1))) < 0.3
+    audio = torch.where(swelling, audio * curve(count, 9, (-12, 6), samples, rng, device), audio)
+    return spectra(audio / (audio.std(1, keepdim=True) + 1e-6))
+
+
+def faster(audio: Tensor, speed: Tensor) -> Tensor:
+    """Rows (B, samples) at other speeds (B, 1), linearly interpolated, from the start again."""
+    samples = audio.shape[1]
+    # float64: at sample 120,000 a float32 position is 0.008 off, which is heard as noise.
+    places = (torch.arange(samples, device=audio.device).double() * speed.double()) % (samples - 1)
+    before = places.long()
+    share = (places - before).float()
+    return audio.gather(1, before) * (1 - share) + audio.gather(1, before + 1) * share
 
 
 def _samples(library: Library) -> int:
@@ -130,17 +164,25 @@ class Pool:
         batch: Examples a step.
         seed: Of everything drawn.
         step: The first step there will be.
+        device: Where the pool lives.
     """
 
     def __init__(
-        self, library: Library, settings: Degrade, size: int, batch: int, seed: int, step: int = 0
+        self,
+        library: Library,
+        settings: Degrade,
+        size: int,
+        batch: int,
+        seed: int,
+        step: int = 0,
+        device: torch.device = CPU,
     ) -> None:
         self.library, self.settings, self.size, self.seed = library, settings, size, seed
-        self.count, self.fresh = batch, max(4, batch // 4)
+        self.count, self.fresh, self.device = batch, max(4, batch // 4), device
         self.hops = _samples(library) // HOP - 1
         shape = (size, 2, self.hops, BINS)
-        self.heard, self.wanted, self.noise = (torch.empty(shape) for _ in range(3))
-        self.bandwidth_hz = torch.empty(size)
+        self.heard, self.wanted, self.noise = (torch.empty(shape, device=device) for _ in range(3))
+        self.bandwidth_hz = torch.empty(size, device=device)
         for before in range(step - -(-size // self.fresh), step):
             self._renew(before, self._rng(before))
 
@@ -149,10 +191,10 @@ class Pool:
 
     def _renew(self, step: int, rng: np.random.Generator) -> None:
         """Replace the slots whose turn it is."""
-        at = (step * self.fresh + torch.arange(self.fresh)) % self.size
-        made = voices(self.library, self.fresh, self.settings, rng)
+        at = (step * self.fresh + torch.arange(self.fresh, device=self.device)) % self.size
+        made = voices(self.library, self.fresh, self.settings, rng, self.device)
         self.heard[at], self.wanted[at], self.bandwidth_hz[at] = made
-        self.noise[at] = noises(self.library, self.fresh, self.settings, rng)
+        self.noise[at] = noises(self.library, self.fresh, self.settings, rng, self.device)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Mix the examples of *step*; steps come in order.
@@ -164,16 +206,17 @@ class Pool:
         rng, s, count = self._rng(step), self.settings, self.count
         self._renew(step, rng)
         voice, first, second = (
-            torch.from_numpy(rng.choice(self.size, count, replace=False)) for _ in range(3)
+            torch.from_numpy(rng.choice(self.size, count, replace=False)).to(self.device)
+            for _ in range(3)
         )
         share = np.asarray(s.snr_share)
         snr_db = rng.choice(s.snr_db, count, p=share / share.sum()) + rng.uniform(-2.5, 2.5, count)
         noise = torch.roll(self.noise[first], int(rng.integers(self.hops)), 2)
         two = rng.random(count) < s.second_noise_share
-        other = column(np.where(two, 10 ** (rng.uniform(-12, 0, count) / 20), 0.0))
+        other = self._column(np.where(two, 10 ** (rng.uniform(-12, 0, count) / 20), 0.0))
         noise = noise + other * self.noise[second]
-        noise *= column(10 ** (-snr_db / 20)) / (1 + other**2).sqrt()
-        level = column(10 ** (rng.uniform(*s.level_db, count) / 20))
+        noise *= self._column(10 ** (-snr_db / 20)) / (1 + other**2).sqrt()
+        level = self._column(10 ** (rng.uniform(*s.level_db, count) / 20))
         x = (self.heard[voice] + noise) * level
         y, bandwidth_hz = self.wanted[voice] * level, self.bandwidth_hz[voice]
         for row in np.flatnonzero(rng.random(count) < s.band_limit_share):
@@ -182,10 +225,9 @@ class Pool:
             y[row, :, :, cut:] = 0
         return x, y, bandwidth_hz
 
-
-def column(values: NDArray[np.float64]) -> Tensor:
-    """One number a row, to multiply spectra with."""
-    return torch.from_numpy(values.astype(np.float32))[:, None, None, None]
+    def _column(self, values: NDArray[np.float64]) -> Tensor:
+        """One number a row, to multiply spectra with."""
+        return on(self.device, values)[:, None, None, None]
 
 
 def known_bins(bandwidth_hz: Tensor) -> Tensor:

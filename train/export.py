@@ -22,9 +22,10 @@ from rtdenoise import generator
 from rtdenoise.card import EXTRA_FILE, Card, weights_sha256
 from rtdenoise.errors import ModelError, UsageError
 
+from .checkpoint import CHECKPOINT
 from .config import Recipe, build
-from .loop import CHECKPOINT, network
 from .spectral import HOP, RATE_HZ, WINDOW
+from .systems import network
 
 TOLERANCE = 1e-5
 
@@ -43,10 +44,10 @@ def export(run: Path, out: Path, metrics: Path | None = None) -> Card:
     """
     if not (run / CHECKPOINT).is_file():
         raise UsageError(f"no {CHECKPOINT} in {run}; train first: python -m train fit ...")
-    saved = torch.load(run / CHECKPOINT, weights_only=False)
+    saved = torch.load(run / CHECKPOINT, weights_only=False, map_location="cpu")
     recipe: Recipe = build(Recipe, saved["recipe"])
     net = network(recipe)
-    net.load_state_dict(saved["trainer"]["average"])
+    net.load_state_dict(saved["system"]["average"])
     scores = json.loads(metrics.read_text()) if metrics else {}
     if bare := [name for name, values in scores.items() if "identity" not in values]:
         raise UsageError(f"{metrics}: {', '.join(bare)} has no 'identity' value beside it")
@@ -73,7 +74,7 @@ def export(run: Path, out: Path, metrics: Path | None = None) -> Card:
         config={
             **recipe.as_dict()["net"],
             "recipe": recipe.as_dict(),
-            "ancestors": saved.get("ancestors", []),
+            "ancestors": saved["ancestors"],
             "steps": saved["step"],
             "training_minutes": round(saved["spent_s"] / 60, 1),
         },

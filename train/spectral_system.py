@@ -1,0 +1,99 @@
+"""`spectral` trained on spectra that are mixed anew every step (see degrade.py).
+
+150 times real time on two cores: no sound is ever synthesised, and the recurrent net runs whole
+excerpts at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .config import Recipe
+from .data import Library
+from .degrade import Pool, known_bins
+from .losses import restoration
+from .spectral import HOP, RATE_HZ, WINDOW, Spectral, running_mean_matrix
+from .team import Team
+from .trainer import Batch, System
+
+
+class SpectralSystem(System):
+    """One `Spectral` net and the loss `losses.restoration`."""
+
+    net: Spectral
+
+    def __init__(self, recipe: Recipe, team: Team, net: Spectral) -> None:
+        super().__init__(recipe, team, net)
+        hops = int(recipe.data.seconds * RATE_HZ) // HOP
+        self.means = running_mean_matrix(hops).to(self.device)
+        quick: Callable[[Any], Any] = torch.compile if recipe.run.compile else lambda f: f
+        self._features, self._outcome = quick(self._see), quick(self._judge)
+
+    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pool:
+        """See `System.feed`."""
+        batch = self.recipe.optim.batch
+        slots = batch if few else self.recipe.run.pool
+        return Pool(library, self.recipe.degrade, slots, batch, seed, step, self.device)
+
+    def _see(self, re: Tensor, im: Tensor) -> Tensor:
+        energy = self.net.energies(re, im)
+        return self.net.features(re, im, energy, torch.matmul(self.means, energy))
+
+    def _apply(self, x: Tensor, gains: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
+        re, im = x[:, 0], x[:, 1]
+        past, low = (0, 0, self.net.taps - 1, 0), self.net.low
+        past_re = nn.functional.pad(re[:, :, :low], past)
+        past_im = nn.functional.pad(im[:, :, :low], past)
+        return self.net.shape(re, im, past_re, past_im, gains.float(), filters.float())
+
+    def _judge(
+        self, x: Tensor, y: Tensor, known: Tensor, gains: Tensor, filters: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        estimate = self._apply(x, gains, filters)
+        return restoration(estimate, (y[:, 0], y[:, 1]), known, self.recipe.loss)
+
+    def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            features = self._features(x[:, 0].contiguous(), x[:, 1].contiguous())
+        net = self.net
+        # bfloat16 for the matrix products alone: spectra need the range and the digits.
+        with torch.autocast(self.device.type, torch.bfloat16):
+            memory = torch.zeros(net.layers, len(x), net.hidden, device=self.device)
+            gains, filters, _ = net.decide(features, memory.bfloat16())
+        return gains, filters
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Total loss of a batch, and its parts."""
+        x, y, bandwidth_hz = (part.to(self.device) for part in batch)
+        gains, filters = self._decide(x)
+        total, spectral, snr = self._outcome(x, y, known_bins(bandwidth_hz), gains, filters)
+        return total, spectral, snr
+
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
+        """See `System.step`."""
+        total, spectral, snr = self.loss(batch)
+        factor = self.descend(total, step, progress)
+        parts = {"loss": total, "compressed": spectral, "log_snr": snr}
+        return {name: float(part.detach()) for name, part in parts.items()} | {"rate": factor}
+
+    def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """See `System.restore`."""
+        x, y, _ = (part.to(self.device) for part in batch)
+        now = {k: v.clone() for k, v in self.net.state_dict().items()}
+        self.net.load_state_dict(self.average)
+        with torch.inference_mode():
+            re, im = self._apply(x, *self._decide(x))
+        self.net.load_state_dict(now)
+        return sound(x), sound(torch.stack([re, im], 1)), sound(y)
+
+
+def sound(spectra: Tensor) -> Tensor:
+    """Real and imaginary part (B, 2, T, BINS) -> the overlap-added waveform (B, (T - 1) HOP)."""
+    window = torch.hann_window(WINDOW, device=spectra.device).sqrt()
+    windows: Tensor = torch.fft.irfft(torch.complex(spectra[:, 0], spectra[:, 1])) * window
+    first, second = windows[..., :HOP], windows[..., HOP:]
+    return (second[:, :-1] + first[:, 1:]).flatten(1)

@@ -1,0 +1,165 @@
+"""What every kind of training shares: optimisers, schedule, running average, the NaN guard.
+
+A `System` is the nets of one recipe and what one step does to them. `spectral_system` mixes and
+learns on spectra, `wave_system` learns from pairs of waveforms, with adversary and features or
+without. The loop knows only what stands here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rtdenoise.errors import UsageError
+
+from .config import Optim, Recipe
+from .data import Library
+from .team import Team
+
+Batch = tuple[Tensor, ...]
+
+
+class Feed(Protocol):
+    """Examples of a step; they depend on seed, step and process alone."""
+
+    def batch(self, step: int) -> Batch:
+        """The examples of *step*; steps come in order."""
+        ...
+
+
+class System(ABC):
+    """Nets, their optimisers and the running average of the generator.
+
+    Args:
+        recipe: Settings.
+        team: The processes; its device is where everything lives.
+    """
+
+    net: nn.Module
+
+    def __init__(self, recipe: Recipe, team: Team, net: nn.Module) -> None:
+        self.recipe, self.team, self.device = recipe, team, team.device
+        self.net = net.to(self.device)
+        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        self.optimisers = optimisers(self.net, recipe.optim)
+        self.peaks = [o.param_groups[0]["lr"] for o in self.optimisers]
+
+    @abstractmethod
+    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
+        """Examples from *library*, the first for *step*; *few*: for one batch, not for a run."""
+
+    @abstractmethod
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
+        """One step; *progress* 0..1 is the share of the run's time that is over.
+
+        Returns:
+            Losses by name, the total first.
+
+        Raises:
+            FloatingPointError: a loss or a gradient is not a number.
+        """
+
+    @abstractmethod
+    def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Degraded, restored and wanted waveforms (B, samples), by the averaged weights."""
+
+    def descend(self, loss: Tensor, step: int, progress: float) -> float:
+        """Gradient of *loss* and a step of the generator's optimisers; the rate's factor."""
+        optim = self.recipe.optim
+        factor = rate_factor(optim, step, progress)
+        for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
+            optimiser.param_groups[0]["lr"] = peak * factor
+            optimiser.zero_grad()
+        loss.backward()
+        self.team.average(self.net.parameters())
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip)
+        values = [float(loss.detach()), float(norm)]
+        if not np.isfinite(values).all():
+            raise FloatingPointError(f"loss {values[0]:g}, gradient {values[1]:g} at step {step}")
+        for optimiser in self.optimisers:
+            optimiser.step()
+        decay = min(optim.ema, step / (step + 10.0))
+        with torch.no_grad():
+            for name, value in self.net.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - decay)
+                else:  # counters of batch norms
+                    self.average[name].copy_(value)
+        return factor
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "net": self.net.state_dict(),
+            "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        self.net.load_state_dict(state["net"])
+        for name, value in state["average"].items():
+            self.average[name].copy_(value)
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+
+    def start_from(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Begin with the weights of a finished model, the optimisers anew.
+
+        Raises:
+            UsageError: they are those of another network, or of other sizes.
+        """
+        mine = {name: tuple(value.shape) for name, value in self.net.state_dict().items()}
+        theirs = {name: value.shape for name, value in weights.items()}
+        if off := sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name)):
+            raise UsageError(
+                f"another network than the recipe's [net]: {off[0]} is {theirs.get(off[0])} there, "
+                f"{mine.get(off[0])} here"
+            )
+        self.net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+
+
+def rate_factor(optim: Optim, step: int, progress: float) -> float:
+    """Linear warm-up by steps, linear fall to a two-hundredth over the last share of the time."""
+    warm = min(1.0, (step + 1) / optim.warmup_steps)
+    return warm * min(1.0, max(0.0, 1.0 - progress) / optim.decay_share + 0.005)
+
+
+def optimisers(net: nn.Module, optim: Optim) -> list[torch.optim.Optimizer]:
+    """Muon for matrices (worth three times the training time here), AdamW or RMSprop for the rest.
+
+    Muon: Jordan et al. 2024; the learning rate is scaled so that AdamW's fit (Liu et al. 2025).
+    """
+    matrices = [p for p in net.parameters() if p.ndim == 2 and optim.muon_lr > 0]
+    taken = {id(p) for p in matrices}
+    rest = [p for p in net.parameters() if id(p) not in taken]
+    found: list[torch.optim.Optimizer] = []
+    if matrices:
+        found.append(
+            torch.optim.Muon(
+                matrices,
+                lr=optim.muon_lr,
+                momentum=0.95,
+                weight_decay=optim.muon_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    return [*found, plain_optimiser(rest, optim, optim.lr)]
+
+
+def plain_optimiser(
+    parameters: list[nn.Parameter], optim: Optim, lr: float
+) -> torch.optim.Optimizer:
+    """The recipe's choice for everything that is no matrix, and for adversaries."""
+    if optim.kind == "rmsprop":  # SEGAN's
+        return torch.optim.RMSprop(parameters, lr)
+    if optim.kind == "adamw":
+        return torch.optim.AdamW(parameters, lr, betas=optim.betas, weight_decay=1e-4)
+    raise UsageError(f"optim.kind = {optim.kind!r}; known: adamw, rmsprop")
