@@ -8,6 +8,8 @@ computed where the pool lives.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -181,20 +183,32 @@ class Pool:
         self.count, self.fresh, self.device = batch, max(4, batch // 4), device
         self.hops = _samples(library) // HOP - 1
         shape = (size, 2, self.hops, BINS)
-        self.heard, self.wanted, self.noise = (torch.empty(shape, device=device) for _ in range(3))
-        self.bandwidth_hz = torch.empty(size, device=device)
+        self.slots = [torch.empty(shape, device=device) for _ in range(2)]
+        self.slots += [torch.empty(size, device=device), torch.empty(shape, device=device)]
+        self.ahead = device.type != "cpu"  # where a helper thread does not cost the step its cores
+        self._helper = ThreadPoolExecutor(1)
+        self._next: Future[tuple[Tensor, ...]] | None = None
         for before in range(step - -(-size // self.fresh), step):
-            self._renew(before, self._rng(before))
+            self._renew(before, self._make(before))
 
-    def _rng(self, step: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, step + 1_000_000])
-
-    def _renew(self, step: int, rng: np.random.Generator) -> None:
-        """Replace the slots whose turn it is."""
-        at = (step * self.fresh + torch.arange(self.fresh, device=self.device)) % self.size
+    def _make(self, step: int) -> tuple[Tensor, ...]:
+        """New sounds for the slots whose turn it is."""
+        rng = np.random.default_rng([self.seed, step + 1_000_000, 1])
         made = voices(self.library, self.fresh, self.settings, rng, self.device)
-        self.heard[at], self.wanted[at], self.bandwidth_hz[at] = made
-        self.noise[at] = noises(self.library, self.fresh, self.settings, rng, self.device)
+        return (*made, noises(self.library, self.fresh, self.settings, rng, self.device))
+
+    def _renew(self, step: int, made: tuple[Tensor, ...]) -> None:
+        at = (step * self.fresh + torch.arange(self.fresh, device=self.device)) % self.size
+        for slots, fresh in zip(self.slots, made, strict=True):
+            slots[at] = fresh
+
+    def _fresh(self, step: int) -> tuple[Tensor, ...]:
+        """What `_make` makes; with `ahead` it was made while the step before ran."""
+        if not self.ahead:
+            return self._make(step)
+        made = self._next.result() if self._next else self._make(step)
+        self._next = self._helper.submit(self._make, step + 1)
+        return made
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Mix the examples of *step*; steps come in order.
@@ -203,22 +217,24 @@ class Pool:
             Degraded and wanted spectra (B, 2, T, BINS), and the bandwidth in Hz (B,) up to which
             the wanted one is known.
         """
-        rng, s, count = self._rng(step), self.settings, self.count
-        self._renew(step, rng)
+        self._renew(step, self._fresh(step))
+        heard, wanted, known_hz, noise_slots = self.slots
+        rng, s = np.random.default_rng([self.seed, step + 1_000_000]), self.settings
+        count = self.count
         voice, first, second = (
             torch.from_numpy(rng.choice(self.size, count, replace=False)).to(self.device)
             for _ in range(3)
         )
         share = np.asarray(s.snr_share)
         snr_db = rng.choice(s.snr_db, count, p=share / share.sum()) + rng.uniform(-2.5, 2.5, count)
-        noise = torch.roll(self.noise[first], int(rng.integers(self.hops)), 2)
+        noise = torch.roll(noise_slots[first], int(rng.integers(self.hops)), 2)
         two = rng.random(count) < s.second_noise_share
         other = self._column(np.where(two, 10 ** (rng.uniform(-12, 0, count) / 20), 0.0))
-        noise = noise + other * self.noise[second]
+        noise = noise + other * noise_slots[second]
         noise *= self._column(10 ** (-snr_db / 20)) / (1 + other**2).sqrt()
         level = self._column(10 ** (rng.uniform(*s.level_db, count) / 20))
-        x = (self.heard[voice] + noise) * level
-        y, bandwidth_hz = self.wanted[voice] * level, self.bandwidth_hz[voice]
+        x = (heard[voice] + noise) * level
+        y, bandwidth_hz = wanted[voice] * level, known_hz[voice]
         for row in np.flatnonzero(rng.random(count) < s.band_limit_share):
             cut = round(float(rng.choice(s.band_limit_hz)) * WINDOW / RATE_HZ)
             x[row, :, :, cut:] = 0
