@@ -96,7 +96,9 @@ class Objective:
         features_file: Its weights, made by `python -m train features`; not for discriminator.
         adversarial: The generator's share of the game.
         discriminator: mugan, segan, spectrogram or period; empty: no adversary.
+        discriminator_width: Multiplier of its channels.
         game: bce, lsgan or hinge.
+        features_warmup_steps: In which Germain's layers are weighed.
         warmup_steps: Of the generator alone, before adversary and features count.
         discriminator_lr: Of the adversary.
     """
@@ -109,8 +111,10 @@ class Objective:
     features: float = 0.0
     features_from: str = ""
     features_file: str = ""
+    features_warmup_steps: int = 100
     adversarial: float = 0.0
     discriminator: str = ""
+    discriminator_width: float = 1.0
     game: str = "lsgan"
     warmup_steps: int = 0
     discriminator_lr: float = 1e-4

@@ -6,11 +6,13 @@ from typing import Any
 
 from rtdenoise.errors import UsageError
 
+from . import networks
 from .config import Recipe
 from .spectral import Spectral
 from .spectral_system import SpectralSystem
 from .team import Team
 from .trainer import System
+from .wave_system import WaveSystem
 
 
 def network(recipe: Recipe) -> Any:
@@ -19,13 +21,19 @@ def network(recipe: Recipe) -> Any:
     Raises:
         UsageError: an unknown network or setting; the known ones are listed.
     """
-    settings = dict(recipe.net)
-    name = settings.pop("network")
-    if name != "spectral":
-        raise UsageError(f"net.network = {name!r}; known: spectral")
-    return Spectral(**settings)
+    return networks.make(**recipe.net)
 
 
 def make(recipe: Recipe, team: Team) -> System:
     """Nets and what a step does to them."""
-    return SpectralSystem(recipe, team, network(recipe))
+    net = network(recipe)
+    if isinstance(net, Spectral):
+        if recipe.degradation:
+            raise UsageError("spectral trains on spectra: use [degrade], not `degradation`")
+        return SpectralSystem(recipe, team, net)
+    if not recipe.degradation:
+        raise UsageError(
+            f"{recipe.net['network']} trains on waveforms: say what to undo, as in "
+            'degradation = "lowpass 2500..8000"'
+        )
+    return WaveSystem(recipe, team, net)

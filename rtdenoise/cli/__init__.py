@@ -15,7 +15,7 @@ from importlib import import_module
 from .. import __version__
 from ..errors import RtdenoiseError
 
-VERBS = ("file", "live", "devices", "models", "info", "verify", "bench")
+VERBS = ("file", "live", "devices", "models", "info", "verify", "bench", "degrade")
 INTERRUPTED = 130
 
 

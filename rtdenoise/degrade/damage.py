@@ -1,0 +1,146 @@
+"""Steps that lose something: codecs, clipping, lost packets, coarse steps; and a plain gain."""
+
+from __future__ import annotations
+
+import io
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import scipy.fft
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from ..audio import db_to_gain
+from ..errors import UsageError
+from ..native import make, whole
+from .batch import Batch
+
+CODEC_RATES_HZ = {"gsm": (8000,), "mp3": (16_000, 48_000), "opus": (8000, 16_000, 24_000, 48_000)}
+PAD_S = 0.2  # codecs delay by less
+
+
+def codec(batch: Batch, draws: list[dict[str, Any]]) -> None:
+    """Through a codec and back; its delay is measured and taken out."""
+    for row, d in enumerate(draws):
+        if batch.samples:
+            batch.audio[row] = _coded(batch.audio[row], batch.rate_hz, d["codec"], d["kbps"])
+
+
+def _coded(sound: NDArray[np.float32], rate_hz: int, name: str, kbps: float) -> NDArray[np.float32]:
+    """(channels, samples), as long and as early as before."""
+    rates = CODEC_RATES_HZ[name]
+    inner_hz = min((r for r in rates if r >= rate_hz), default=rates[-1])
+    padded = np.pad(sound, ((0, 0), (0, round(PAD_S * rate_hz))))
+    inside = _at(padded, rate_hz, inner_hz)
+    if name == "gsm":
+        heard = whole([make("GSMFullRateCompressor", {})], inside, inner_hz, 8192)
+    else:
+        heard = transcoded(inside, inner_hz, name, kbps)
+    back = _at(heard, inner_hz, rate_hz)
+    lag = delay(back[0], sound[0], round(PAD_S * rate_hz))
+    back = np.pad(back, ((0, 0), (max(0, -lag), sound.shape[1])))[:, max(0, lag) :]
+    return np.ascontiguousarray(back[:, : sound.shape[1]])
+
+
+def transcoded(
+    sound: NDArray[np.float32], rate_hz: int, name: str, kbps: float
+) -> NDArray[np.float32]:
+    """(channels, samples) after mp3 or opus of libsndfile; the codec's delay is still in it."""
+    channels = sound.shape[0]
+    # libsndfile maps the level 0..1 onto the codec's bit rates, the lowest rate at 1.
+    low, high = (32.0, 320.0) if name == "mp3" else (6.0 * channels, 256.0 * channels)
+    if name == "mp3" and rate_hz < 32_000:
+        low, high = 8.0, 160.0
+    level = min(0.99, max(0.0, (high - kbps) / (high - low)))  # mp3 refuses 1.0
+    how: dict[str, Any] = {"compression_level": level}
+    how |= {"format": "OGG", "subtype": "OPUS"}
+    if name == "mp3":
+        how |= {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
+    data = io.BytesIO()
+    with soundfile.SoundFile(data, "w", rate_hz, channels, **how) as out:
+        out.write(sound.T)
+    data.seek(0)
+    return np.ascontiguousarray(soundfile.read(data, dtype="float32", always_2d=True)[0].T)
+
+
+def _at(sound: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
+    if from_hz == to_hz:
+        return sound
+    return np.ascontiguousarray(soxr.resample(sound.T, from_hz, to_hz, quality="HQ").T)
+
+
+def delay(late: NDArray[np.float32], early: NDArray[np.float32], most: int) -> int:
+    """Samples by which *late* follows *early*, by the peak of their correlation."""
+    size = int(scipy.fft.next_fast_len(len(late) + len(early), real=True))
+    spectrum = scipy.fft.rfft(late, size) * np.conj(scipy.fft.rfft(early, size))
+    correlation = scipy.fft.irfft(spectrum, size)
+    lags = np.concatenate((correlation[-most:], correlation[: most + 1]))
+    return int(np.argmax(lags)) - most if np.any(lags) else 0
+
+
+def clip(batch: Batch, draws: list[dict[str, Any]]) -> None:
+    """Hold everything below a level re the peak."""
+    for row, d in enumerate(draws):
+        peak = float(np.abs(batch.audio[row]).max(initial=0.0)) * db_to_gain(d["level_db"])
+        batch.audio[row] = batch.audio[row].clip(-peak, peak)
+
+
+def packetloss(batch: Batch, draws: list[dict[str, Any]]) -> None:
+    """Lose packets in bursts (Gilbert 1960): after a lost one, the next is lost with p = 0.5."""
+    for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
+        size = max(1, round(d["packet_ms"] * batch.rate_hz / 1000))
+        share = d["lost_percent"] / 100
+        # In the long run begin / (begin + 1 - again) packets are lost; more than half of them
+        # would need a `begin` above 0.5, so heavy loss comes in longer bursts.
+        again = max(0.5, share)
+        begin = share * (1 - again) / (1 - share)
+        lost, sound = bool(rng.random() < share), batch.audio[row]
+        for at in range(0, batch.samples, size):
+            packet = sound[:, at : at + size]
+            if lost and d["fill"] == "repeat" and at >= size:
+                packet[:] = sound[:, at - size : at][:, : packet.shape[1]]
+            elif lost:
+                packet[:] = 0.0
+            lost = bool(rng.random() < (again if lost else begin))
+
+
+def quantise(batch: Batch, draws: list[dict[str, Any]]) -> None:
+    """Round to so many bits, without dither."""
+    for row, d in enumerate(draws):
+        steps = 2.0 ** (round(d["bits"]) - 1)
+        batch.audio[row] = np.round(batch.audio[row] * steps) / steps
+
+
+def gain(batch: Batch, draws: list[dict[str, Any]]) -> None:
+    """Another level, of the wanted sound as well: it is no damage."""
+    factors = np.array([db_to_gain(d["gain_db"]) for d in draws], np.float32)[:, None, None]
+    batch.audio *= factors
+    batch.reference *= factors
+
+
+def user(batch: Batch, draws: list[dict[str, Any]], place: str) -> None:
+    """A callable (audio (channels, samples), rate_hz, rng, **parameters) -> audio of that shape."""
+    function = find(place)
+    for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
+        found = np.asarray(function(batch.audio[row], batch.rate_hz, rng, **d), np.float32)
+        if found.shape != batch.audio[row].shape:
+            raise UsageError(
+                f"{place} gave shape {found.shape}: wanted {batch.audio[row].shape} "
+                "(channels, samples), as it got"
+            )
+        batch.audio[row] = found
+
+
+def find(place: str) -> Any:
+    """What `module:function` names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    module, _, name = place.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"no step {place}: {error}. Is its folder on PYTHONPATH?") from None

@@ -1,0 +1,106 @@
+"""Values of the language: numbers, ranges, choices, and the fields a step declares."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+Value = float | str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A parameter of a step.
+
+    Attributes:
+        name: In `name=value`; the first fields of a step may also stand without.
+        default: Text, as a user would write it; None: must be given.
+        low: Least number. None: the field is a word.
+        high: Largest number.
+        log: Ranges are drawn on a logarithmic scale, as frequencies are heard.
+        choices: Words it may be; `any` draws one of them. Empty: any word.
+        units: Suffixes of a number, and what they multiply it with.
+    """
+
+    name: str
+    default: str | None = None
+    low: float | None = None
+    high: float = float("inf")
+    log: bool = False
+    choices: tuple[str, ...] = ()
+    units: tuple[tuple[str, float], ...] = ()
+
+    def check(self, step: str, text: str) -> Drawable:
+        """*text* as something to draw from.
+
+        Raises:
+            UsageError: not a number, out of range, or not one of the choices.
+        """
+        if self.low is None:
+            words = self.choices if text == "any" and self.choices else tuple(text.split(","))
+            if self.choices and (wrong := [w for w in words if w not in self.choices]):
+                raise UsageError(
+                    f"{step}: {self.name} = {wrong[0]!r}; known: {', '.join(self.choices)}, any"
+                )
+            return Drawable(self, words=words)
+        ends = text.split("..")
+        numbers = [self._number(step, end, text) for end in ends]
+        if len(numbers) > 2 or numbers[0] > numbers[-1]:
+            raise UsageError(f"{step}: {self.name} = {text}: wanted a number, or low..high")
+        return Drawable(self, numbers=(numbers[0], numbers[-1]))
+
+    def _number(self, step: str, end: str, text: str) -> float:
+        match = re.fullmatch(rf"({NUMBER})(\D*)", end.strip())
+        scale = dict(self.units) | {"": 1.0}
+        if not match or match[2] not in scale:
+            units = ", ".join(unit for unit, _ in self.units)
+            raise UsageError(
+                f"{step}: {self.name} = {text}: wanted a number or low..high"
+                + (f"; units: {units}" if units else "")
+            )
+        number = float(match[1]) * scale[match[2]]
+        if not (self.low or 0.0) <= number <= self.high:
+            raise UsageError(f"{step}: {self.name} = {text}: wanted {self.low:g} to {self.high:g}")
+        return number
+
+
+HZ = (("k", 1000.0), ("Hz", 1.0), ("kHz", 1000.0))
+KBPS = (("k", 1.0), ("kbps", 1.0))
+DB = (("dB", 1.0),)
+
+
+@dataclass(frozen=True)
+class Drawable:
+    """What a user wrote for a field; `draw` decides."""
+
+    field: Field
+    numbers: tuple[float, float] | None = None
+    words: tuple[str, ...] = ()
+
+    def draw(self, rng: np.random.Generator) -> Value:
+        """One value. Fixed values draw nothing, so that they do not change what others draw."""
+        if self.numbers is None:
+            return self.words[0] if len(self.words) == 1 else str(rng.choice(list(self.words)))
+        low, high = self.numbers
+        if low == high:
+            return low
+        if self.field.log and low > 0:
+            return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        return float(rng.uniform(low, high))
+
+    def __str__(self) -> str:
+        if self.numbers is None:
+            return ",".join(self.words)
+        low, high = self.numbers
+        return f"{low:g}" if low == high else f"{low:g}..{high:g}"
+
+
+def show(value: Any) -> str:
+    """A drawn value as text that reads back as the same float32-exact number."""
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

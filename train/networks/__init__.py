@@ -1,0 +1,40 @@
+"""Generators by name: each a module of the generator contract, with what its card needs to know."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from rtdenoise.errors import UsageError
+
+from ..spectral import Spectral
+from .audiounet import audiounet
+from .germain import germain
+from .mugan import mugan
+from .segan import segan
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "audiounet": audiounet,
+    "germain": germain,
+    "mugan": mugan,
+    "segan": segan,
+    "spectral": Spectral,
+}
+
+
+def make(network: str, **settings: Any) -> Any:
+    """A generator with new weights.
+
+    Raises:
+        UsageError: an unknown network or setting (the known ones are listed), or a bad value.
+    """
+    if network not in MAKERS:
+        raise UsageError(f"net.network = {network!r}; known: {', '.join(sorted(MAKERS))}")
+    known = inspect.signature(MAKERS[network]).parameters
+    if unknown := sorted(set(settings) - set(known)):
+        raise UsageError(f"unknown setting net.{unknown[0]}; {network} knows: {', '.join(known)}")
+    try:
+        return MAKERS[network](**settings)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"net: {network} refuses {settings}: {error}") from None

@@ -1,0 +1,150 @@
+"""The generator contract around nets that map waveforms: (B, 1, n) -> (B, 1, n).
+
+Two ways to stream such a net in windows. `Patches` is the papers' way: every window alone, hann on
+the way out, so that two windows share each sample; nothing is remembered. `Causal` is for live use:
+the net looks back only, what it needs of the past is the state, and every sample is computed once.
+
+Nets with biases hum when nothing comes in. The host promises silence for silence, so both give
+zeros where all that the net looks at is zero.
+
+TorchScript reads the annotations, so this file has no `annotations` from __future__.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SILENT = 1e-20  # denormals count as nothing
+
+
+class Patches(nn.Module):
+    """Every window alone: N samples in, N out, no state (C, 0).
+
+    Args:
+        core: The net; looks both ways inside the window.
+        window: N, a multiple of the core's stride.
+        hop: H = N / 2.
+        rate_hz: The net's sample rate.
+    """
+
+    analysis_window = "rect"
+    synthesis_window = "hann"
+    lookahead = 0
+
+    def __init__(self, core: nn.Module, window: int, hop: int, rate_hz: int) -> None:
+        super().__init__()
+        if window != 2 * hop:
+            raise ValueError(f"window {window}, hop {hop}: hann adds up to one at half a window")
+        self.core, self.window, self.hop, self.rate_hz = core, window, hop, rate_hz
+        self.silent = SILENT
+
+    @torch.jit.export
+    def initial_state(self, channels: int) -> Tensor:
+        """(C, 0): it remembers nothing."""
+        return torch.zeros(channels, 0)
+
+    def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(C, T, N), (C, 0) -> the same."""
+        channels, count, size = windows.shape
+        y = self.core(windows.reshape(channels * count, 1, size)).view(channels, count, size)
+        sounds = windows.abs().amax(2, keepdim=True) > self.silent
+        return y * sounds.to(y.dtype), state
+
+    def wave(self, x: Tensor) -> Tensor:
+        """Whole excerpts (B, n) at once, for training; n is a multiple of the core's stride."""
+        y: Tensor = self.core(x[:, None])[:, 0]
+        return y
+
+
+class Causal(nn.Module):
+    """A net that looks back only, over T hops at once; its memory is the input it looks back to.
+
+    The host's windows overlap by half: the second half of each is new. An output window is the
+    hop before (computed last time) and the new one; the host's hann adds both up to the stream.
+
+    Args:
+        core: The net. Output block i of `stride` samples must not depend on later input blocks.
+        hop: New samples a window, a multiple of the core's stride.
+        receptive_field: Samples the core looks back at most; rounded up to whole hops.
+        rate_hz: The net's sample rate.
+    """
+
+    analysis_window = "rect"
+    synthesis_window = "hann"
+    lookahead = 0
+
+    def __init__(self, core: nn.Module, hop: int, receptive_field: int, rate_hz: int) -> None:
+        super().__init__()
+        self.core, self.hop, self.window, self.rate_hz = core, hop, 2 * hop, rate_hz
+        self.silent = SILENT
+        self.context = -(-receptive_field // hop) * hop
+
+    @torch.jit.export
+    def initial_state(self, channels: int) -> Tensor:
+        """(C, context + H): past input, the last hop that went out."""
+        return torch.zeros(channels, self.context + self.hop)
+
+    def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(C, T, 2 H), (C, S) -> the same."""
+        channels, count, hop = windows.shape[0], windows.shape[1], self.hop
+        fresh = windows[:, :, hop:].reshape(channels, count * hop)
+        x = torch.cat([state[:, : self.context], fresh], 1)
+        y = self.core(x[:, None])[:, 0, self.context :].reshape(channels, count, hop)
+        loudest = x.abs().view(channels, 1, -1, hop).amax(3)
+        sounds = functional.max_pool1d(loudest, self.context // hop + 1, 1)[:, 0] > self.silent
+        y = y * sounds.to(y.dtype)[:, :, None]
+        before = torch.cat([state[:, None, self.context :], y[:, :-1]], 1)
+        state = torch.cat([x[:, -self.context :], y[:, -1]], 1)
+        return torch.cat([before, y], 2), state
+
+    def wave(self, x: Tensor) -> Tensor:
+        """Whole excerpts (B, n) at once, for training; n is a multiple of the core's stride."""
+        y: Tensor = self.core(x[:, None])[:, 0]
+        return y
+
+
+def subpixel(x: Tensor) -> Tensor:
+    """(B, 2 C, n) -> (B, C, 2 n): out[c, 2 t + k] comes from channel 2 c + k (Shi et al. 2016)."""
+    batch, channels, samples = x.shape
+    pairs = x.view(batch, channels // 2, 2, samples).transpose(2, 3)
+    return pairs.reshape(batch, channels // 2, 2 * samples)
+
+
+def superpixel(x: Tensor) -> Tensor:
+    """(B, C, 2 n) -> (B, 2 C, n): the inverse of `subpixel` (Kim and Sathe 2019)."""
+    batch, channels, samples = x.shape
+    pairs = x.view(batch, channels, samples // 2, 2).transpose(2, 3)
+    return pairs.reshape(batch, 2 * channels, samples // 2)
+
+
+def silence(last: nn.Conv1d) -> None:
+    """Start the last layer nearly at nothing, so that x + net(x) starts as x."""
+    nn.init.normal_(last.weight, std=1e-3)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
+
+
+class Conv(nn.Conv1d):
+    """A convolution whose output is n / stride long, looking both ways or back only.
+
+    Causal with a stride of 2: output i sees inputs up to 2 i + 1, its own block of two, no further.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        causal: bool = False,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, dilation=dilation)
+        reach = (kernel - 1) * dilation - (stride - 1)
+        self.left = reach if causal else (reach + 1) // 2
+        self.right = reach - self.left
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, n) -> (B, outputs, n / stride)."""
+        x = functional.pad(x, (self.left, self.right))
+        return functional.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation)

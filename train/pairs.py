@@ -1,0 +1,67 @@
+"""Pairs of waveforms: recordings, degraded by a text of the language of `rtdenoise degrade`.
+
+What a step sees depends on seed and step alone. A thread makes the next batch while a step runs.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtdenoise.degrade import parse
+
+from .data import Library
+
+LEVEL_DB = (-24.0, 0.0)  # peaks of the excerpts: a net must not depend on one level
+
+
+class Pairs:
+    """Batches of (degraded, wanted), both (B, samples).
+
+    Args:
+        library: Where excerpts come from.
+        kind: Of recordings: speech or music.
+        text: The degradation; `noise library` means the library's own side of the split.
+        batch: Rows.
+        samples: Columns.
+        seed: Of everything drawn.
+        device: Where they go.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        kind: str,
+        text: str,
+        batch: int,
+        samples: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.library, self.kind, self.seed, self.device = library, kind, seed, device
+        self.count, self.samples, self.rate_hz = batch, samples, library.data.rate_hz
+        self.degrade = parse(text, noises={"library": self._noise})
+        self._helper = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
+
+    def _noise(self, samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+        found, _ = self.library.excerpts("noise", 1, samples, rng)
+        return found
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The examples of *step*."""
+        waiting = self._next
+        made = waiting[1].result() if waiting and waiting[0] == step else self._make(step)
+        self._next = step + 1, self._helper.submit(self._make, step + 1)
+        return made[0].to(self.device), made[1].to(self.device)
+
+    def _make(self, step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([self.seed, step])
+        audio, _ = self.library.excerpts(self.kind, self.count, self.samples, rng, active=True)
+        peak = np.abs(audio).max(1, keepdims=True) + 1e-6
+        audio = audio * (10 ** (rng.uniform(*LEVEL_DB, (self.count, 1)) / 20) / peak)
+        degraded, wanted = self.degrade.batch(audio.astype(np.float32), self.rate_hz, rng)
+        return torch.from_numpy(degraded), torch.from_numpy(wanted)

@@ -1,0 +1,66 @@
+"""Losses of waveforms: (estimate, reference), both (B, n), -> scalar, least when they are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from .losses import compressed
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def l1(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Mean absolute difference."""
+    return (estimate - reference).abs().mean()
+
+
+def l2(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Mean squared difference."""
+    return ((estimate - reference) ** 2).mean()
+
+
+def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Negative SI-SDR in dB, mean over rows (Le Roux et al. 2019); at most 60 dB are rewarded."""
+    e = estimate - estimate.mean(1, keepdim=True)
+    r = reference - reference.mean(1, keepdim=True)
+    target = (e * r).sum(1, keepdim=True) / ((r * r).sum(1, keepdim=True) + 1e-8) * r
+    signal, error = (target**2).sum(1), ((e - target) ** 2).sum(1)
+    return -10 * torch.log10((signal + 1e-8) / (error + 1e-6 * signal + 1e-8)).mean()
+
+
+def stft(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Spectral convergence and log magnitudes at three resolutions (Yamamoto et al. 2020)."""
+    loss: Tensor = _auraloss()(estimate[:, None], reference[:, None])
+    return loss
+
+
+@cache
+def _auraloss() -> nn.Module:
+    from auraloss.freq import MultiResolutionSTFTLoss
+
+    sizes = [512, 1024, 2048]
+    loss: nn.Module = MultiResolutionSTFTLoss(sizes, [n // 4 for n in sizes], sizes)
+    return loss
+
+
+def compressed_spectra(estimate: Tensor, reference: Tensor) -> Tensor:
+    """`losses.compressed` of 512-sample sqrt-Hann windows every 256."""
+    window = torch.hann_window(512, device=estimate.device).sqrt()
+    spectra = [
+        torch.stft(x, 512, 256, window=window, return_complex=True) for x in (estimate, reference)
+    ]
+    (e, r) = ((s.real.transpose(1, 2), s.imag.transpose(1, 2)) for s in spectra)
+    return compressed(e, r, torch.ones((), device=estimate.device), under=0.0, complex_part=0.3)
+
+
+LOSSES: dict[str, Loss] = {
+    "l1": l1,
+    "l2": l2,
+    "si_sdr": si_sdr,
+    "stft": stft,
+    "compressed": compressed_spectra,
+}
