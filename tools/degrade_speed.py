@@ -47,7 +47,7 @@ def main() -> None:
                 chain.batch(batch, to_hz, np.random.default_rng(seed))
                 times_s.append(time.perf_counter() - start)
             cells.append(f"{ROWS * SECONDS / statistics.median(times_s[1:]):.0f} x")
-        print(f"| `{text}` | {' | '.join(cells)} |")
+        print(f"| `{text.replace('|', chr(92) + '|')}` | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""`python -m train VERB`: prepare, fit, export, mixes, enhance, report.
+"""`python -m train VERB`: prepare, fit, features, export, mixes, enhance, report.
 
 python -m train prepare DATA CACHE                      decode a folder with a manifest.csv once
 python -m train fit RECIPE --cache CACHE --run RUN      train, or go on; --minutes 9 for a slice
+python -m train features autoencoder RECIPE --cache CACHE -o ae.pt    a net for a feature loss
 python -m train export RUN -o net.pt                    a file the host loads, with its card
 python -m train mixes RECIPE --cache CACHE -o MIXES     noisy and clean files of unseen sources
 python -m train enhance MODEL MIXES/noisy OUT           the model over them
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     prepare = verbs.add_parser("prepare")
     prepare.add_argument("data", type=Path)
     prepare.add_argument("cache", type=Path)
+    prepare.add_argument("--rate", type=int, default=48_000, metavar="HZ", help="default: 48000")
     fit = verbs.add_parser("fit")
     fit.add_argument("--minutes", type=float, help="of this slice")
     fit.add_argument("--run", type=Path, required=True)
@@ -35,7 +37,12 @@ def parser() -> argparse.ArgumentParser:
     mixes = verbs.add_parser("mixes")
     mixes.add_argument("-o", "--out", type=Path, required=True)
     mixes.add_argument("--count", type=int, default=64)
-    for verb in (fit, mixes):
+    features = verbs.add_parser("features")
+    features.add_argument("kind", choices=("autoencoder", "germain"))
+    features.add_argument("-o", "--out", type=Path, required=True)
+    features.add_argument("--steps", type=int, default=500)
+    features.add_argument("--width", type=float, default=0.25, help="of the net; 1: the paper's")
+    for verb in (fit, mixes, features):
         verb.add_argument("recipe", type=Path)
         verb.add_argument("--cache", type=Path, required=True, help="what `prepare` made")
         verb.add_argument("--set", action="append", metavar="a.b=c", help="change a setting")
@@ -61,13 +68,20 @@ def main(argv: list[str] | None = None) -> int:
         if args.verb == "prepare":
             from .data import prepare
 
-            prepare(args.data, args.cache)
+            prepare(args.data, args.cache, args.rate)
         elif args.verb == "fit":
             from . import config
             from .loop import fit
 
             recipe = config.load(args.recipe, args.set)
             fit(recipe, args.cache, args.run, args.minutes, start=args.start)
+        elif args.verb == "features":
+            from . import config
+            from .features import pretrain
+
+            recipe = config.load(args.recipe, args.set)
+            loss = pretrain(args.kind, recipe, args.cache, args.out, args.steps, args.width)
+            print(f"{args.out}: loss {loss:.4f}")
         elif args.verb == "export":
             from .export import export
 

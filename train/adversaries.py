@@ -57,7 +57,7 @@ class MuGanDiscriminator(nn.Module):
         for conv, norm in zip(self.convs, self.norms, strict=True):
             y = functional.leaky_relu(self.dropout(norm(conv(y))), 0.2)
             features.append(y)
-            y = superpixel(y)
+            y = superpixel(y[:, :, : y.shape[2] // 2 * 2])
         y = self.dropout(functional.leaky_relu(self.hidden(y.mean(2)), 0.2))
         return [self.last(y)], features
 

@@ -40,7 +40,7 @@ class Recording:
     bandwidth_hz: float
 
 
-def prepare(folder: Path, cache: Path) -> None:
+def prepare(folder: Path, cache: Path, rate_hz: int = 48_000) -> None:
     """Decode a folder with a manifest.csv into *cache*, once: one int16 file a kind, and an index.
 
     Files that cannot be read are named, counted and skipped.
@@ -61,13 +61,13 @@ def prepare(folder: Path, cache: Path) -> None:
         at = 0
         mine = [row for row in rows if row["kind"].split("-")[0] == kind]
         with (cache / f"{kind}.part").open("wb") as out, ThreadPoolExecutor(2) as pool:
-            audios = pool.map(lambda row: _decode(folder / row["path"]), mine)
+            audios = pool.map(lambda row: _decode(folder / row["path"], rate_hz), mine)
             for row, audio in zip(mine, audios, strict=True):
                 if isinstance(audio, str):
                     bad.append(f"{row['path']}: {audio}")
                     continue
                 out.write(audio.tobytes())
-                bandwidth_hz = float(row["bandwidth_hz"])
+                bandwidth_hz = min(float(row["bandwidth_hz"]), rate_hz / 2)
                 if "wb16k" in row["path"]:  # their codec ends a little below 8 kHz
                     bandwidth_hz = min(bandwidth_hz, 7800.0)
                 recording = Recording(
@@ -81,19 +81,19 @@ def prepare(folder: Path, cache: Path) -> None:
         print(f"skipped {line}")
     if not index:
         raise AudioError(f"nothing usable in {folder}: {len(bad)} files skipped")
-    (cache / "index.json").write_text(json.dumps(index))
+    (cache / "index.json").write_text(json.dumps({"rate_hz": rate_hz, "recordings": index}))
 
 
-def _decode(path: Path) -> NDArray[np.int16] | str:
-    """One file as mono int16 at 48 kHz, or why not."""
+def _decode(path: Path, rate_hz: int) -> NDArray[np.int16] | str:
+    """One file as mono int16, or why not."""
     try:
         audio, rate = sf.read(path, dtype="float32", always_2d=True)
     except (OSError, RuntimeError) as error:
         return str(error)
     mono = audio.mean(1)
-    if rate != RATE_HZ:
-        mono = soxr.resample(mono, rate, RATE_HZ, quality="HQ")
-    if len(mono) < RATE_HZ // 4:
+    if rate != rate_hz:
+        mono = soxr.resample(mono, rate, rate_hz, quality="HQ")
+    if len(mono) < rate_hz // 4:
         return "shorter than 0.25 s"
     if not np.isfinite(mono).all() or np.abs(mono).max() < 1e-4:
         return "silent, or not a number"
@@ -116,20 +116,29 @@ class Library:
         dev: The development side, or the training side.
 
     Raises:
-        UsageError: no cache, or a side without speech or noise.
+        UsageError: no cache, one of another rate, or nothing on this side.
     """
 
     def __init__(self, cache: Path, data: Data, dev: bool = False) -> None:
         if not (cache / "index.json").is_file():
             raise UsageError(f"no cache in {cache}; make it: python -m train prepare DATA {cache}")
         self.data = data
-        every = [Recording(**row) for row in json.loads((cache / "index.json").read_text())]
+        index = json.loads((cache / "index.json").read_text())
+        if isinstance(index, list):  # before caches said their rate
+            index = {"rate_hz": 48_000, "recordings": index}
+        self.side, self.rate_hz = "development" if dev else "training", int(index["rate_hz"])
+        if self.rate_hz != data.rate_hz:
+            raise UsageError(
+                f"{cache} is at {self.rate_hz} Hz, data.rate_hz = {data.rate_hz}; make another: "
+                f"python -m train prepare DATA CACHE --rate {data.rate_hz}"
+            )
+        every = [Recording(**row) for row in index["recordings"]]
         self.recordings = {
             kind: [r for r in every if r.kind == kind and in_dev(r, data) == dev] for kind in KINDS
         }
-        for kind in ("speech", "noise"):
-            if not self.recordings[kind]:
-                raise UsageError(f"no {kind} on the {'dev' if dev else 'training'} side of {cache}")
+        self.cache = cache
+        if not any(self.recordings.values()):
+            raise UsageError(f"nothing on the {self.side} side of {cache}")
         self._samples = {
             kind: np.memmap(cache / f"{kind}.i16", np.int16, "r")
             for kind in KINDS
@@ -139,7 +148,7 @@ class Library:
 
     def _weights(self, kind: str) -> NDArray[np.float64]:
         """How often each recording is drawn."""
-        shortest = self.data.seconds * RATE_HZ
+        shortest = self.data.seconds * self.rate_hz
         recordings = self.recordings[kind]
         length = np.array([max(r.stop - r.start, shortest) for r in recordings])
         weight = length**self.data.length_power
@@ -148,20 +157,30 @@ class Library:
             weight = weight * np.where(narrow, self.data.narrow_weight, 1.0)
         return np.asarray(weight / weight.sum())
 
+    def need(self, *kinds: str) -> None:
+        """Refuse before any time is spent, where a kind is missing.
+
+        Raises:
+            UsageError: it names the kind and the side.
+        """
+        for kind in kinds:
+            if not self.recordings.get(kind):
+                raise UsageError(f"no {kind} on the {self.side} side of {self.cache}")
+
     def sources(self) -> set[str]:
         """Everybody on this side."""
         return {r.source for recordings in self.recordings.values() for r in recordings}
 
     def hours(self, kind: str) -> float:
         """How much there is."""
-        return sum(r.stop - r.start for r in self.recordings[kind]) / RATE_HZ / 3600
+        return sum(r.stop - r.start for r in self.recordings[kind]) / self.rate_hz / 3600
 
     def piece(
         self, kind: str, source: str, seconds: float, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """A stretch (samples,) of one source; what is too short repeats."""
         mine = [r for r in self.recordings[kind] if r.source == source]
-        pick, samples = mine[rng.integers(len(mine))], int(seconds * RATE_HZ)
+        pick, samples = mine[rng.integers(len(mine))], int(seconds * self.rate_hz)
         at = pick.start + int(rng.integers(max(1, pick.stop - pick.start - samples + 1)))
         found = self._samples[kind][at : min(at + samples, pick.stop)].astype(np.float32) / 32768
         return np.asarray(np.tile(found, samples // len(found) + 1)[:samples], np.float32)
@@ -175,7 +194,7 @@ class Library:
         return [
             {
                 "name": f"{origin} ({kind})",
-                "hours": round(sum(r.stop - r.start for r in those) / RATE_HZ / 3600, 3),
+                "hours": round(sum(r.stop - r.start for r in those) / self.rate_hz / 3600, 3),
                 "licence": "; ".join(sorted({r.licence for r in those})[:4]),
             }
             for (kind, origin), those in sorted(rows.items())

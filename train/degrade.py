@@ -179,6 +179,7 @@ class Pool:
         step: int = 0,
         device: torch.device = CPU,
     ) -> None:
+        library.need("speech", "noise")
         self.library, self.settings, self.size, self.seed = library, settings, size, seed
         self.count, self.fresh, self.device = batch, max(4, batch // 4), device
         self.hops = _samples(library) // HOP - 1

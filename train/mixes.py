@@ -32,6 +32,7 @@ def make(cache: Path, data: Data, out: Path, count: int = 64, seed: int = 7) -> 
         seed: Of everything drawn.
     """
     library, rng = Library(cache, data, dev=True), np.random.default_rng(seed)
+    library.need("speech", "noise")
     for name in ("noisy", "clean"):
         (out / name).mkdir(parents=True, exist_ok=True)
     full = sorted({r.source for r in library.recordings["speech"] if r.bandwidth_hz > 8000})

@@ -41,6 +41,7 @@ class Pairs:
         seed: int,
         device: torch.device,
     ) -> None:
+        library.need(kind, *(["noise"] if "noise library" in text else []))
         self.library, self.kind, self.seed, self.device = library, kind, seed, device
         self.count, self.samples, self.rate_hz = batch, samples, library.data.rate_hz
         self.degrade = parse(text, noises={"library": self._noise})

@@ -57,6 +57,8 @@ class Spectral(nn.Module):
         taps: Windows each of them looks at, the newest and the past.
     """
 
+    rate_hz, window, hop, lookahead = RATE_HZ, WINDOW, HOP, 0
+    analysis_window = synthesis_window = "sqrt_hann"
     # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
     to_bands: Tensor
     to_bins: Tensor

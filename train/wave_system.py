@@ -78,8 +78,15 @@ class WaveSystem(System):
                 total = total + played.pop("total")
                 losses |= played
         factor = self.descend(total, step, progress)
-        parts = {"loss": total, **losses}
-        return {name: float(part.detach()) for name, part in parts.items()} | {"rate": factor}
+        # The same names in every step, whatever counts already: they are columns of log.csv.
+        found = {"loss": total, **{name: torch.zeros(()) for name in self._later()}, **losses}
+        return {name: float(part.detach()) for name, part in found.items()} | {"rate": factor}
+
+    def _later(self) -> list[str]:
+        """Losses that begin to count after `warmup_steps`."""
+        o = self.recipe.objective
+        names = ["features"] if o.features else []
+        return [*names, "g", "d"] if self.judge is not None else names
 
     def _play(
         self,
