@@ -21,11 +21,12 @@ from rtdenoise.verify import verify
 from train import config, export, mixes
 from train.__main__ import main
 from train.checkpoint import CHECKPOINT, TrainingError, save
-from train.data import Library, Recording, check_no_leak, in_dev, prepare
+from train.data import Library, Recording, check_no_leak, side_of
 from train.degrade import Pool, known_bins, spectra
 from train.journal import read_rows, scores
 from train.loop import fit
 from train.losses import compressed, log_snr
+from train.prepare import prepare
 from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix
 from train.spectral_system import SpectralSystem, sound
 from train.systems import network
@@ -101,17 +102,20 @@ def test_set_changes_a_setting():
 
 def test_unreadable_files_are_named_and_skipped(cache, capsys, tmp_path):
     """One bad file does not stop a data set; nothing usable does."""
-    sources = Library(cache, TINY.data).sources() | Library(cache, TINY.data, dev=True).sources()
+    sources = Library(cache, TINY.data).sources() | Library(cache, TINY.data, "dev").sources()
     assert len(sources) == 20
     assert "text" not in sources
     (tmp_path / "manifest.csv").write_text("path,kind,source_id,origin,licence,bandwidth_hz\n")
-    with pytest.raises(AudioError, match="nothing usable"):
+    with pytest.raises(UsageError, match="no recordings"):
         prepare(tmp_path, tmp_path / "cache")
+    (tmp_path / "one.wav").write_text("no sound")
+    with pytest.raises(AudioError, match="nothing usable"):
+        prepare(tmp_path, tmp_path / "other", layout="plain")
 
 
 def test_the_split_is_by_source_and_never_leaks(cache):
     """Two clips of one speaker are on one side; a library that shares one is refused."""
-    train, dev = Library(cache, TINY.data), Library(cache, TINY.data, dev=True)
+    train, dev = Library(cache, TINY.data), Library(cache, TINY.data, "dev")
 
     check_no_leak(train, dev)
     with pytest.raises(UsageError, match="leaks"):
@@ -123,9 +127,12 @@ def test_the_demo_is_never_trained_on():
     data = config.load(RECIPES / "speech.toml").data
 
     for source, origin in (("flare-f", ""), ("kt-en", ""), ("x", "Debian widelands-data")):
-        assert in_dev(Recording("speech", source, origin, "", 0, 1, 1.0), data)
+        assert side_of(Recording("speech", source, origin, "", 0, 1, 1.0), data) == "dev"
     share = np.mean(
-        [in_dev(Recording("noise", f"n{i}", "", "", 0, 1, 1.0), data) for i in range(5000)]
+        [
+            side_of(Recording("noise", f"n{i}", "", "", 0, 1, 1.0), data) == "dev"
+            for i in range(5000)
+        ]
     )
     assert share == pytest.approx(data.dev_share, abs=0.015)
 

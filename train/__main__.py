@@ -1,6 +1,7 @@
-"""`python -m train VERB`: prepare, fit, features, export, mixes, enhance, report.
+"""`python -m train VERB`: prepare, check, fit, features, export, mixes, enhance, report.
 
-python -m train prepare DATA CACHE                      decode a folder with a manifest.csv once
+python -m train prepare DATA CACHE                      decode a data set once (docs/data.md)
+python -m train check RECIPE --cache CACHE              hours and sources of every side, leaks
 python -m train fit RECIPE --cache CACHE --run RUN      train, or go on; --minutes 9 for a slice
 python -m train features autoencoder RECIPE --cache CACHE -o ae.pt    a net for a feature loss
 python -m train export RUN -o net.pt                    a file the host loads, with its card
@@ -30,6 +31,11 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("data", type=Path)
     prepare.add_argument("cache", type=Path)
     prepare.add_argument("--rate", type=int, default=48_000, metavar="HZ", help="default: 48000")
+    prepare.add_argument("--layout", default="auto", help="default: told by the folder")
+    prepare.add_argument("--kind", default="speech", help="of plain folders (default: speech)")
+    prepare.add_argument("--jobs", type=int, default=2, help="files at a time (default: 2)")
+    prepare.add_argument("--skip-clipped", action="store_true", help="leave out clipped files")
+    check = verbs.add_parser("check")
     fit = verbs.add_parser("fit")
     fit.add_argument("--minutes", type=float, help="of this slice")
     fit.add_argument("--run", type=Path, required=True)
@@ -42,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     features.add_argument("-o", "--out", type=Path, required=True)
     features.add_argument("--steps", type=int, default=500)
     features.add_argument("--width", type=float, default=0.25, help="of the net; 1: the paper's")
-    for verb in (fit, mixes, features):
+    for verb in (fit, mixes, features, check):
         verb.add_argument("recipe", type=Path)
         verb.add_argument("--cache", type=Path, required=True, help="what `prepare` made")
         verb.add_argument("--set", action="append", metavar="a.b=c", help="change a setting")
@@ -66,9 +72,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         if args.verb == "prepare":
-            from .data import prepare
+            from .prepare import prepare
 
-            prepare(args.data, args.cache, args.rate)
+            prepare(
+                args.data, args.cache, args.rate, args.layout, args.kind, args.jobs,
+                args.skip_clipped,
+            )  # fmt: skip
+        elif args.verb == "check":
+            from . import config
+            from .data import check
+
+            print(check(args.cache, config.load(args.recipe, args.set).data), end="")
         elif args.verb == "fit":
             from . import config
             from .loop import fit

@@ -19,6 +19,7 @@ class Data:
 
     Attributes:
         dev_share: Share of sources (speakers, noise recordings) kept for development.
+        test_share: The same for a third side, which nothing looks at before the last evaluation.
         held_out_sources: source_ids never trained on whatever the share says (the demo's voices).
         held_out_origins: Origins never trained on (the demo's noises).
         length_power: A recording is drawn with its length to this power; 1 lets one long talker
@@ -29,6 +30,7 @@ class Data:
     """
 
     dev_share: float = 0.06
+    test_share: float = 0.0
     held_out_sources: tuple[str, ...] = ()
     held_out_origins: tuple[str, ...] = ()
     length_power: float = 0.7

@@ -1,35 +1,45 @@
-"""Recordings: decoded once to memory-mapped int16 at 48 kHz, split by source, drawn as excerpts.
+"""Recordings: memory-mapped int16, split by source, drawn as excerpts.
 
 A *source* is a speaker, or one recording of noise. Sources are split, never clips: two clips of
-one speaker on both sides would let the net know the voice it is scored on.
+one speaker on both sides would let the net know the voice it is scored on. `prepare` makes caches.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
-import soxr
 from numpy.typing import NDArray
 
-from rtdenoise.errors import AudioError, UsageError
+from rtdenoise.errors import UsageError
 
 from .config import Data
+from .datasets import KINDS
 
-RATE_HZ = 48_000
-KINDS = ("speech", "noise", "music")
+INDEX = "index.json"
+DEGRADED = ".degraded.i16"  # after the kind
 Excerpts = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A stretch of the cache: samples start..stop of its kind's file."""
+    """A stretch of the cache: samples start..stop of its kind's file.
+
+    Attributes:
+        kind: speech, noise or music.
+        source: Who or what it is of.
+        origin: The data set.
+        licence: Of the recording.
+        start: First sample.
+        stop: After the last.
+        bandwidth_hz: Up to which it holds sound.
+        split: train, dev or test, where the data set has its own; empty: by hash.
+        paired: Its degraded twin is in the cache too.
+        digest: CRC-32 of the samples, to find one recording under two names; 0: not known.
+    """
 
     kind: str
     source: str
@@ -38,73 +48,21 @@ class Recording:
     start: int
     stop: int
     bandwidth_hz: float
+    split: str = ""
+    paired: bool = False
+    digest: int = 0
 
 
-def prepare(folder: Path, cache: Path, rate_hz: int = 48_000) -> None:
-    """Decode a folder with a manifest.csv into *cache*, once: one int16 file a kind, and an index.
-
-    Files that cannot be read are named, counted and skipped.
-
-    Raises:
-        UsageError: no manifest.
-        AudioError: nothing usable.
-    """
-    manifest = folder / "manifest.csv"
-    if not manifest.is_file():
-        raise UsageError(f"no {manifest}: wanted columns path, kind, source_id, bandwidth_hz, ...")
-    with manifest.open(newline="") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["kind"].split("-")[0] in KINDS]
-    cache.mkdir(parents=True, exist_ok=True)
-    index: list[dict[str, object]] = []
-    bad: list[str] = []
-    for kind in KINDS:
-        at = 0
-        mine = [row for row in rows if row["kind"].split("-")[0] == kind]
-        with (cache / f"{kind}.part").open("wb") as out, ThreadPoolExecutor(2) as pool:
-            audios = pool.map(lambda row: _decode(folder / row["path"], rate_hz), mine)
-            for row, audio in zip(mine, audios, strict=True):
-                if isinstance(audio, str):
-                    bad.append(f"{row['path']}: {audio}")
-                    continue
-                out.write(audio.tobytes())
-                bandwidth_hz = min(float(row["bandwidth_hz"]), rate_hz / 2)
-                if "wb16k" in row["path"]:  # their codec ends a little below 8 kHz
-                    bandwidth_hz = min(bandwidth_hz, 7800.0)
-                recording = Recording(
-                    kind, row["source_id"], row["origin"], row["licence"], at, at + len(audio),
-                    bandwidth_hz,
-                )  # fmt: skip
-                index.append(asdict(recording))
-                at += len(audio)
-        (cache / f"{kind}.part").replace(cache / f"{kind}.i16")
-    for line in bad:
-        print(f"skipped {line}")
-    if not index:
-        raise AudioError(f"nothing usable in {folder}: {len(bad)} files skipped")
-    (cache / "index.json").write_text(json.dumps({"rate_hz": rate_hz, "recordings": index}))
-
-
-def _decode(path: Path, rate_hz: int) -> NDArray[np.int16] | str:
-    """One file as mono int16, or why not."""
-    try:
-        audio, rate = sf.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        return str(error)
-    mono = audio.mean(1)
-    if rate != rate_hz:
-        mono = soxr.resample(mono, rate, rate_hz, quality="HQ")
-    if len(mono) < rate_hz // 4:
-        return "shorter than 0.25 s"
-    if not np.isfinite(mono).all() or np.abs(mono).max() < 1e-4:
-        return "silent, or not a number"
-    return np.asarray((mono * 32767).clip(-32768, 32767), np.int16)
-
-
-def in_dev(recording: Recording, data: Data) -> bool:
-    """Tell the side of the split; a pure function of the source, so no run can disagree."""
+def side_of(recording: Recording, data: Data) -> str:
+    """train, dev or test: a pure function of the source, so that no two runs can disagree."""
     if recording.source in data.held_out_sources or recording.origin in data.held_out_origins:
-        return True
-    return zlib.crc32(recording.source.encode()) % 10_000 < data.dev_share * 10_000
+        return "dev"
+    if recording.split:
+        return recording.split
+    place = zlib.crc32(recording.source.encode()) % 10_000
+    if place < data.dev_share * 10_000:
+        return "dev"
+    return "test" if place < (data.dev_share + data.test_share) * 10_000 else "train"
 
 
 class Library:
@@ -113,28 +71,29 @@ class Library:
     Args:
         cache: What `prepare` made.
         data: The recipe's settings.
-        dev: The development side, or the training side.
+        side: train, dev or test.
 
     Raises:
         UsageError: no cache, one of another rate, or nothing on this side.
     """
 
-    def __init__(self, cache: Path, data: Data, dev: bool = False) -> None:
-        if not (cache / "index.json").is_file():
+    def __init__(self, cache: Path, data: Data, side: str = "train") -> None:
+        if not (cache / INDEX).is_file():
             raise UsageError(f"no cache in {cache}; make it: python -m train prepare DATA {cache}")
         self.data = data
-        index = json.loads((cache / "index.json").read_text())
+        index = json.loads((cache / INDEX).read_text())
         if isinstance(index, list):  # before caches said their rate
             index = {"rate_hz": 48_000, "recordings": index}
-        self.side, self.rate_hz = "development" if dev else "training", int(index["rate_hz"])
+        self.side, self.rate_hz = side, int(index["rate_hz"])
         if self.rate_hz != data.rate_hz:
             raise UsageError(
                 f"{cache} is at {self.rate_hz} Hz, data.rate_hz = {data.rate_hz}; make another: "
                 f"python -m train prepare DATA CACHE --rate {data.rate_hz}"
             )
-        every = [Recording(**row) for row in index["recordings"]]
+        self.every = every = [Recording(**row) for row in index["recordings"]]
         self.recordings = {
-            kind: [r for r in every if r.kind == kind and in_dev(r, data) == dev] for kind in KINDS
+            kind: [r for r in every if r.kind == kind and side_of(r, data) == side]
+            for kind in KINDS
         }
         self.cache = cache
         if not any(self.recordings.values()):
@@ -233,12 +192,68 @@ class Library:
             bandwidth_hz[row] = pick.bandwidth_hz
         return np.asarray(out / 32768, np.float32), bandwidth_hz
 
+    def pairs(
+        self, kind: str, count: int, samples: int, rng: np.random.Generator
+    ) -> tuple[Excerpts, Excerpts]:
+        """Draw *count* aligned excerpts (count, samples) of a data set of pairs: degraded, clean.
 
-def check_no_leak(train: Library, dev: Library) -> None:
-    """Refuse a split that shares a speaker or a noise recording.
+        Raises:
+            UsageError: no recording of this kind has a twin.
+        """
+        mine = [r for r in self.recordings[kind] if r.paired]
+        if not mine:
+            raise UsageError(f"{self.cache} holds no pairs of {kind}: it has no degraded twins")
+        twins = np.memmap(self.cache / f"{kind}{DEGRADED}", np.int16, "r")
+        out = np.zeros((2, count, samples), np.float32)
+        for row in range(count):
+            r = mine[rng.integers(len(mine))]
+            at = r.start + int(rng.integers(max(1, r.stop - r.start - samples + 1)))
+            stop = min(at + samples, r.stop)
+            for number, side in enumerate((twins, self._samples[kind])):
+                out[number, row, : stop - at] = side[at:stop]
+        out /= 32768
+        return out[0], out[1]
+
+
+def check_no_leak(*sides: Library) -> None:
+    """Refuse a split that shares a speaker, a noise recording, or the same samples.
 
     Raises:
         UsageError: it names them.
     """
-    if shared := sorted(train.sources() & dev.sources()):
-        raise UsageError(f"the split leaks: {', '.join(shared[:5])} on both sides")
+    for number, one in enumerate(sides):
+        for other in sides[number + 1 :]:
+            shared = one.sources() & other.sources()
+            digests = {r.digest: r.source for rs in one.recordings.values() for r in rs}
+            copies = {
+                f"{digests[r.digest]} = {r.source}"
+                for rs in other.recordings.values()
+                for r in rs
+                if r.digest and r.digest in digests
+            }
+            if found := sorted(shared | copies):
+                raise UsageError(
+                    f"the split leaks: {', '.join(found[:5])} on both sides, "
+                    f"{one.side} and {other.side}"
+                )
+
+
+def check(cache: Path, data: Data) -> str:
+    """Hours and sources of every side, as a table, before any time is spent.
+
+    Raises:
+        UsageError: a leak, or an empty training or development side.
+    """
+    sides = [Library(cache, data, side) for side in ("train", "dev")]
+    if data.test_share or any(r.split == "test" for r in sides[0].every):
+        sides.append(Library(cache, data, "test"))
+    check_no_leak(*sides)
+    lines = ["| side | kind | hours | recordings | sources |", "|---|---|---|---|---|"]
+    for library in sides:
+        for kind, recordings in library.recordings.items():
+            sources = len({r.source for r in recordings})
+            lines.append(
+                f"| {library.side} | {kind} | {library.hours(kind):.2f} | {len(recordings)} "
+                f"| {sources} |"
+            )
+    return "\n".join(lines) + "\n"

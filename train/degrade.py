@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .config import Degrade
-from .data import RATE_HZ, Library
-from .spectral import BINS, HOP, WINDOW
+from .data import Library
+from .spectral import BINS, HOP, RATE_HZ, WINDOW
 
 EARLY_S = 0.020  # reflections a listener hears as part of the voice
 ROOM_S = 0.6

@@ -20,7 +20,8 @@ from torch.nn import functional
 from rtdenoise.errors import UsageError
 
 from .config import Recipe
-from .data import KINDS, Library
+from .data import Library
+from .datasets import KINDS
 from .networks.germain import LossNetwork
 from .networks.mugan import Autoencoder
 

@@ -55,7 +55,7 @@ def fit(
     torch.set_flush_denormal(True)
     torch.set_num_threads(recipe.run.threads)
 
-    library, dev = Library(cache, recipe.data), Library(cache, recipe.data, dev=True)
+    library, dev = Library(cache, recipe.data), Library(cache, recipe.data, "dev")
     check_no_leak(library, dev)
     team = Team()
     system = make(recipe, team)

@@ -12,7 +12,8 @@ from rtdenoise.line import Line
 from rtdenoise.stage import process
 
 from .config import Data
-from .data import RATE_HZ, Library
+from .data import Library
+from .spectral import RATE_HZ
 
 SNR_DB = (0, 5, 10, 15)
 SECONDS = 6
@@ -31,7 +32,7 @@ def make(cache: Path, data: Data, out: Path, count: int = 64, seed: int = 7) -> 
         count: Pairs.
         seed: Of everything drawn.
     """
-    library, rng = Library(cache, data, dev=True), np.random.default_rng(seed)
+    library, rng = Library(cache, data, "dev"), np.random.default_rng(seed)
     library.need("speech", "noise")
     for name in ("noisy", "clean"):
         (out / name).mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from rtdenoise.degrade import parse
 
 from .data import Library
 
+RECORDED = "recorded"  # in place of a text: the data set's own degraded twins
 LEVEL_DB = (-24.0, 0.0)  # peaks of the excerpts: a net must not depend on one level
 
 
@@ -24,7 +25,8 @@ class Pairs:
     Args:
         library: Where excerpts come from.
         kind: Of recordings: speech or music.
-        text: The degradation; `noise library` means the library's own side of the split.
+        text: The degradation; `noise library` means the library's own side of the split. Or
+            `recorded`, for a data set of pairs.
         batch: Rows.
         samples: Columns.
         seed: Of everything drawn.
@@ -44,7 +46,8 @@ class Pairs:
         library.need(kind, *(["noise"] if "noise library" in text else []))
         self.library, self.kind, self.seed, self.device = library, kind, seed, device
         self.count, self.samples, self.rate_hz = batch, samples, library.data.rate_hz
-        self.degrade = parse(text, noises={"library": self._noise})
+        self.recorded = text.strip() == RECORDED
+        self.degrade = parse("" if self.recorded else text, noises={"library": self._noise})
         self._helper = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
 
@@ -61,6 +64,9 @@ class Pairs:
 
     def _make(self, step: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, step])
+        if self.recorded:
+            degraded, wanted = self.library.pairs(self.kind, self.count, self.samples, rng)
+            return torch.from_numpy(degraded), torch.from_numpy(wanted)
         audio, _ = self.library.excerpts(self.kind, self.count, self.samples, rng, active=True)
         peak = np.abs(audio).max(1, keepdims=True) + 1e-6
         audio = audio * (10 ** (rng.uniform(*LEVEL_DB, (self.count, 1)) / 20) / peak)

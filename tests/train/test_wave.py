@@ -160,7 +160,7 @@ def test_a_cache_without_the_kind_is_one_clear_error(caches, feature_files, tmp_
     """It names the kind and the side."""
     recipe = recipe_of("seed-superres", feature_files)
     bare = replace(recipe, kind="speech", data=replace(recipe.data, dev_share=0.0))
-    with pytest.raises(UsageError, match="nothing on the development side"):
+    with pytest.raises(UsageError, match="nothing on the dev side"):
         fit(bare, caches[10_000], tmp_path / "run", steps=1)
 
 
