@@ -302,6 +302,7 @@ def test_gradients_of_a_team_are_averaged(tmp_path):
         "weight.grad = torch.full((3,), float(team.rank)); team.average([weight])\n"
         "assert weight.grad.tolist() == [0.5] * 3, weight.grad\n"
         "assert team.agreed(team.rank + 7.0) == 7.0 and team.size == 2\n"
+        "team.close()\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]

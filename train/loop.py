@@ -91,5 +91,5 @@ def fit(
         keep(run, recipe, system, library, at)
         if team.leads:
             journal.judge(at.step, at.spent_s, *system.restore(unseen))
-    team.wait()
+    team.close()
     return at.step

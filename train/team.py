@@ -61,6 +61,8 @@ class Team:
             return seconds
         return float(self._fabric.broadcast(torch.tensor(seconds, dtype=torch.float64), src=0))
 
-    def wait(self) -> None:
-        """Until everybody is here."""
-        self._fabric.barrier()
+    def close(self) -> None:
+        """Wait for everybody, then part; who just ends may be aborted by gloo's threads."""
+        if self.size > 1:
+            self._fabric.barrier()
+            torch.distributed.destroy_process_group()
