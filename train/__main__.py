@@ -1,13 +1,13 @@
-"""`python -m train VERB`: prepare, check, fit, features, export, mixes, enhance, report.
+"""`python -m train VERB`: prepare, check, fit, features, export, mixes, evaluate, enhance.
 
 python -m train prepare DATA CACHE                      decode a data set once (docs/data.md)
 python -m train check RECIPE --cache CACHE              hours and sources of every side, leaks
 python -m train fit RECIPE --cache CACHE --run RUN      train, or go on; --minutes 9 for a slice
 python -m train features autoencoder RECIPE --cache CACHE -o ae.pt    a net for a feature loss
 python -m train export RUN -o net.pt                    a file the host loads, with its card
-python -m train mixes RECIPE --cache CACHE -o MIXES     noisy and clean files of unseen sources
-python -m train enhance MODEL MIXES/noisy OUT           the model over them
-python -m train report noisy.csv x.csv .. --model x     scores of several systems as one table
+python -m train mixes RECIPE --cache CACHE -o PAIRS     degraded and clean files, unseen sources
+python -m train evaluate --model NAME --data PAIRS      checks, scores, report (docs/evaluation.md)
+python -m train enhance MODEL PAIRS/degraded OUT        the model over a folder
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from rtdenoise.errors import RtdenoiseError
+from rtdenoise.errors import RtdenoiseError, UsageError
 
 
 def parser() -> argparse.ArgumentParser:
     """All verbs and flags."""
+    from .evaluate import arguments
+
     root = argparse.ArgumentParser(
         prog="python -m train",
         description=__doc__,
@@ -42,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--from", dest="start", metavar="MODEL", help="begin with its weights")
     mixes = verbs.add_parser("mixes")
     mixes.add_argument("-o", "--out", type=Path, required=True)
-    mixes.add_argument("--count", type=int, default=64)
+    mixes.add_argument("--count", type=int, default=80)
+    mixes.add_argument("--side", choices=("dev", "test"), default="dev", help="default: dev")
+    mixes.add_argument(
+        "--snr", default="-5,0,5,10,15", metavar="DB,..", help="where the recipe has no degradation"
+    )
     features = verbs.add_parser("features")
     features.add_argument("kind", choices=("autoencoder", "germain"))
     features.add_argument("-o", "--out", type=Path, required=True)
@@ -60,11 +66,20 @@ def parser() -> argparse.ArgumentParser:
     enhance.add_argument("model")
     enhance.add_argument("noisy", type=Path)
     enhance.add_argument("out", type=Path)
-    report = verbs.add_parser("report")
-    report.add_argument("scores", type=Path, nargs="+", help="CSVs of the scorer, one a system")
-    report.add_argument("--model", required=True, help="which of them is ours")
-    report.add_argument("--metrics", type=Path, help="write its numbers for `export --metrics`")
+    arguments(verbs.add_parser("evaluate"))
     return root
+
+
+def numbers(text: str) -> list[float]:
+    """-5,0,5 as numbers.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"wanted numbers with commas between, as -5,0,5; got {text!r}") from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,15 +120,15 @@ def main(argv: list[str] | None = None) -> int:
             from .mixes import make
 
             recipe = config.load(args.recipe, args.set)
-            make(args.cache, recipe.data, args.out, args.count)
+            make(args.cache, recipe, args.out, args.count, args.side, numbers(args.snr))
         elif args.verb == "enhance":
             from .mixes import enhance
 
             enhance(args.model, args.noisy, args.out)
         else:
-            from .evaluate import report
+            from .evaluate import evaluate
 
-            print(report(args.scores, args.model, args.metrics), end="")
+            print(evaluate(args), end="")
     except RtdenoiseError as error:
         print(f"train {args.verb}: {error}", file=sys.stderr)
         return error.exit_code

@@ -26,6 +26,8 @@ class Data:
             outweigh a hundred short ones, 0 repeats three seconds as often as ten minutes.
         narrow_weight: Weight of speech whose band ends below 8 kHz.
         seconds: Length of a training excerpt.
+        margin_s: Degraded on either side of an excerpt of waveforms and cut off again, so that it
+            begins in the middle of a room's echoes and a filter's ringing, as windows do.
         rate_hz: Of the cache and of the net.
     """
 
@@ -36,6 +38,7 @@ class Data:
     length_power: float = 0.7
     narrow_weight: float = 0.5
     seconds: float = 2.5
+    margin_s: float = 0.0
     rate_hz: int = 48_000
 
 
@@ -90,7 +93,8 @@ class Objective:
     Attributes:
         l1: Mean absolute difference.
         l2: Mean squared difference.
-        si_sdr: Negative SI-SDR in dB.
+        snr: Negative SNR in dB.
+        si_sdr: Negative SI-SDR in dB: a wrong gain costs nothing.
         stft: Multi-resolution STFT, spectral convergence and log magnitudes.
         compressed: Compressed complex spectra.
         features: Difference of features, of the net that `features_from` names.
@@ -107,6 +111,7 @@ class Objective:
 
     l1: float = 0.0
     l2: float = 0.0
+    snr: float = 0.0
     si_sdr: float = 0.0
     stft: float = 0.0
     compressed: float = 0.0
@@ -131,8 +136,8 @@ class Optim:
         betas: Of AdamW.
         batch: Excerpts a step. Small ones won: 16 with Muon was level with 64 and three times the
             hours (prototype, 2 cores).
-        muon_lr: Of the matrices, 0: AdamW for all. Constant 4e-3 without decay diverged after
-            2,500 steps.
+        muon_lr: Of matrices, and of convolutions as matrices, 0: AdamW for all. Constant 4e-3
+            without decay diverged after 2,500 steps.
         muon_decay: Weight decay of the matrices; without it they grow until bfloat16 gives way.
         lr: AdamW's, of everything else.
         warmup_steps: Linear.

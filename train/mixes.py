@@ -1,67 +1,106 @@
-"""Noisy and clean files of sources no training saw, for scoring any system on the same sounds."""
+"""Pairs of sources no training saw, for scoring any system on the same sounds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
 from rtdenoise import generator
+from rtdenoise.degrade import parse
+from rtdenoise.errors import UsageError
 from rtdenoise.line import Line
 from rtdenoise.stage import process
 
-from .config import Data
+from .config import Recipe
 from .data import Library
-from .spectral import RATE_HZ
 
-SNR_DB = (0, 5, 10, 15)
+SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 SECONDS = 6
+LEVEL_DB = (-16.0, -3.0)  # peaks of what is wanted
+LOUDEST = 0.95
 
 
-def make(cache: Path, data: Data, out: Path, count: int = 64, seed: int = 7) -> None:
-    """Write *count* pairs noisy/SS_NNN.wav and clean/SS_NNN.wav; SS is the SNR in dB.
+def make(
+    cache: Path,
+    recipe: Recipe,
+    out: Path,
+    count: int = 80,
+    side: str = "dev",
+    snr_db: Sequence[float] = SNR_DB,
+    seed: int = 7,
+) -> None:
+    """Write *count* pairs degraded/NAME.wav and clean/NAME.wav.
 
-    Sources, not lengths, are drawn evenly, so that no long talker decides the score. Speech below
-    8 kHz of bandwidth is a quarter, as in the training set. Levels vary by 13 dB.
+    Sources, not lengths, are drawn evenly, so that no long talker decides the score; voices below
+    8 kHz of bandwidth are a quarter. A recipe that says its degradation in a text is degraded by
+    it (000.wav, ..); one without gets recorded noise at each SNR in turn (snr+05_016.wav, ..).
 
     Args:
-        cache: What `data.prepare` made.
-        data: The recipe's; its development side is used.
+        cache: What `prepare` made.
+        recipe: Its split, kind and degradation.
         out: Folder; made if it is not there.
         count: Pairs.
+        side: dev or test.
+        snr_db: Where the recipe has no text.
         seed: Of everything drawn.
+
+    Raises:
+        UsageError: the side lacks voices, music or noise, or is the one that trains.
     """
-    library, rng = Library(cache, data, "dev"), np.random.default_rng(seed)
-    library.need("speech", "noise")
-    for name in ("noisy", "clean"):
+    if side == "train":
+        raise UsageError("the train side is what nets have heard; wanted dev or test")
+    library, rng = Library(cache, recipe.data, side), np.random.default_rng(seed)
+    texts = {"": recipe.degradation}
+    if not recipe.degradation:
+        texts = {f"snr{snr:+03.0f}_": f"noise library snr={snr:g}" for snr in snr_db}
+    kind = "music" if recipe.kind == "music" else "speech"
+    library.need(kind, *(["noise"] if any("noise library" in t for t in texts.values()) else []))
+    for name in ("degraded", "clean"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    full = sorted({r.source for r in library.recordings["speech"] if r.bandwidth_hz > 8000})
-    narrow = sorted({r.source for r in library.recordings["speech"]} - set(full))
+    rate_hz = recipe.data.rate_hz
     noises = sorted({r.source for r in library.recordings["noise"]})
-    done = 0
-    while done < count:
-        speakers = narrow if done % 4 == 3 and narrow else full
-        voice = library.piece("speech", str(rng.choice(speakers)), SECONDS, rng)
-        noise = library.piece("noise", str(rng.choice(noises)), SECONDS, rng)
-        if voice.std() < 1e-3 or noise.std() < 1e-5:
-            continue
-        snr_db = SNR_DB[done * len(SNR_DB) // count]
-        voice *= 10 ** (rng.uniform(-16, -3) / 20) / np.abs(voice).max()
-        noise *= voice.std() / noise.std() * 10 ** (-snr_db / 20)
-        room = min(1.0, 0.95 / float(np.abs(voice + noise).max()))
-        name = f"{snr_db:02d}_{done:03d}.wav"
-        sf.write(out / "noisy" / name, room * (voice + noise), RATE_HZ, "FLOAT")
-        sf.write(out / "clean" / name, room * voice, RATE_HZ, "FLOAT")
-        done += 1
+
+    def noise(samples: int, rate: int, rng: np.random.Generator) -> np.ndarray:
+        for _ in range(12):
+            found = library.piece("noise", str(rng.choice(noises)), samples / rate, rng)
+            if found.std() > 1e-5:
+                break
+        return found[None, :samples]
+
+    for number in range(count):
+        prefix, text = list(texts.items())[number * len(texts) // count]
+        wanted = _wanted(library, kind, number, rng)
+        done = parse(text, noises={"library": noise})(wanted[None], rate_hz, rng)
+        room = min(1.0, LOUDEST / float(np.abs(done.audio).max() + 1e-9))
+        name = f"{prefix}{number:03d}.wav"
+        for folder, audio in (("degraded", done.audio), ("clean", done.reference)):
+            sf.write(out / folder / name, room * audio.T, rate_hz, "FLOAT")
 
 
-def enhance(model: str, noisy: Path, out: Path) -> None:
+def _wanted(library: Library, kind: str, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Something that sounds, at a level of its own: (samples,)."""
+    recordings = library.recordings[kind]
+    full = sorted({r.source for r in recordings if r.bandwidth_hz > 8000 or kind == "music"})
+    narrow = sorted({r.source for r in recordings} - set(full))
+    sources = full or narrow
+    if number % 4 == 3 and narrow:
+        sources = narrow
+    for _ in range(100):
+        found = library.piece(kind, str(rng.choice(sources)), SECONDS, rng)
+        if found.std() > 1e-3:
+            break
+    return found * (10 ** (rng.uniform(*LEVEL_DB) / 20) / float(np.abs(found).max() + 1e-9))
+
+
+def enhance(model: str, degraded: Path, out: Path) -> None:
     """Run a generator (name or file) over every wav of a folder: same names, length, alignment."""
     generator.prepare_thread()
     net = generator.find(model)
     out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(noisy.glob("*.wav")):
+    for path in sorted(degraded.glob("*.wav")):
         audio, rate = sf.read(path, dtype="float32", always_2d=True)
         line = Line(net, rate, audio.shape[1])
         sf.write(out / path.name, process(line, np.ascontiguousarray(audio.T)).T, rate, "FLOAT")

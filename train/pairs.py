@@ -67,8 +67,11 @@ class Pairs:
         if self.recorded:
             degraded, wanted = self.library.pairs(self.kind, self.count, self.samples, rng)
             return torch.from_numpy(degraded), torch.from_numpy(wanted)
-        audio, _ = self.library.excerpts(self.kind, self.count, self.samples, rng, active=True)
+        margin = round(self.library.data.margin_s * self.rate_hz)
+        whole = self.samples + 2 * margin
+        audio, _ = self.library.excerpts(self.kind, self.count, whole, rng, active=True)
         peak = np.abs(audio).max(1, keepdims=True) + 1e-6
         audio = audio * (10 ** (rng.uniform(*LEVEL_DB, (self.count, 1)) / 20) / peak)
         degraded, wanted = self.degrade.batch(audio.astype(np.float32), self.rate_hz, rng)
-        return torch.from_numpy(degraded), torch.from_numpy(wanted)
+        cut = slice(margin, margin + self.samples)
+        return torch.from_numpy(degraded[:, cut]), torch.from_numpy(wanted[:, cut])

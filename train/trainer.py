@@ -47,7 +47,7 @@ class System(ABC):
         self.recipe, self.team, self.device = recipe, team, team.device
         self.net = net.to(self.device)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-        self.optimisers = optimisers(self.net, recipe.optim)
+        self.folded, self.optimisers = optimisers(self.net, recipe.optim)
         self.peaks = [o.param_groups[0]["lr"] for o in self.optimisers]
 
     @abstractmethod
@@ -75,13 +75,15 @@ class System(ABC):
         factor = rate_factor(optim, step, progress)
         for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
             optimiser.param_groups[0]["lr"] = peak * factor
-            optimiser.zero_grad()
+        self.net.zero_grad()
         loss.backward()
         self.team.average(self.net.parameters())
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip)
         values = [float(loss.detach()), float(norm)]
         if not np.isfinite(values).all():
             raise FloatingPointError(f"loss {values[0]:g}, gradient {values[1]:g} at step {step}")
+        for kernels, matrix in self.folded:
+            matrix.grad = None if kernels.grad is None else kernels.grad.flatten(1)
         for optimiser in self.optimisers:
             optimiser.step()
         decay = min(optim.ema, step / (step + 10.0))
@@ -132,13 +134,23 @@ def rate_factor(optim: Optim, step: int, progress: float) -> float:
     return warm * min(1.0, max(0.0, 1.0 - progress) / optim.decay_share + 0.005)
 
 
-def optimisers(net: nn.Module, optim: Optim) -> list[torch.optim.Optimizer]:
+Folded = list[tuple[nn.Parameter, nn.Parameter]]
+
+
+def optimisers(net: nn.Module, optim: Optim) -> tuple[Folded, list[torch.optim.Optimizer]]:
     """Muon for matrices (worth three times the training time here), AdamW or RMSprop for the rest.
 
     Muon: Jordan et al. 2024; the learning rate is scaled so that AdamW's fit (Liu et al. 2025).
+    Kernels (out, in, taps) are matrices (out, in * taps) to it, which share their memory.
+
+    Returns:
+        Kernels and the matrices that stand for them, which need their gradient; the optimisers.
     """
-    matrices = [p for p in net.parameters() if p.ndim == 2 and optim.muon_lr > 0]
-    taken = {id(p) for p in matrices}
+    shapes = (2, 3) if optim.muon_lr > 0 else ()
+    whole = [p for p in net.parameters() if p.ndim in shapes]
+    folded = [(p, nn.Parameter(p.data.flatten(1))) for p in whole if p.ndim == 3]
+    matrices = [p for p in whole if p.ndim == 2] + [matrix for _, matrix in folded]
+    taken = {id(p) for p in whole}
     rest = [p for p in net.parameters() if id(p) not in taken]
     found: list[torch.optim.Optimizer] = []
     if matrices:
@@ -151,7 +163,7 @@ def optimisers(net: nn.Module, optim: Optim) -> list[torch.optim.Optimizer]:
                 adjust_lr_fn="match_rms_adamw",
             )
         )
-    return [*found, plain_optimiser(rest, optim, optim.lr)]
+    return folded, [*found, plain_optimiser(rest, optim, optim.lr)]
 
 
 def plain_optimiser(

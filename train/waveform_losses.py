@@ -23,6 +23,12 @@ def l2(estimate: Tensor, reference: Tensor) -> Tensor:
     return ((estimate - reference) ** 2).mean()
 
 
+def snr(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Negative SNR in dB, mean over rows: the squared error, of one size at any level."""
+    signal, error = (reference**2).sum(1), ((estimate - reference) ** 2).sum(1)
+    return -10 * torch.log10((signal + 1e-8) / (error + 1e-6 * signal + 1e-8)).mean()
+
+
 def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     """Negative SI-SDR in dB, mean over rows (Le Roux et al. 2019); at most 60 dB are rewarded."""
     e = estimate - estimate.mean(1, keepdim=True)
@@ -33,16 +39,19 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def stft(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Spectral convergence and log magnitudes at three resolutions (Yamamoto et al. 2020)."""
-    loss: Tensor = _auraloss()(estimate[:, None], reference[:, None])
+    """Spectral convergence and log magnitudes at three resolutions (Yamamoto et al. 2020).
+
+    At two, where an excerpt is too short for windows of 2048.
+    """
+    loss: Tensor = _auraloss(estimate.shape[1])(estimate[:, None], reference[:, None])
     return loss
 
 
 @cache
-def _auraloss() -> nn.Module:
+def _auraloss(samples: int) -> nn.Module:
     from auraloss.freq import MultiResolutionSTFTLoss
 
-    sizes = [512, 1024, 2048]
+    sizes = [n for n in (512, 1024, 2048) if n <= samples]
     loss: nn.Module = MultiResolutionSTFTLoss(sizes, [n // 4 for n in sizes], sizes)
     return loss
 
@@ -60,6 +69,7 @@ def compressed_spectra(estimate: Tensor, reference: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {
     "l1": l1,
     "l2": l2,
+    "snr": snr,
     "si_sdr": si_sdr,
     "stft": stft,
     "compressed": compressed_spectra,

@@ -1,0 +1,110 @@
+"""What anybody could do without a net: every table shows them beside the nets.
+
+Each maps (degraded (channels, samples), rate_hz, cutoff_hz) to an estimate of the same shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.signal import istft, stft
+
+from rtdenoise.audio import Samples
+from rtdenoise.errors import UsageError
+
+from .extras import needed
+
+Baseline = Callable[[Samples, int, float], Samples]
+FILL_DB = -12.0  # best of a sweep on training recordings, see docs/evaluation.md
+
+
+def sinc(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
+    """Decimated to twice the cut-off and interpolated by band-limited sinc (soxr): no high band."""
+    few = _decimated(audio, rate_hz, cutoff_hz)
+    back = soxr.resample(few.T, 2 * cutoff_hz, rate_hz, "VHQ").T
+    return _fitted(back, audio)
+
+
+def spline(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
+    """Decimated to twice the cut-off and interpolated by a cubic spline (Kuleshov et al. 2017)."""
+    few = _decimated(audio, rate_hz, cutoff_hz)
+    at = np.arange(few.shape[1]) * (rate_hz / (2 * cutoff_hz))
+    return _fitted(CubicSpline(at, few, axis=1)(np.arange(audio.shape[1])), audio)
+
+
+def noise_fill(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
+    """The input, and white noise above the cut-off: 12 dB below the octave under it.
+
+    The level follows that octave from frame to frame. A single seed, so that it can be repeated.
+    """
+    size = 1024
+    hz, _, spectrum = stft(audio, rate_hz, nperseg=size)
+    _, _, noise = stft(np.random.default_rng(0).standard_normal(audio.shape), rate_hz, nperseg=size)
+    octave = (hz >= cutoff_hz / 2) & (hz < 0.9 * cutoff_hz)
+    noise *= (hz >= cutoff_hz)[:, None]
+    level = np.sqrt((np.abs(spectrum[:, octave]) ** 2).mean(1, keepdims=True))
+    unit = np.sqrt((np.abs(noise[:, hz >= cutoff_hz]) ** 2).mean())
+    _, fill = istft(noise * level * 10 ** (FILL_DB / 20) / max(unit, 1e-12), rate_hz, nperseg=size)
+    return np.asarray(audio + _fitted(fill, audio), np.float32)
+
+
+def gate(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
+    """Spectral gate, package noisereduce (Sainburg 2020), its defaults."""
+    reduced = needed("noisereduce").reduce_noise(y=audio, sr=rate_hz)
+    return _fitted(np.atleast_2d(reduced), audio)
+
+
+def wpe(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
+    """Weighted prediction error, package nara_wpe (Drude et al. 2018): 512, hop 128, 10 taps."""
+    stfts, wpes = needed("nara_wpe.utils"), needed("nara_wpe.wpe")
+    rows = []
+    for row in audio.astype(np.float64):
+        spectrum = stfts.stft(row[None], size=512, shift=128).transpose(2, 0, 1)
+        dry = wpes.wpe_v8(spectrum, taps=10, delay=3, iterations=3)
+        rows.append(stfts.istft(dry.transpose(1, 2, 0), size=512, shift=128)[0, : audio.shape[1]])
+    return _fitted(np.array(rows), audio)
+
+
+def _decimated(audio: Samples, rate_hz: int, cutoff_hz: float) -> NDArray[np.float64]:
+    return np.asarray(soxr.resample(audio.T.astype(np.float64), rate_hz, 2 * cutoff_hz, "VHQ").T)
+
+
+def _fitted(x: NDArray[np.floating], like: Samples) -> Samples:
+    """Cut, or filled up with silence, to the length of *like*."""
+    out = np.zeros(like.shape, np.float32)
+    n = min(x.shape[1], like.shape[1])
+    out[:, :n] = x[:, :n]
+    return out
+
+
+BASELINES: dict[str, Baseline] = {
+    "sinc": sinc,
+    "spline": spline,
+    "noise-fill": noise_fill,
+    "gate": gate,
+    "wpe": wpe,
+}
+OF_TASK = {  # which of them apply
+    "superres": ("sinc", "spline", "noise-fill"),
+    "denoise": ("gate",),
+    "dereverb": ("wpe",),
+}
+
+
+def choose(names: list[str] | None, task: str, cutoff_hz: float | None) -> list[str]:
+    """The baselines asked for, or those that apply to the task.
+
+    Raises:
+        UsageError: an unknown name, or one that needs a cut-off.
+    """
+    chosen = list(OF_TASK.get(task, ())) if names is None else names
+    for name in chosen:
+        if name not in BASELINES:
+            raise UsageError(f"no baseline {name!r}; known: {', '.join(BASELINES)}")
+        if name in OF_TASK["superres"] and cutoff_hz is None:
+            raise UsageError(f"the baseline {name} needs --cutoff-hz")
+    return chosen

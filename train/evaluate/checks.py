@@ -1,0 +1,174 @@
+"""What has to be true before a score means anything: same channel, same gain, same time.
+
+The project's origin reported an SNR of 27.42 dB that its nets brought "down to 1.65". Its nets had
+heard the left channel and were scored against a mono mix; its noisy files were half as loud as the
+clean ones. Either is seen at once in the estimates below, so nothing is scored before they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rtdenoise.audio import Samples
+from rtdenoise.errors import UsageError
+from rtdenoise.generator import Generator
+from rtdenoise.line import Line
+from rtdenoise.stage import process
+
+MAX_LAG_S = 0.1
+GAIN_DB, LAG, CORRELATED = 1.0, 1, 0.15  # beyond which a pair is off
+BANDS = 24
+
+
+@dataclass(frozen=True)
+class Link:
+    """How an estimate hangs together with a reference, both (samples,).
+
+    Attributes:
+        lag: Samples it comes late.
+        gain_db: Of what it has in common with the reference.
+        polarity: 1, or -1 where it is upside down.
+        correlation: 0..1 at that lag; of noise at 0 dB 0.7, of another recording below 0.1.
+    """
+
+    lag: int
+    gain_db: float
+    polarity: int
+    correlation: float
+
+
+def impulse_response(e: NDArray[np.float64], r: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What makes e of r, circular: E R* / (|R|^2 + 0.01 mean |R|^2).
+
+    Dividing by the reference's spectrum makes the direct sound of a room its largest sample, where
+    a cross-correlation would lock on the loudest vowel's echoes.
+    """
+    size = 2 ** int(np.ceil(np.log2(2 * len(r))))
+    E, R = np.fft.rfft(e, size), np.fft.rfft(r, size)
+    square = np.abs(R) ** 2
+    return np.fft.irfft(E * R.conj() / (square + 0.01 * square.mean() + 1e-30), size)
+
+
+def link(estimate: NDArray[Any], reference: NDArray[Any], rate_hz: int) -> Link:
+    """Lag, gain, polarity and correlation of one channel, both (samples,).
+
+    Gain is a weighted median over bands of the least-squares factor: in bands without sound (what
+    a low-pass took) nothing hangs together, so they have no weight; noise and echoes are
+    independent of the sound and average out.
+    """
+    e, r = estimate.astype(np.float64), reference.astype(np.float64)
+    reach = min(round(MAX_LAG_S * rate_hz), len(r) - 1)
+    h = impulse_response(e, r)
+    h = np.concatenate((h[-reach:], h[: reach + 1])) if reach else h[:1]
+    lag = int(np.abs(h).argmax()) - reach
+    e, r = (e[lag:], r[: len(r) - lag]) if lag >= 0 else (e[:lag], r[-lag:])
+    together = float(e @ r)
+    correlation = abs(together) / max(float(np.sqrt((e @ e) * (r @ r))), 1e-30)
+    return Link(lag, _gain_db(e, r), 1 if together >= 0 else -1, correlation)
+
+
+def _gain_db(e: NDArray[np.float64], r: NDArray[np.float64]) -> float:
+    size = min(1024, 2 ** int(np.log2(max(2, len(r)))))
+    view = np.lib.stride_tricks.sliding_window_view
+    E, R = (np.fft.rfft(view(x, size)[:: size // 2] * np.hanning(size)) for x in (e, r))
+    cross, ee, rr = (E * R.conj()).sum(0), (np.abs(E) ** 2).sum(0), (np.abs(R) ** 2).sum(0)
+    edges = np.unique(np.geomspace(1, size // 2 + 1, BANDS + 1).astype(int))[:-1]
+    cross, ee, rr = (np.add.reduceat(x, edges) for x in (cross, ee, rr))
+    share = np.abs(cross) ** 2 / np.maximum(ee * rr, 1e-300)
+    gain_db = 20 * np.log10(np.abs(cross) / np.maximum(rr, 1e-300) + 1e-12)
+    # Bands count by what hangs together in them; bands 60 dB below the loudest are rounding.
+    weight = share**2 * (rr > 1e-6 * rr.max())
+    order = np.argsort(gain_db)
+    middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
+    return float(gain_db[order][min(middle, len(order) - 1)])
+
+
+def channel_of(estimate: NDArray[Any], reference: Samples) -> str:
+    """Which of the reference's channels, or their mix, a mono estimate comes from."""
+    sides = {f"channel {n}": row for n, row in enumerate(reference)} | {"mix": reference.mean(0)}
+    e = estimate.astype(np.float64)
+    size = 2 ** int(np.ceil(np.log2(2 * len(e))))
+    E = np.fft.rfft(e, size)
+
+    def alike(row: NDArray[Any]) -> float:
+        R = np.fft.rfft(row.astype(np.float64), size)
+        norm = float(np.linalg.norm(e) * np.linalg.norm(row)) + 1e-30
+        return float(np.abs(np.fft.irfft(E * R.conj(), size)).max() / norm)
+
+    found = {name: alike(row) for name, row in sides.items()}
+    best = max(found, key=lambda name: found[name])
+    return f"{best} (" + ", ".join(f"{name} {value:.2f}" for name, value in found.items()) + ")"
+
+
+def verdict(links: dict[str, Link], rate_hz: int) -> list[str]:
+    """What is wrong with pairs of (degraded, clean), by file; empty: nothing.
+
+    One file may be off by chance (a burst of noise); gain and lag are those of most files.
+    """
+    faults = [
+        f"{name}: correlation {one.correlation:.2f}; these are two different recordings"
+        for name, one in links.items()
+        if one.correlation < CORRELATED
+    ]
+    fit = [one for one in links.values() if one.correlation >= CORRELATED]
+    if not fit:
+        return faults
+    gain_db = float(np.median([one.gain_db for one in fit]))
+    lag = int(np.median([one.lag for one in fit]))
+    if abs(gain_db) > GAIN_DB:
+        cause = "; mixing by `sox -m` halves both inputs" if abs(gain_db + 6.02) < 0.5 else ""
+        faults.append(f"the degraded files are {gain_db:+.1f} dB loud re the clean ones{cause}")
+    if abs(lag) > LAG:
+        faults.append(f"they come {lag} samples ({1e3 * lag / rate_hz:.1f} ms) late")
+    if 2 * sum(one.polarity < 0 for one in fit) > len(fit):
+        faults.append("their polarity is reversed")
+    return faults
+
+
+def in_band(share: float, cutoff_hz: float) -> list[str]:
+    """What is wrong where the degradation is a low-pass: below it nothing may have changed."""
+    if share >= 0.9:
+        return []
+    return [
+        f"coherence below {0.8 * cutoff_hz:g} Hz is {share:.2f}, wanted 0.9 to 1: the degraded "
+        "files are of another channel (left against a mono mix?) or of another take"
+    ]
+
+
+class Unchanged:
+    """A net that gives its windows back."""
+
+    def initial_state(self, channels: int) -> torch.Tensor:
+        """(C, 0)."""
+        return torch.zeros(channels, 0)
+
+    def __call__(
+        self, windows: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same windows."""
+        return windows, state
+
+
+def identity_run(generator: Generator, audio: Samples, rate_hz: int) -> None:
+    """Run *audio* through the host with a net that does nothing in the place of *generator*.
+
+    Raises:
+        UsageError: what comes out is not what went in: no score of this host means anything.
+    """
+    unchanged = Generator(Unchanged(), replace(generator.card, lookahead=0))
+    out = process(Line(unchanged, rate_hz, audio.shape[0]), audio)
+    if rate_hz == generator.card.sample_rate:
+        if (off := float(np.abs(out - audio).max())) > 1e-5:
+            raise UsageError(f"the identity run is off by {off:.2g}: the host changes the sound")
+        return
+    for row, (e, r) in enumerate(zip(out, audio, strict=True)):
+        if not r.any():
+            continue
+        found = link(e, r, rate_hz)
+        if abs(found.lag) > LAG or abs(found.gain_db) > 0.2 or found.polarity < 0:
+            raise UsageError(f"the identity run changes channel {row}: {found}")

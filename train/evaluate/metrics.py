@@ -1,0 +1,259 @@
+"""Metrics of one estimate: (estimate, reference), both (channels, samples), -> a number a name.
+
+Each is computed per channel, then averaged. LSD has one column for each definition in use, since
+one pair of files has an LSD of 0.6 or 4.6 depending on window, logarithm and order of means: only
+columns of one name compare. Every LSD has Hann windows and a floor of 1e-8 on the power, about
+what 16 bits leave of silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+from scipy.signal import csd, get_window, welch
+
+from rtdenoise.audio import Samples
+from rtdenoise.scores import score
+
+from .extras import needed
+
+FLOOR = 1e-8
+Mono = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column.
+
+    Attributes:
+        label: As on a card.
+        digits: Decimals in tables.
+        better: 1: high is good, -1: low is good.
+        group: always, speech (of voices only), or cutoff (needs a cut-off).
+    """
+
+    label: str
+    digits: int
+    better: int
+    group: str = "always"
+
+
+METRICS = {
+    "snr": Metric("SNR dB", 2, 1),
+    "si_sdr": Metric("SI-SDR dB", 2, 1),
+    "seg_snr": Metric("segSNR dB", 2, 1),
+    "lsd": Metric("LSD", 2, -1),
+    "lsd_origin": Metric("LSD origin", 2, -1, "cutoff"),
+    "lsd_mugan": Metric("LSD MU-GAN", 2, -1, "cutoff"),
+    "lsd_kul_code": Metric("LSD Kuleshov code", 2, -1, "cutoff"),
+    "lsd_kul_paper": Metric("LSD Kuleshov paper", 2, -1, "cutoff"),
+    "lsd_hf": Metric("LSD-HF", 2, -1, "cutoff"),
+    "lsd_lf": Metric("LSD-LF", 2, -1, "cutoff"),
+    "coherence_hf": Metric("coherence HF", 3, 1, "cutoff"),
+    "coherence_lf": Metric("coherence LF", 3, 1, "cutoff"),
+    "pesq_wb": Metric("PESQ-WB", 2, 1, "speech"),
+    "pesq_nb": Metric("PESQ-NB", 2, 1, "speech"),
+    "stoi": Metric("STOI", 3, 1, "speech"),
+    "estoi": Metric("ESTOI", 3, 1, "speech"),
+    "sig": Metric("DNSMOS SIG", 2, 1, "speech"),
+    "bak": Metric("DNSMOS BAK", 2, 1, "speech"),
+    "ovrl": Metric("DNSMOS OVRL", 2, 1, "speech"),
+}
+
+
+def names(kind: str, cutoff_hz: float | None) -> list[str]:
+    """Columns of a table: of voices there are more, and more where there is a cut-off."""
+    groups = {"always"} | ({"speech"} if kind == "speech" else set())
+    groups |= {"cutoff"} if cutoff_hz is not None else set()
+    return [name for name, metric in METRICS.items() if metric.group in groups]
+
+
+def measure(
+    estimate: Samples,
+    reference: Samples,
+    rate_hz: int,
+    kind: str = "speech",
+    cutoff_hz: float | None = None,
+) -> dict[str, float]:
+    """All metrics that apply; NaN where one cannot be computed (PESQ where there is no speech).
+
+    >>> r = np.sin(np.arange(16000, dtype=np.float32))[None]
+    >>> round(measure(0.9 * r, r, 16000, kind="music")["snr"])
+    20
+    """
+    found = dict(zip(("si_sdr", "snr", "lsd"), score(estimate, reference).values(), strict=True))
+    rows = [
+        _channel(e, r, rate_hz, kind, cutoff_hz)
+        for e, r in zip(estimate.astype(np.float64), reference.astype(np.float64), strict=True)
+    ]
+    found |= {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {name: found[name] for name in names(kind, cutoff_hz)}
+
+
+def _channel(
+    e: Mono, r: Mono, rate_hz: int, kind: str, cutoff_hz: float | None
+) -> dict[str, float]:
+    found = {"seg_snr": segmental_snr(e, r, rate_hz)}
+    if cutoff_hz is not None:
+        found |= lsd_variants(e, r) | lsd_bands(e, r, rate_hz, cutoff_hz)
+        found |= coherence(e, r, rate_hz, cutoff_hz)
+    if kind == "speech":
+        e16, r16 = (soxr.resample(x, rate_hz, 16_000) for x in (e, r))
+        found |= pesq(e16, r16) | stoi(e16, r16) | dnsmos(e16)
+    return found
+
+
+def segmental_snr(e: Mono, r: Mono, rate_hz: int) -> float:
+    """Mean over frames of the SNR of each, limited to -10..35 dB.
+
+    Hann windows of 30 ms, three quarters of overlap, as in Loizou, "Speech Enhancement", 2007.
+    """
+    size = round(0.03 * rate_hz)
+    window = get_window("hann", size)
+    if len(r) < size:
+        e, r = (np.pad(x, (0, size - len(x))) for x in (e, r))
+    view = np.lib.stride_tricks.sliding_window_view
+    reference, error = (view(x, size)[:: size // 4] * window for x in (r, e - r))
+    signal, noise = (reference**2).sum(1), (error**2).sum(1)
+    ratio = 10 * np.log10(signal / (noise + 1e-12) + 1e-12)
+    return float(np.clip(ratio, -10, 35).mean())
+
+
+def power(x: Mono, size: int, hop: int) -> NDArray[np.float64]:
+    """|STFT|^2 (frames, bins), windows centred on multiples of *hop*, as librosa's."""
+    x = np.pad(x, size // 2, mode="reflect" if len(x) > size // 2 else "constant")
+    frames = np.lib.stride_tricks.sliding_window_view(x, size)[::hop]
+    square: NDArray[np.float64] = np.abs(np.fft.rfft(frames * get_window("hann", size))) ** 2
+    return square
+
+
+def lsd_variants(e: Mono, r: Mono) -> dict[str, float]:
+    """The LSD of four publications.
+
+    * origin: n_fft 1024, hop 512, log10; root over bins, mean over frames.
+    * mugan (Kim and Sathe 2019): 2048 without overlap, log10.
+    * kul_code (Kuleshov et al. 2017, as their code has it): 2048, hop 512, natural logarithm; mean
+      over *frames* under the root, then over bins.
+    * kul_paper: the same, mean over bins under the root, as the paper writes it.
+    """
+
+    def apart(size: int, hop: int) -> NDArray[np.float64]:
+        a, b = (np.log10(power(x, size, hop) + FLOOR) for x in (e, r))
+        return np.asarray((a - b) ** 2)
+
+    natural = apart(2048, 512) * np.log(10) ** 2
+    return {
+        "lsd_origin": float(np.sqrt(apart(1024, 512).mean(1)).mean()),
+        "lsd_mugan": float(np.sqrt(apart(2048, 2048).mean(1)).mean()),
+        "lsd_kul_code": float(np.sqrt(natural.mean(0)).mean()),
+        "lsd_kul_paper": float(np.sqrt(natural.mean(1)).mean()),
+    }
+
+
+def lsd_bands(e: Mono, r: Mono, rate_hz: int, cutoff_hz: float) -> dict[str, float]:
+    """2048, hop 512, log10, of the bins above the cut-off and of those below."""
+    a, b = (np.log10(power(x, 2048, 512) + FLOOR) for x in (e, r))
+    high = np.arange(1025) * rate_hz / 2048 >= cutoff_hz
+    return {
+        name: float(np.sqrt(((a - b)[:, bins] ** 2).mean(1)).mean()) if bins.any() else np.nan
+        for name, bins in (("lsd_hf", high), ("lsd_lf", ~high))
+    }
+
+
+def coherence(e: Mono, r: Mono, rate_hz: int, cutoff_hz: float) -> dict[str, float]:
+    """Magnitude-squared coherence above and below the cut-off, weighted by the reference's power.
+
+    Share of the estimate that is a filtered reference; independent noise of K frames has 1 / K.
+    """
+    size = min(1024, len(r))
+    hz, cross = csd(e, r, rate_hz, nperseg=size)
+    _, ee = welch(e, rate_hz, nperseg=size)
+    _, rr = welch(r, rate_hz, nperseg=size)
+    share = np.abs(cross) ** 2 / np.maximum(ee * rr, 1e-300)
+    found = {}
+    for name, bins in (("coherence_hf", hz >= cutoff_hz), ("coherence_lf", hz < cutoff_hz)):
+        weight = rr[bins].sum()
+        found[name] = float((share[bins] * rr[bins]).sum() / weight) if weight > 0 else np.nan
+    return found
+
+
+def pesq(e16: Mono, r16: Mono) -> dict[str, float]:
+    """PESQ, ITU-T P.862.2 (wide band, 16 kHz) and P.862 (narrow band, 8 kHz), package pesq."""
+    module = needed("pesq")
+    if not (e16.any() and r16.any()):  # it would divide by the peak
+        return {"pesq_wb": np.nan, "pesq_nb": np.nan}
+    sides = {
+        "pesq_wb": (16_000, "wb", e16, r16),
+        "pesq_nb": (8000, "nb", *(soxr.resample(x, 16_000, 8000) for x in (e16, r16))),
+    }
+    found = {}
+    for name, (rate_hz, mode, e, r) in sides.items():
+        try:
+            found[name] = float(module.pesq(rate_hz, r, e, mode))
+        except (module.NoUtterancesError, module.BufferTooShortError):
+            found[name] = np.nan
+    return found
+
+
+def stoi(e16: Mono, r16: Mono) -> dict[str, float]:
+    """STOI (Taal et al. 2011) and ESTOI (Jensen and Taal 2016), package pystoi."""
+    module = needed("pystoi")
+    if len(r16) < 8000:  # 30 frames are half a second; pystoi makes up a value for less
+        return {"stoi": np.nan, "estoi": np.nan}
+    return {
+        name: float(module.stoi(r16, e16, 16_000, extended=extended))
+        for name, extended in (("stoi", False), ("estoi", True))
+    }
+
+
+DNSMOS_S = 9.01
+DNSMOS_POLY = {  # of the raw outputs, as in microsoft/DNS-Challenge and speechmos
+    "sig": (-0.08397278, 1.22083953, 0.0052439),
+    "bak": (-0.13166888, 1.60915514, -0.39604546),
+    "ovrl": (-0.06766283, 1.11546468, 0.04602535),
+}
+
+
+def dnsmos(e16: Mono) -> dict[str, float]:
+    """DNSMOS P.835 (Reddy et al. 2022): 9.01 s windows every second, short files repeated.
+
+    The net is the package speechmos'; its own code imports librosa for P.808, which is not scored
+    here. A test holds both to the same numbers.
+    """
+    x = np.clip(e16, -1, 1).astype(np.float32)
+    size = int(DNSMOS_S * 16_000)
+    if not len(x):
+        return dict.fromkeys(DNSMOS_POLY, np.nan)
+    while len(x) < size:
+        x = np.append(x, x)
+    count = int(len(x) // 16_000 - DNSMOS_S) + 1
+    starts = [at * 16_000 for at in range(count) if at * 16_000 + size <= len(x)]
+    raw = np.array([_dnsmos_net()(x[at : at + size]) for at in starts])
+    return {
+        name: float(np.polyval(poly, raw[:, column]).mean())
+        for column, (name, poly) in enumerate(DNSMOS_POLY.items())
+    }
+
+
+@cache
+def _dnsmos_net() -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    runtime = needed("onnxruntime")
+    needed("speechmos")
+    found = find_spec("speechmos")
+    folder = Path(next(iter(found.submodule_search_locations or ()))) if found else Path()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = runtime.InferenceSession(str(folder / "dnsmos_models/sig_bak_ovr.onnx"), options)
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(session.run(None, {"input_1": x[None]})[0][0], np.float32)
+
+    return run

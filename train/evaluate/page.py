@@ -1,0 +1,153 @@
+"""The report: one HTML page with tables, and a folder of pictures and sounds beside it.
+
+It opens from the disk, needs no network and no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import soundfile as sf
+
+from rtdenoise.audio import Samples
+from rtdenoise.pending import Pending
+from rtdenoise.picture import Spectrogram, panels
+
+LONGEST_S = 30.0  # of a file in the report
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; }
+thead th { border-bottom: 2px solid var(--line); }
+tbody tr:hover { background: var(--soft); }
+details { border: 1px solid var(--line); border-radius: 8px; margin: .7rem 0; padding: .5rem 1rem; }
+summary { cursor: pointer; font-weight: 600; }
+img { width: 100%; height: auto; margin-top: .7rem; }
+.players { display: grid; gap: .5rem 1.2rem; margin-top: .8rem;
+  grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
+.players audio { width: 100%; display: block; }
+.warning { border-left: 4px solid #d33; padding: .5rem 1rem; background: var(--soft); }
+.small { color: #888; font-size: 13px; }
+"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One file of the report; paths are names inside the media folder.
+
+    Attributes:
+        name: Of the pair.
+        picture: Spectrograms of everything, on one scale.
+        sounds: System and file, in the tables' order.
+    """
+
+    name: str
+    picture: str
+    sounds: tuple[tuple[str, str], ...]
+
+
+def keep(media: Path, name: str, signals: Mapping[str, Samples], rate_hz: int) -> Shown:
+    """Write pictures and sounds of one pair; the sounds share one gain, so that they compare."""
+    media.mkdir(parents=True, exist_ok=True)
+    files, sides = [], []
+    n = int(LONGEST_S * rate_hz)
+    loudest = max(float(np.abs(audio[:, :n]).max()) for audio in signals.values())
+    gain = min(1.0, 1.0 / max(loudest, 1e-9))
+    for number, (system, audio) in enumerate(signals.items()):
+        file = f"{name}.{number}.flac"
+        with Pending(media / file, overwrite=True) as pending, pending.path.open("wb") as out:
+            sf.write(out, gain * audio[:, :n].T, rate_hz, "PCM_16", format="FLAC")
+        files.append((system, file))
+        side = Spectrogram(rate_hz, audio.shape[0], min(n, audio.shape[1]))
+        side.add(audio[:, :n])
+        sides.append(side)
+    picture = f"{name}.png"
+    with Pending(media / picture, overwrite=True) as pending:
+        pending.path.write_bytes(panels(sides, list(signals), name))
+    return Shown(name, picture, tuple(files))
+
+
+def table(markdown: str) -> str:
+    """A Markdown table as HTML."""
+    lines = [
+        [cell.strip() for cell in line.strip("| \n").split(" | ")] for line in markdown.splitlines()
+    ]
+    if not lines:
+        return ""
+    head, _, *rows = lines
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{_bold(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "\n".join(row(cells, "td") for cells in rows)
+    return (
+        f'<div class="wide"><table><thead>{row(head, "th")}</thead>\n<tbody>{body}</tbody>'
+        "</table></div>"
+    )
+
+
+def _bold(cell: str) -> str:
+    """`**x** y` as HTML, everything else as it stands."""
+    parts = escape(cell).split("**")
+    return "".join(f"<b>{part}</b>" if number % 2 else part for number, part in enumerate(parts))
+
+
+def page(
+    title: str,
+    notes: Sequence[str],
+    faults: Sequence[str],
+    tables: Mapping[str, str],
+    shown: Sequence[Shown],
+    media: str,
+) -> str:
+    """The whole page.
+
+    Args:
+        title: Heading.
+        notes: Paragraphs above the tables.
+        faults: What the checks found, if it was scored nevertheless.
+        tables: Markdown by heading; empty ones are left out.
+        shown: Files.
+        media: The media folder, relative to the page.
+    """
+    parts = [f"<h1>{escape(title)}</h1>"]
+    if faults:
+        items = "".join(f"<li>{escape(fault)}</li>" for fault in faults)
+        parts.append(f'<div class="warning"><b>Scored by force.</b><ul>{items}</ul></div>')
+    parts += [f"<p>{escape(note)}</p>" for note in notes]
+    parts += [f"<h2>{escape(name)}</h2>\n{table(text)}" for name, text in tables.items() if text]
+    if shown:
+        parts.append("<h2>Files</h2>")
+        parts.append(
+            '<p class="small">One colour scale and one gain for each file: what is louder here was '
+            "louder there.</p>"
+        )
+    for number, one in enumerate(shown):
+        players = "".join(
+            f"<label>{escape(system)}<audio controls preload=none "
+            f'src="{escape(media)}/{quote(file)}"></audio></label>'
+            for system, file in one.sounds
+        )
+        parts.append(
+            f"<details{' open' if number == 0 else ''}><summary>{escape(one.name)}</summary>"
+            f'<div class="players">{players}</div><img loading=lazy '
+            f'alt="Spectrograms of {escape(one.name)}" src="{escape(media)}/{quote(one.picture)}">'
+            "</details>"
+        )
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )

@@ -1,0 +1,264 @@
+"""`python -m train evaluate`: checks, then every system on every pair, then tables and a report."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from rtdenoise import generator
+from rtdenoise.audio import Samples
+from rtdenoise.errors import AudioError, UsageError
+from rtdenoise.generator import Generator
+from rtdenoise.line import Line
+from rtdenoise.stage import process
+
+from . import checks
+from .baselines import BASELINES
+from .metrics import coherence, measure
+from .page import Shown, keep
+from .pairs import Pair, load, read, sounds
+from .tables import INPUT
+
+NEAR_S = 1e-3  # a file's own delay counts within this of its folder's
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is scored, and how.
+
+    Attributes:
+        models: Name or path of each generator, by its name in the tables; run through the host,
+            whose delay is known and compensated.
+        estimates: Folders of other systems' outputs, by name.
+        aligned: Outputs of those folders come without delay; otherwise it is estimated.
+        baselines: Names of `baselines.BASELINES`.
+        kind: speech or music.
+        cutoff_hz: Of the low-pass, for super-resolution.
+        force: Score even where the checks refuse.
+        jobs: Processes.
+        media: Folder for the report's pictures and sounds; None: no report.
+        shown: Files of the report; 0: all.
+    """
+
+    models: dict[str, str] = field(default_factory=dict)
+    estimates: dict[str, Path] = field(default_factory=dict)
+    aligned: bool = False
+    baselines: tuple[str, ...] = ()
+    kind: str = "speech"
+    cutoff_hz: float | None = None
+    force: bool = False
+    jobs: int = 1
+    media: Path | None = None
+    shown: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        systems: System -> file -> metric -> value; the input first.
+        skipped: Files that were not scored, and why.
+        delays: How each system was aligned, in words.
+        faults: What the checks found, where `force` had it scored nevertheless.
+        shown: What the report shows.
+    """
+
+    systems: dict[str, dict[str, dict[str, float]]]
+    skipped: list[str]
+    delays: dict[str, str]
+    faults: list[str]
+    shown: list[Shown]
+
+
+def run(
+    pairs: list[Pair], settings: Settings, say: Callable[[str], None] = lambda _: None
+) -> Result:
+    """Check the pairs and the host, then score.
+
+    Args:
+        pairs: See `pairs.find`.
+        settings: What and how.
+        say: Is told how far it is.
+
+    Raises:
+        UsageError: the checks refuse, no pair can be scored, or an estimate is missing.
+    """
+    good, skipped, faults = examine(pairs, settings)
+    if faults and not settings.force:
+        raise UsageError(
+            "these pairs cannot be scored:\n  " + "\n  ".join(faults) + "\n--force scores them "
+            "nevertheless, and says so in the table"
+        )
+    lags = {name: _lags(folder, good, settings) for name, folder in settings.estimates.items()}
+    number = len(good) if not settings.shown else min(settings.shown, len(good))
+    chosen = {good[i].name for i in np.linspace(0, len(good) - 1, number).round().astype(int)}
+    tasks = [
+        (pair, settings, {name: lag[pair.name] for name, lag in lags.items()}, pair.name in chosen)
+        for pair in good
+    ]
+    systems: dict[str, dict[str, dict[str, float]]] = {}
+    shown: list[Shown] = []
+    for done, (pair, (rows, show)) in enumerate(
+        zip(good, _spread(tasks, settings.jobs), strict=True), 1
+    ):
+        for system, row in rows.items():
+            systems.setdefault(system, {})[pair.name] = row
+        shown += [show] if show else []
+        say(f"{done}/{len(good)} {pair.name}")
+    return Result(systems, skipped, _delays(settings, lags), faults, shown)
+
+
+def examine(pairs: list[Pair], settings: Settings) -> tuple[list[Pair], list[str], list[str]]:
+    """Pairs that can be scored, those that cannot and why, and what is wrong with all together.
+
+    Raises:
+        UsageError: none can be scored, or the host changes the sound.
+    """
+    good: list[Pair] = []
+    skipped: list[str] = []
+    links: dict[str, checks.Link] = {}
+    shares: list[float] = []
+    rate_hz = 0
+    for pair in pairs:
+        try:
+            degraded, clean, rate_hz = load(pair)
+        except AudioError as error:
+            skipped.append(str(error))
+            continue
+        if not good:
+            for name in settings.models.values():
+                checks.identity_run(_net(name), degraded, rate_hz)
+        good.append(pair)
+        links[pair.name] = checks.link(degraded[0], clean[0], rate_hz)
+        if settings.cutoff_hz is not None:
+            low_hz = 0.8 * settings.cutoff_hz
+            e, r = degraded[0].astype(np.float64), clean[0].astype(np.float64)
+            shares.append(coherence(e, r, rate_hz, low_hz)["coherence_lf"])
+    if not good:
+        raise UsageError("no pair can be scored:\n  " + "\n  ".join(skipped))
+    faults = checks.verdict(links, rate_hz)
+    if settings.cutoff_hz is not None:
+        faults += checks.in_band(float(np.median(shares)), settings.cutoff_hz)
+    return good, skipped, faults
+
+
+def _spread(tasks: list[tuple[Pair, Settings, dict[str, int], bool]], jobs: int) -> Iterator[
+    tuple[dict[str, dict[str, float]], Shown | None]
+]:  # fmt: skip
+    if jobs <= 1:
+        yield from map(score, tasks)
+        return
+    # spawn: a fork of a process with torch's threads may hang
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(score, tasks)
+
+
+@cache
+def _net(name: str) -> Generator:
+    generator.prepare_thread()
+    return generator.find(name)
+
+
+def score(
+    task: tuple[Pair, Settings, dict[str, int], bool],
+) -> tuple[dict[str, dict[str, float]], Shown | None]:
+    """Every system on one pair: system -> metric -> value, and what the report shows of it."""
+    pair, settings, lags, show = task
+    degraded, clean, rate_hz = load(pair)
+    estimates = {INPUT: degraded}
+    for name in settings.baselines:
+        estimates[name] = BASELINES[name](degraded, rate_hz, settings.cutoff_hz or 0.0)
+    for name, folder in settings.estimates.items():
+        estimates[name] = shifted(_estimate(folder, pair), lags[name], clean.shape[1])
+    for name, model in settings.models.items():
+        estimates[name] = process(Line(_net(model), rate_hz, degraded.shape[0]), degraded)
+    rows = {}
+    for name, estimate in estimates.items():
+        found = checks.link(estimate[0], clean[0], rate_hz)
+        rows[name] = {
+            "delay_ms": 1e3 * lags.get(name, 0) / rate_hz,
+            "gain_db": found.gain_db,
+            "polarity": float(found.polarity),
+        } | measure(estimate, clean, rate_hz, settings.kind, settings.cutoff_hz)
+    shown = None
+    if show and settings.media is not None:
+        shown = keep(settings.media, pair.name, estimates | {"clean": clean}, rate_hz)
+    return rows, shown
+
+
+def _estimate(folder: Path, pair: Pair) -> Samples:
+    """Another system's output for a pair.
+
+    Raises:
+        UsageError: it is not there, or of another rate or channel count.
+    """
+    path = sounds(folder).get(pair.name) if folder.is_dir() else None
+    if path is None:
+        raise UsageError(f"{folder}: no {pair.name}; wanted a file for each of the pairs")
+    audio, rate_hz = read(path)
+    wanted, wanted_hz = read(pair.clean)
+    if (rate_hz, audio.shape[0]) != (wanted_hz, wanted.shape[0]):
+        raise UsageError(
+            f"{path}: {rate_hz} Hz, {audio.shape[0]} channels; the pair has {wanted_hz} Hz, "
+            f"{wanted.shape[0]}"
+        )
+    return audio
+
+
+def _lags(folder: Path, pairs: list[Pair], settings: Settings) -> dict[str, int]:
+    """Samples by which each output is late: its own within 1 ms of its folder's median."""
+    if settings.aligned:
+        return dict.fromkeys((pair.name for pair in pairs), 0)
+    own, rate_hz = {}, 1
+    for pair in pairs:
+        clean, rate_hz = read(pair.clean)
+        estimate = shifted(_estimate(folder, pair), 0, clean.shape[1])
+        own[pair.name] = checks.link(estimate[0], clean[0], rate_hz).lag
+    middle = int(np.median(list(own.values())))
+    near = NEAR_S * rate_hz
+    return {name: lag if abs(lag - middle) <= near else middle for name, lag in own.items()}
+
+
+def shifted(audio: Samples, lag: int, samples: int) -> Samples:
+    """*audio* without its first *lag* samples (with that many more, if negative), as long as asked.
+
+    >>> shifted(np.array([[0.0, 1.0, 2.0]], np.float32), 1, 3).tolist()
+    [[1.0, 2.0, 0.0]]
+    """
+    out = np.zeros((audio.shape[0], samples), np.float32)
+    part = audio[:, max(0, lag) :][:, : samples - max(0, -lag)]
+    at = max(0, -lag)
+    out[:, at : at + part.shape[1]] = part
+    return out
+
+
+def _delays(settings: Settings, lags: dict[str, dict[str, int]]) -> dict[str, str]:
+    words = dict.fromkeys(settings.models, "known: the host's, compensated")
+    for name, lag in lags.items():
+        middle = int(np.median(list(lag.values())))
+        words[name] = "said to be none" if settings.aligned else f"estimated: {middle} samples"
+    return words
+
+
+def named(entries: list[str], wanted: str) -> dict[str, str]:
+    """NAME=VALUE entries as a dict; a bare VALUE is named by itself (a path by its stem).
+
+    Raises:
+        UsageError: one name twice.
+    """
+    found: dict[str, str] = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            name, value = Path(entry).stem, entry
+        if name in found or name == INPUT:
+            raise UsageError(f"{wanted} {entry}: the name {name!r} is taken; give NAME=VALUE")
+        found[name] = value
+    return found
