@@ -20,27 +20,6 @@ from .run import Result, Settings, named, run
 from .tables import by_group, gains, on_card, overall, to_csv
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `python -m train evaluate`."""
-    add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with clean/ and degraded/ (or noisy/)")
-    add(
-        "--model", action="append", default=[], metavar="[NAME=]MODEL", help="in the box, or a path"
-    )
-    add("--estimates", action="append", default=[], metavar="NAME=FOLDER", help="others' outputs")
-    add("--aligned", action="store_true", help="those come without delay: do not estimate it")
-    add("--baseline", action="append", metavar="NAME", help="default: those of the task; none")
-    add("--task", choices=("denoise", "dereverb", "superres"), help="default: the model's")
-    add("--kind", choices=("speech", "music"), help="default: the model's")
-    add("--cutoff-hz", type=float, help="of super-resolution: metrics above and below it")
-    add("--force", action="store_true", help="score pairs that the checks refuse")
-    add("--jobs", type=int, default=1, help="files at a time (default: 1)")
-    add("--csv", type=Path, metavar="FOLDER", help="a CSV for each system, a row for each file")
-    add("--report", type=Path, metavar="PAGE.html", help="with spectrograms and players")
-    add("--report-files", type=int, default=0, metavar="N", help="of them (default: all)")
-    add("--card", type=Path, metavar="JSON", help="numbers of the first model, for `export`")
-
-
 def evaluate(args: argparse.Namespace) -> str:
     """Check, score, write what was asked for; the tables as Markdown.
 

@@ -1,0 +1,120 @@
+"""The web server: three files, a plan, sounds by token, ratings. Standard library alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from rtdenoise.errors import UsageError
+
+from .stimuli import Test
+from .store import Store
+
+HERE = Path(__file__).parent
+FILES = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+MAX_BODY = 4096
+PATIENCE_S = 30.0
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "listen", ""
+    timeout = PATIENCE_S
+
+    def __init__(self, store: Store, *args: Any) -> None:
+        self.store = store
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        """Files of the page, and sounds."""
+        if self.path in FILES:
+            name, kind = FILES[self.path]
+            self._answer(HTTPStatus.OK, (HERE / name).read_bytes(), kind)
+        elif self.path.startswith("/audio/") and (wav := self.store.sound(self.path[7:])):
+            self._answer(HTTPStatus.OK, wav, "audio/wav")
+        else:
+            self._answer(HTTPStatus.NOT_FOUND)
+
+    def do_POST(self) -> None:
+        """A listener's plan; a rating."""
+        try:
+            body = self._body()
+            if self.path == "/api/session":
+                known = body.get("session")
+                plan = self.store.session(known if isinstance(known, str) else None, self._agent())
+                self._answer(HTTPStatus.OK, json.dumps(plan).encode(), "application/json")
+            elif self.path == "/api/rating":
+                value, plays = float(body["value"]), int(body["plays"])
+                if not math.isfinite(value):
+                    raise ValueError("value is not a number")
+                saved = self.store.rate(str(body["session"]), str(body["token"]), value, plays)
+                self._answer(HTTPStatus.NO_CONTENT if saved else HTTPStatus.NOT_FOUND)
+            else:
+                self._answer(HTTPStatus.NOT_FOUND)
+        except (ValueError, KeyError, TypeError) as error:
+            self.close_connection = True  # what was not read must not be taken for a request
+            self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode())
+
+    def _body(self) -> dict[str, Any]:
+        """The JSON object that was sent.
+
+        Raises:
+            ValueError: too long, or none.
+        """
+        length = int(self.headers.get("Content-Length", "0"))
+        if not 0 <= length <= MAX_BODY:
+            raise ValueError(f"{length} bytes: at most {MAX_BODY}")
+        body = json.loads(self.rfile.read(length) or b"{}")
+        if not isinstance(body, dict):
+            raise ValueError("wanted a JSON object")
+        return body
+
+    def _agent(self) -> str:
+        return self.headers.get("User-Agent", "")
+
+    def _answer(self, status: HTTPStatus, body: bytes = b"", kind: str = "text/plain") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Content-Security-Policy", "default-src 'self'")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: ratings are in the data base."""
+
+
+class Server(ThreadingHTTPServer):
+    """A thread a request; a listener who leaves in the middle is no error."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """See `socketserver`."""
+
+
+def serve(store: Store, test: Test, host: str, port: int) -> Server:
+    """A server that listens; the caller lets it run (serve_forever).
+
+    Raises:
+        UsageError: the port is taken, or the address is none of this machine's.
+    """
+    try:
+        return Server((host, port), partial(Handler, store))
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {host}:{port}: {error.strerror}; try another --port"
+        ) from None

@@ -1,0 +1,162 @@
+"""Listeners, their orders and ratings, in SQLite: saved the moment they are made."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rtdenoise.errors import UsageError
+
+from .stimuli import REFERENCE, Test
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS test (id TEXT, title TEXT, method TEXT, systems TEXT, digest TEXT);
+CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, started REAL, agent TEXT);
+CREATE TABLE IF NOT EXISTS stimuli (
+    token TEXT PRIMARY KEY, session TEXT REFERENCES sessions, page INTEGER, place INTEGER,
+    item TEXT, system TEXT, open INTEGER);
+CREATE INDEX IF NOT EXISTS stimuli_of ON stimuli (session);
+CREATE TABLE IF NOT EXISTS ratings (
+    token TEXT PRIMARY KEY REFERENCES stimuli, value REAL, plays INTEGER, at REAL);
+"""
+RANGES = {"mushra": (0, 100), "acr": (1, 5)}
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of one's own: threads wait for each other up to 20 s, nobody fails.
+
+    Raises:
+        UsageError: the file is no data base.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=20)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            with db:
+                yield db
+    except sqlite3.DatabaseError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+class Store:
+    """One test's data base.
+
+    Args:
+        path: Made if it is not there; one that is there must be of the same test.
+        title: For the page.
+        method: mushra or acr.
+        test: The sounds.
+
+    Raises:
+        UsageError: the file holds another test, or cannot be written.
+    """
+
+    def __init__(self, path: Path, title: str, method: str, test: Test) -> None:
+        self.path, self.title, self.method, self.test = path, title, method, test
+        with connected(path) as db:
+            db.executescript(SCHEMA)
+            found = db.execute("SELECT id, method, digest FROM test").fetchone()
+            if found is None:
+                found = (secrets.token_hex(4), method, test.digest)
+                systems = json.dumps(test.systems)
+                db.execute(
+                    "INSERT INTO test VALUES (?, ?, ?, ?, ?)",
+                    (found[0], title, method, systems, test.digest),
+                )
+        if found[1:] != (method, test.digest):
+            raise UsageError(
+                f"{path} holds ratings of another test ({found[1]}, other sounds or other items); "
+                "give another --db"
+            )
+        self.id = str(found[0])
+
+    def session(self, known: str | None, agent: str) -> dict[str, Any]:
+        """A listener's plan: the one begun, or a new one with an order of its own.
+
+        Nothing in it tells which system a token stands for.
+        """
+        with connected(self.path) as db:
+            row = db.execute("SELECT id FROM sessions WHERE id = ?", (known or "",)).fetchone()
+            session = row[0] if row else self._begin(db, agent)
+            rows = db.execute(
+                "SELECT page, token, open, value, plays FROM stimuli LEFT JOIN ratings USING "
+                "(token) WHERE session = ? ORDER BY page, place",
+                (session,),
+            ).fetchall()
+        pages: list[dict[str, Any]] = []
+        for page, token, is_open, value, plays in rows:
+            if page == len(pages):
+                pages.append({"reference": None, "stimuli": []})
+            if is_open:
+                pages[page]["reference"] = token
+            else:
+                pages[page]["stimuli"].append({"token": token, "value": value, "plays": plays or 0})
+        return {
+            "test": self.id,
+            "session": session,
+            "title": self.title,
+            "method": self.method,
+            "pages": pages,
+        }
+
+    def _begin(self, db: sqlite3.Connection, agent: str) -> str:
+        session = secrets.token_hex(16)
+        rng = random.Random(session)  # the listener's own order, as long as the row is there
+        items = list(self.test.items)
+        rng.shuffle(items)
+        rows: list[tuple[Any, ...]] = []
+        if self.method == "mushra":
+            for page, item in enumerate(items):
+                systems = list(self.test.systems)
+                rng.shuffle(systems)
+                rows.append((page, -1, item, REFERENCE, 1))
+                rows += [(page, place, item, s, 0) for place, s in enumerate(systems)]
+        else:
+            single = [(item, system) for item in items for system in self.test.systems]
+            rng.shuffle(single)
+            rows += [(page, 0, item, system, 0) for page, (item, system) in enumerate(single)]
+        db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, time.time(), agent[:200]))
+        db.executemany(
+            "INSERT INTO stimuli VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(secrets.token_hex(16), session, *row) for row in rows],
+        )
+        return session
+
+    def rate(self, session: str, token: str, value: float, plays: int) -> bool:
+        """Save a rating, or change it; False if there is no such stimulus of this listener.
+
+        Raises:
+            ValueError: out of range, or of what was not played.
+        """
+        low, high = RANGES[self.method]
+        if not low <= value <= high:
+            raise ValueError(f"value {value}: wanted {low} to {high}")
+        if plays < 1:
+            raise ValueError("not played yet")
+        with connected(self.path) as db:
+            found = db.execute(
+                "SELECT 1 FROM stimuli WHERE token = ? AND session = ? AND open = 0",
+                (token, session),
+            ).fetchone()
+            if found:
+                db.execute(
+                    "INSERT INTO ratings VALUES (?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET "
+                    "value = excluded.value, plays = excluded.plays, at = excluded.at",
+                    (token, value, plays, time.time()),
+                )
+        return found is not None
+
+    def sound(self, token: str) -> bytes | None:
+        """The WAV of a token; None: unknown."""
+        with connected(self.path) as db:
+            row = db.execute(
+                "SELECT item, system FROM stimuli WHERE token = ?", (token,)
+            ).fetchone()
+        return self.test.wavs[row] if row else None
