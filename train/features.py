@@ -19,14 +19,21 @@ from torch.nn import functional
 
 from rtdenoise.errors import UsageError
 
-from .config import Recipe
+from .config import Optim, Recipe
 from .data import Library
 from .datasets import KINDS
 from .networks.germain import LossNetwork
 from .networks.mugan import Autoencoder
+from .trainer import optimisers, step_by
 
 GERMAIN_LAYERS = 6
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def at_level(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Both (B, n) over the reference's RMS: the feature nets have heard no other level."""
+    rms = (reference**2).mean(1, keepdim=True).sqrt().clamp(min=1e-4)
+    return estimate / rms, reference / rms
 
 
 class AutoencoderFeatures(nn.Module):
@@ -42,6 +49,7 @@ class AutoencoderFeatures(nn.Module):
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """(B, n), (B, n) -> scalar."""
+        estimate, reference = at_level(estimate, reference)
         wanted = self.net.encode(reference[:, None])
         difference = ((self.net.encode(estimate[:, None]) - wanted) ** 2).mean()
         return difference / (wanted**2).mean().clamp(min=1e-12)
@@ -66,6 +74,7 @@ class GermainFeatures(nn.Module):
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """(B, n), (B, n) -> scalar."""
+        estimate, reference = at_level(estimate, reference)
         pairs = zip(
             self.net.activations(estimate[:, None], GERMAIN_LAYERS),
             self.net.activations(reference[:, None], GERMAIN_LAYERS),
@@ -174,18 +183,22 @@ def pretrain(
         else {"labels": len(sounds.labels), "base": max(4, round(32 * width))}
     )
     net = _net(kind, settings)
-    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+    folded, both = optimisers(net, Optim(muon_lr=2e-3, lr=1e-3))
+    peaks = [optimiser.param_groups[0]["lr"] for optimiser in both]
     losses: list[float] = []
     for step in range(steps):
         audio, labels = sounds.draw(rng)
+        audio, _ = at_level(audio, audio)
         if isinstance(net, Autoencoder):
             x = audio[:, None]
-            loss = ((net(x) - x) ** 2).mean() / (x**2).mean()
+            loss = ((net(x) - x) ** 2).mean()
         else:
             loss = functional.cross_entropy(net(audio[:, None]), labels)
-        optimiser.zero_grad()
+        net.zero_grad()
         loss.backward()
-        optimiser.step()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        share = min(1.0, 2.0 * (1.0 - step / steps))
+        step_by(folded, both, [share * peak for peak in peaks])
         losses.append(float(loss.detach()))
         if step % 25 == 24:
             print(step + 1, f"{np.mean(losses[-25:]):.4f}", flush=True)

@@ -73,8 +73,6 @@ class System(ABC):
         """Gradient of *loss* and a step of the generator's optimisers; the rate's factor."""
         optim = self.recipe.optim
         factor = rate_factor(optim, step, progress)
-        for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
-            optimiser.param_groups[0]["lr"] = peak * factor
         self.net.zero_grad()
         loss.backward()
         self.team.average(self.net.parameters())
@@ -82,10 +80,7 @@ class System(ABC):
         values = [float(loss.detach()), float(norm)]
         if not np.isfinite(values).all():
             raise FloatingPointError(f"loss {values[0]:g}, gradient {values[1]:g} at step {step}")
-        for kernels, matrix in self.folded:
-            matrix.grad = None if kernels.grad is None else kernels.grad.flatten(1)
-        for optimiser in self.optimisers:
-            optimiser.step()
+        step_by(self.folded, self.optimisers, [factor * peak for peak in self.peaks])
         decay = min(optim.ema, step / (step + 10.0))
         with torch.no_grad():
             for name, value in self.net.state_dict().items():
@@ -164,6 +159,15 @@ def optimisers(net: nn.Module, optim: Optim) -> tuple[Folded, list[torch.optim.O
             )
         )
     return folded, [*found, plain_optimiser(rest, optim, optim.lr)]
+
+
+def step_by(folded: Folded, both: list[torch.optim.Optimizer], rates: list[float]) -> None:
+    """One step of the optimisers, each at its rate."""
+    for kernels, matrix in folded:
+        matrix.grad = None if kernels.grad is None else kernels.grad.flatten(1)
+    for optimiser, rate in zip(both, rates, strict=True):
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.step()
 
 
 def plain_optimiser(
