@@ -1,5 +1,6 @@
 # make demo    clean a noisy recording, draw before and after
 # make test    what CI runs: lint, types, tests, examples
+# make train-demo  two minutes: train a tiny net on the clips here, score it, draw it
 # make bench   is this machine fast enough for live use
 # make wheel   dist/rtdenoise-*.whl
 # make clean   remove everything the above made
@@ -18,7 +19,7 @@ EXTRA_INDEX = $(shell $(PYTHON) -c 'import sys, urllib.request as u; i = sys.arg
 	"$(TORCH_INDEX)" 2>/dev/null)
 
 .DELETE_ON_ERROR: # a venv that failed half-way is not a venv
-.PHONY: help demo test lint bench wheel clean system
+.PHONY: help demo test lint train-demo bench wheel clean system
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -39,6 +40,22 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Everything that training a real model does, on seconds of sound: it cleans next to nothing.
+train-demo: DEMO = out/train-demo
+train-demo: TRAIN = $(BIN)/python -m train
+train-demo: .venv/dev
+	rm -rf $(DEMO)
+	$(TRAIN) prepare examples/audio $(DEMO)/cache
+	$(TRAIN) check train/recipes/tiny.toml --cache $(DEMO)/cache
+	$(TRAIN) fit train/recipes/tiny.toml --cache $(DEMO)/cache --run $(DEMO)/run \
+		--set optim.minutes=1
+	$(TRAIN) export $(DEMO)/run -o $(DEMO)/tiny.pt > $(DEMO)/card.json
+	$(BIN)/rtdenoise verify $(DEMO)/tiny.pt
+	$(TRAIN) mixes train/recipes/tiny.toml --cache $(DEMO)/cache -o $(DEMO)/pairs \
+		--count 6 --snr 0,5,10
+	$(TRAIN) evaluate --model $(DEMO)/tiny.pt --data $(DEMO)/pairs --report $(DEMO)/report.html
+	@echo "look at $(DEMO)/report.html and $(DEMO)/run/curves.png"
+
 bench: .venv/core
 	$(BIN)/rtdenoise bench
 
@@ -49,6 +66,7 @@ wheel: .venv/core
 # PortAudio for the device tests; JACK's dummy driver is their sound card.
 system:
 	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins jackd2
+	@sh tools/apt_install.sh "tests of the listening page" chromium
 
 # Stamps inside .venv: installing again takes no time until the requirements change.
 .venv/bin/python:

@@ -19,7 +19,7 @@ from rtdenoise.errors import UsageError
 from .extras import needed
 
 Baseline = Callable[[Samples, int, float], Samples]
-FILL_DB = -12.0  # best of a sweep on training recordings, see docs/evaluation.md
+FILL_DB = -30.0  # least LSD on training recordings: tools/fill_sweep.py, docs/evaluation.md
 
 
 def sinc(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
@@ -37,7 +37,7 @@ def spline(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
 
 
 def noise_fill(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
-    """The input, and white noise above the cut-off: 12 dB below the octave under it.
+    """The input, and white noise above the cut-off, 30 dB below the octave under it.
 
     The level follows that octave from frame to frame. A single seed, so that it can be repeated.
     """
