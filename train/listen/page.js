@@ -97,12 +97,18 @@ async function load(tokens) {
   }));
 }
 
-async function rate(stimulus, value) {
-  stimulus.value = value;
+// One after the other: the last word of a slider must be the last that arrives.
+let sending = Promise.resolve();
+function rate(stimulus, value) {
+  sending = sending.then(() => send(stimulus, value));
+}
+
+async function send(stimulus, value) {
   try {
     await post("/api/rating", {
       session: plan.session, token: stimulus.token, value, plays: stimulus.plays,
     });
+    stimulus.value = value;
     trouble("");
   } catch (error) {
     trouble(`Not saved (${error.message}). Check the connection and move the rating again.`);
