@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rtdenoise.errors import UsageError
 
@@ -103,6 +105,7 @@ class Library:
             for kind in KINDS
             if self.recordings[kind]
         }
+        self._held: dict[str, Tensor] = {}
         self._chance = {kind: self._weights(kind) for kind in self._samples}
 
     def _weights(self, kind: str) -> NDArray[np.float64]:
@@ -174,7 +177,56 @@ class Library:
         Returns:
             Audio (count, samples), full scale 1, and each row's bandwidth in Hz (count,).
         """
+        places, bandwidth_hz = self._draw(kind, count, samples, rng, active)
         out = np.zeros((count, samples), np.float32)
+        for row, (at, length) in enumerate(places):
+            piece = self._samples[kind][at : at + length]
+            if kind != "speech" and length < samples:
+                piece = np.tile(piece, samples // length + 1)[:samples]
+            out[row, : len(piece)] = piece
+        return np.asarray(out / 32768, np.float32), bandwidth_hz
+
+    def hold(self, device: torch.device) -> bool:
+        """Put all samples of this side's kinds on *device*, if they fill at most half of it.
+
+        `excerpts_on` then reads no disk and copies nothing.
+        """
+        size = sum(samples.nbytes for samples in self._samples.values())
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * size
+        if 2 * size > free:
+            return False
+        self._held = {
+            kind: torch.from_numpy(np.array(samples)).to(device)
+            for kind, samples in self._samples.items()
+        }
+        return True
+
+    def excerpts_on(
+        self,
+        device: torch.device,
+        kind: str,
+        count: int,
+        samples: int,
+        rng: np.random.Generator,
+        active: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """The same excerpts as `excerpts`, on *device*; from there, if it holds the samples."""
+        if kind not in self._held:
+            audio, bandwidth_hz = self.excerpts(kind, count, samples, rng, active)
+            return torch.from_numpy(audio).to(device), torch.from_numpy(bandwidth_hz).to(device)
+        places, bandwidth_hz = self._draw(kind, count, samples, rng, active)
+        at, length = torch.tensor(places, device=device).T[:, :, None]
+        column = torch.arange(samples, device=device)
+        sound = self._held[kind][at + column % length].float() / 32768
+        if kind == "speech":
+            sound = sound * (column < length)
+        return sound, torch.from_numpy(bandwidth_hz).to(device)
+
+    def _draw(
+        self, kind: str, count: int, samples: int, rng: np.random.Generator, active: bool
+    ) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
+        """First sample and length of each excerpt, and its bandwidth in Hz."""
+        places: list[tuple[int, int]] = []
         bandwidth_hz = np.empty(count, np.float32)
         for row in range(count):
             for _ in range(12):
@@ -183,19 +235,21 @@ class Library:
                 ]
                 length = pick.stop - pick.start
                 at = pick.start + int(rng.integers(max(1, length - samples + 1)))
-                piece = self._samples[kind][at : min(at + samples, pick.stop)]
-                if not active or (np.abs(piece[::16]) > 30).mean() * len(piece) > 0.35 * samples:
+                length = min(samples, pick.stop - at)
+                piece = self._samples[kind][at : at + length]
+                if not active or (np.abs(piece[::16]) > 30).mean() * length > 0.35 * samples:
                     break
-            if kind != "speech" and len(piece) < samples:
-                piece = np.tile(piece, samples // len(piece) + 1)[:samples]
-            out[row, : len(piece)] = piece
+            places.append((at, length))
             bandwidth_hz[row] = pick.bandwidth_hz
-        return np.asarray(out / 32768, np.float32), bandwidth_hz
+        return places, bandwidth_hz
 
     def pairs(
         self, kind: str, count: int, samples: int, rng: np.random.Generator
-    ) -> tuple[Excerpts, Excerpts]:
-        """Draw *count* aligned excerpts (count, samples) of a data set of pairs: degraded, clean.
+    ) -> tuple[Excerpts, Excerpts, NDArray[np.float32]]:
+        """Draw *count* aligned excerpts (count, samples) of a data set of pairs.
+
+        Returns:
+            Degraded and clean, and each row's bandwidth in Hz (count,).
 
         Raises:
             UsageError: no recording of this kind has a twin.
@@ -205,14 +259,16 @@ class Library:
             raise UsageError(f"{self.cache} holds no pairs of {kind}: it has no degraded twins")
         twins = np.memmap(self.cache / f"{kind}{DEGRADED}", np.int16, "r")
         out = np.zeros((2, count, samples), np.float32)
+        bandwidth_hz = np.empty(count, np.float32)
         for row in range(count):
             r = mine[rng.integers(len(mine))]
+            bandwidth_hz[row] = r.bandwidth_hz
             at = r.start + int(rng.integers(max(1, r.stop - r.start - samples + 1)))
             stop = min(at + samples, r.stop)
             for number, side in enumerate((twins, self._samples[kind])):
                 out[number, row, : stop - at] = side[at:stop]
         out /= 32768
-        return out[0], out[1]
+        return out[0], out[1], bandwidth_hz
 
 
 def check_no_leak(*sides: Library) -> None:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from .config import Degrade
 from .data import Library
-from .spectral import BINS, HOP, RATE_HZ, WINDOW
+from .spectral import BINS, HOP, RATE_HZ, WINDOW, hann
 
 EARLY_S = 0.020  # reflections a listener hears as part of the voice
 ROOM_S = 0.6
@@ -27,8 +27,7 @@ CPU = torch.device("cpu")
 
 def spectra(audio: Tensor) -> Tensor:
     """(B, samples) -> real and imaginary part (B, 2, T, BINS) of sqrt-Hann windows."""
-    window = torch.hann_window(WINDOW, device=audio.device).sqrt()
-    x = torch.stft(audio, WINDOW, HOP, window=window, center=False, return_complex=True)
+    x = torch.stft(audio, WINDOW, HOP, window=hann(audio.device), center=False, return_complex=True)
     return torch.stack([x.real, x.imag], 1).transpose(2, 3).contiguous()
 
 
@@ -86,11 +85,11 @@ def voices(
         the bandwidth in Hz (count,).
     """
     samples = _samples(library)
-    audio, bandwidth_hz = library.excerpts("speech", count, samples, rng, active=True)
+    audio, bandwidth_hz = library.excerpts_on(device, "speech", count, samples, rng, active=True)
     size = 1 << (samples + int(ROOM_S * RATE_HZ)).bit_length()
     eq_db = settings.speech_eq_db
     eq = curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
-    dry = torch.fft.rfft(on(device, audio), size) * eq
+    dry = torch.fft.rfft(audio, size) * eq
     heard, wanted = dry.clone(), dry
     if wet := int(rng.binomial(count, settings.reverb_share)):
         room, early = rooms(wet, settings, rng, device)
@@ -98,7 +97,7 @@ def voices(
         wanted[:wet] *= torch.fft.rfft(early, size)
     x, y = (torch.fft.irfft(z, size)[:, :samples] for z in (heard, wanted))
     level = x.std(1, keepdim=True) + 1e-5
-    return spectra(x / level), spectra(y / level), on(device, bandwidth_hz)
+    return spectra(x / level), spectra(y / level), bandwidth_hz
 
 
 def noises(
@@ -114,9 +113,9 @@ def noises(
         Spectra (count, 2, T, BINS).
     """
     samples = _samples(library)
-    recorded, _ = library.excerpts("noise", count, samples, rng)
+    recorded, _ = library.excerpts_on(device, "noise", count, samples, rng)
     speed = np.where(rng.random((count, 1)) < 0.5, rng.uniform(0.7, 1.4, (count, 1)), 1.0)
-    audio = faster(on(device, recorded), on(device, speed))
+    audio = faster(recorded, on(device, speed))
     size = 1 << (samples - 1).bit_length()
     z = torch.fft.rfft(audio, size)
     coloured = int(rng.binomial(count, settings.coloured_share))
@@ -127,8 +126,8 @@ def noises(
         z[:coloured] = torch.fft.rfft(white, size) * pitch ** (-slope / 2)
     tunes = min(int(rng.binomial(count, settings.music_share)), count - coloured)
     if tunes and library.recordings["music"]:
-        music, _ = library.excerpts("music", tunes, samples, rng)
-        z[coloured : coloured + tunes] = torch.fft.rfft(on(device, music), size)
+        music, _ = library.excerpts_on(device, "music", tunes, samples, rng)
+        z[coloured : coloured + tunes] = torch.fft.rfft(music, size)
     eq_db = settings.noise_eq_db
     z *= curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
     audio = torch.fft.irfft(z, size)[:, :samples]
@@ -180,6 +179,8 @@ class Pool:
         device: torch.device = CPU,
     ) -> None:
         library.need("speech", "noise")
+        if device.type != "cpu":
+            library.hold(device)
         self.library, self.settings, self.size, self.seed = library, settings, size, seed
         self.count, self.fresh, self.device = batch, max(4, batch // 4), device
         self.hops = _samples(library) // HOP - 1

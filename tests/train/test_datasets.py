@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 
 from rtdenoise.errors import AudioError, UsageError
 from tests.train.sets import make_set
@@ -166,6 +167,27 @@ def test_a_set_of_122_gb_needs_no_more_memory(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
+@pytest.mark.parametrize("kind", ["speech", "noise"])
+def test_a_set_that_a_device_holds_gives_the_same_excerpts(tmp_path, kind):
+    """Short noise repeats, short speech is padded, wherever the samples live."""
+    for number, seconds in enumerate((0.2, 1.5)):
+        sound(tmp_path / kind / f"{number}.wav", seconds, seed=number)
+    prepare(tmp_path, tmp_path / "cache", RATE)
+    library = Library(tmp_path / "cache", Data(rate_hz=RATE, dev_share=0.0))
+    cpu, samples = torch.device("cpu"), RATE // 2
+
+    def draw():
+        return library.excerpts_on(cpu, kind, 12, samples, np.random.default_rng(3), active=True)
+
+    wanted, _ = library.excerpts(kind, 12, samples, np.random.default_rng(3), active=True)
+    read = draw()
+    assert library.hold(cpu)
+    held = draw()
+    np.testing.assert_array_equal(read[0], wanted)
+    for a, b in zip(read, held, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-7, rtol=0)
+
+
 def test_pairs_are_drawn_aligned(tmp_path):
     """The degraded twin of the same stretch."""
     for name in "ab":
@@ -175,7 +197,7 @@ def test_pairs_are_drawn_aligned(tmp_path):
         sf.write(tmp_path / "noisy" / f"{name}.wav", clean / 2, RATE)
     prepare(tmp_path, tmp_path / "cache", RATE)
     library = Library(tmp_path / "cache", Data(rate_hz=RATE, dev_share=0.0))
-    degraded, clean = library.pairs("speech", 6, 4000, np.random.default_rng(0))
+    degraded, clean, _ = library.pairs("speech", 6, 4000, np.random.default_rng(0))
 
     np.testing.assert_allclose(degraded, clean / 2, atol=1e-4)
     library.recordings["noise"] = []
