@@ -19,6 +19,7 @@ from rtdenoise.picture import Spectrogram, panels
 from rtdenoise.scores import Scores
 
 from .config import Recipe
+from .extras import needed
 
 SAMPLES = 3  # of the development side that are heard and seen
 NAMES = ("degraded", "restored", "wanted")
@@ -45,9 +46,9 @@ class Journal:
         for name in ("log.csv", "dev.csv"):
             forget_after(run / name, step)
         if recipe.run.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._events = SummaryWriter(run / "events", purge_step=step)
+            needed("tensorboard", "train")
+            writer = needed("torch.utils.tensorboard", "train")
+            self._events = writer.SummaryWriter(run / "events", purge_step=step)
         if sys.stderr.isatty():
             self._bar = progress_bar(recipe)
 

@@ -20,7 +20,7 @@ LEVEL_DB = (-24.0, 0.0)  # peaks of the excerpts: a net must not depend on one l
 
 
 class Pairs:
-    """Batches of (degraded, wanted), both (B, samples).
+    """Batches of (degraded, wanted), both (B, samples), and the bandwidth in Hz (B,) of each row.
 
     Args:
         library: Where excerpts come from.
@@ -49,29 +49,29 @@ class Pairs:
         self.recorded = text.strip() == RECORDED
         self.degrade = parse("" if self.recorded else text, noises={"library": self._noise})
         self._helper = ThreadPoolExecutor(1)
-        self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
+        self._next: tuple[int, Future[list[Tensor]]] | None = None
 
     def _noise(self, samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
         found, _ = self.library.excerpts("noise", 1, samples, rng)
         return found
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int) -> tuple[Tensor, ...]:
         """The examples of *step*."""
         waiting = self._next
         made = waiting[1].result() if waiting and waiting[0] == step else self._make(step)
         self._next = step + 1, self._helper.submit(self._make, step + 1)
-        return made[0].to(self.device), made[1].to(self.device)
+        return tuple(part.to(self.device) for part in made)
 
-    def _make(self, step: int) -> tuple[Tensor, Tensor]:
+    def _make(self, step: int) -> list[Tensor]:
         rng = np.random.default_rng([self.seed, step])
         if self.recorded:
-            degraded, wanted = self.library.pairs(self.kind, self.count, self.samples, rng)
-            return torch.from_numpy(degraded), torch.from_numpy(wanted)
+            found = self.library.pairs(self.kind, self.count, self.samples, rng)
+            return [torch.from_numpy(part) for part in found]
         margin = round(self.library.data.margin_s * self.rate_hz)
         whole = self.samples + 2 * margin
-        audio, _ = self.library.excerpts(self.kind, self.count, whole, rng, active=True)
+        audio, bandwidth_hz = self.library.excerpts(self.kind, self.count, whole, rng, active=True)
         peak = np.abs(audio).max(1, keepdims=True) + 1e-6
         audio = audio * (10 ** (rng.uniform(*LEVEL_DB, (self.count, 1)) / 20) / peak)
         degraded, wanted = self.degrade.batch(audio.astype(np.float32), self.rate_hz, rng)
         cut = slice(margin, margin + self.samples)
-        return torch.from_numpy(degraded[:, cut]), torch.from_numpy(wanted[:, cut])
+        return [torch.from_numpy(p) for p in (degraded[:, cut], wanted[:, cut], bandwidth_hz)]

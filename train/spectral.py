@@ -57,7 +57,7 @@ class Spectral(nn.Module):
         taps: Windows each of them looks at, the newest and the past.
     """
 
-    rate_hz, window, hop, lookahead = RATE_HZ, WINDOW, HOP, 0
+    rate_hz, window, hop, lookahead, stride = RATE_HZ, WINDOW, HOP, 0, HOP
     analysis_window = synthesis_window = "sqrt_hann"
     # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
     to_bands: Tensor
@@ -163,6 +163,20 @@ class Spectral(nn.Module):
         past = [past_re[:, -kept:].reshape(channels, -1), past_im[:, -kept:].reshape(channels, -1)]
         after = torch.cat([heard, mean, memory, past[0], past[1]], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
+
+    def wave(self, x: Tensor) -> Tensor:
+        """Whole excerpts (B, n), for training on waveforms; n is a multiple of the hop."""
+        window = hann(x.device)
+        windows = functional.pad(x, (HOP, HOP)).unfold(1, WINDOW, HOP) * window
+        state = self.initial_state(x.shape[0]).to(x.device)
+        y = self(windows, state)[0] * window
+        out: Tensor = (y[:, :-1, HOP:] + y[:, 1:, :HOP]).flatten(1)
+        return out
+
+
+def hann(device: torch.device) -> Tensor:
+    """The window before and after: sqrt-Hann, (WINDOW,)."""
+    return torch.hann_window(WINDOW, device=device).sqrt()
 
 
 def running_mean_matrix(hops: int) -> Tensor:

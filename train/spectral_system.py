@@ -16,7 +16,7 @@ from .config import Recipe
 from .data import Library
 from .degrade import Pool, known_bins
 from .losses import restoration
-from .spectral import HOP, RATE_HZ, WINDOW, Spectral, running_mean_matrix
+from .spectral import HOP, RATE_HZ, Spectral, hann, running_mean_matrix
 from .team import Team
 from .trainer import Batch, System
 
@@ -93,7 +93,7 @@ class SpectralSystem(System):
 
 def sound(spectra: Tensor) -> Tensor:
     """Real and imaginary part (B, 2, T, BINS) -> the overlap-added waveform (B, (T - 1) HOP)."""
-    window = torch.hann_window(WINDOW, device=spectra.device).sqrt()
-    windows: Tensor = torch.fft.irfft(torch.complex(spectra[:, 0], spectra[:, 1])) * window
+    windows: Tensor = torch.fft.irfft(torch.complex(spectra[:, 0], spectra[:, 1]))
+    windows = windows * hann(spectra.device)
     first, second = windows[..., :HOP], windows[..., HOP:]
     return (second[:, :-1] + first[:, 1:]).flatten(1)

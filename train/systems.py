@@ -27,9 +27,7 @@ def network(recipe: Recipe) -> Any:
 def make(recipe: Recipe, team: Team) -> System:
     """Nets and what a step does to them."""
     net = network(recipe)
-    if isinstance(net, Spectral):
-        if recipe.degradation:
-            raise UsageError("spectral trains on spectra: use [degrade], not `degradation`")
+    if isinstance(net, Spectral) and not recipe.degradation:
         return SpectralSystem(recipe, team, net)
     if not recipe.degradation:
         raise UsageError(

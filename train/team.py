@@ -16,7 +16,8 @@ import os
 from collections.abc import Iterable
 
 import torch
-from lightning_fabric import Fabric
+
+from .extras import needed
 
 
 class Team:
@@ -26,19 +27,23 @@ class Team:
         rank: This one, from 0.
         size: How many.
         device: This one's.
+
+    Raises:
+        UsageError: lightning-fabric is not installed.
     """
 
     def __init__(self) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self._fabric = Fabric(
+        self._fabric = needed("lightning_fabric", "train").Fabric(
             accelerator="cuda" if torch.cuda.is_available() else "cpu",
             strategy="ddp" if self.size > 1 else "auto",
             devices=here,
             num_nodes=self.size // here,
         )
         self._fabric.launch()
-        self.rank, self.device = self._fabric.global_rank, self._fabric.device
+        self.rank: int = self._fabric.global_rank
+        self.device: torch.device = self._fabric.device
 
     @property
     def leads(self) -> bool:

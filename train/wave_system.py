@@ -13,10 +13,11 @@ from rtdenoise.errors import UsageError
 from . import adversaries, features
 from .config import Recipe
 from .data import Library
+from .extras import needed
 from .pairs import Pairs
 from .team import Team
 from .trainer import Batch, System, plain_optimiser, rate_factor
-from .waveform_losses import LOSSES
+from .waveform_losses import LOSSES, within
 
 
 class WaveSystem(System):
@@ -32,6 +33,8 @@ class WaveSystem(System):
         self.weights = {name: getattr(o, name) for name in LOSSES if getattr(o, name)}
         if not self.weights:
             raise UsageError(f"[objective] is empty: give a weight to one of {', '.join(LOSSES)}")
+        if "stft" in self.weights:
+            needed("auraloss", "train")
         self.judge: nn.Module | None = None
         if o.discriminator:
             self.judge = adversaries.make(o.discriminator, o.discriminator_width).to(self.device)
@@ -57,16 +60,17 @@ class WaveSystem(System):
     @property
     def stride(self) -> int:
         """Excerpts are a multiple of it long."""
-        stride: int = self.net.core.stride  # type: ignore[assignment]
-        return stride
+        return int(self.net.stride)  # type: ignore[arg-type]
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
         """See `System.step`: the discriminator's step, then the generator's."""
-        degraded, wanted = batch
+        degraded, wanted, bandwidth_hz = batch
         o = self.recipe.objective
         self.net.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             estimate = self.net.wave(degraded).float()  # type: ignore[operator]
+        rate_hz = self.recipe.data.rate_hz
+        estimate, wanted = within(bandwidth_hz, rate_hz, estimate, wanted)
         losses = {name: LOSSES[name](estimate, wanted) for name in self.weights}
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         if step >= o.warmup_steps:
@@ -127,7 +131,7 @@ class WaveSystem(System):
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""
-        degraded, wanted = batch
+        degraded, wanted, _ = batch
         now = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.net.load_state_dict(self.average)
         self.net.eval()

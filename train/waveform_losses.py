@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from .extras import needed
 from .losses import compressed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -49,10 +50,9 @@ def stft(estimate: Tensor, reference: Tensor) -> Tensor:
 
 @cache
 def _auraloss(samples: int) -> nn.Module:
-    from auraloss.freq import MultiResolutionSTFTLoss
-
     sizes = [n for n in (512, 1024, 2048) if n <= samples]
-    loss: nn.Module = MultiResolutionSTFTLoss(sizes, [n // 4 for n in sizes], sizes)
+    made = needed("auraloss.freq", "train").MultiResolutionSTFTLoss
+    loss: nn.Module = made(sizes, [n // 4 for n in sizes], sizes)
     return loss
 
 
@@ -64,6 +64,19 @@ def compressed_spectra(estimate: Tensor, reference: Tensor) -> Tensor:
     ]
     (e, r) = ((s.real.transpose(1, 2), s.imag.transpose(1, 2)) for s in spectra)
     return compressed(e, r, torch.ones((), device=estimate.device), under=0.0, complex_part=0.3)
+
+
+def within(bandwidth_hz: Tensor, rate_hz: int, *sides: Tensor) -> list[Tensor]:
+    """Each (B, n) without what lies above its row's bandwidth (B,): there nobody knows the truth.
+
+    A recording of a telephone, kept at 48 kHz, would teach that voices end at 4 kHz.
+    """
+    if bool((bandwidth_hz >= rate_hz / 2).all()):
+        return list(sides)
+    samples = sides[0].shape[1]
+    hz = torch.arange(samples // 2 + 1, device=bandwidth_hz.device) * (rate_hz / samples)
+    known = hz[None] <= bandwidth_hz[:, None]
+    return [torch.fft.irfft(torch.fft.rfft(side) * known, samples) for side in sides]
 
 
 LOSSES: dict[str, Loss] = {

@@ -358,7 +358,7 @@ def test_wrong_questions_are_one_line(pairs, flags, message, capsys):
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
     """Scoring's packages are an extra."""
-    from train.evaluate import extras
+    from train import extras
 
     monkeypatch.setattr(extras, "import_module", lambda name: exec("raise ImportError"))
     with pytest.raises(UsageError, match=r"pip install 'rtdenoise\[eval\]'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 
 from rtdenoise.errors import UsageError
 from rtdenoise.generator import load
+from rtdenoise.line import Line
+from rtdenoise.stage import process
 from rtdenoise.verify import verify
 from tests.train.sets import make_cache
 from train import config, features
+from train.__main__ import main
 from train.checkpoint import CHECKPOINT
 from train.data import Library
 from train.export import export
@@ -21,6 +25,7 @@ from train.journal import read_rows
 from train.loop import fit
 from train.systems import make
 from train.team import Team
+from train.waveform_losses import within
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 NARROW = {
@@ -119,6 +124,76 @@ def test_every_network_becomes_a_model_the_host_runs(name, caches, feature_files
         assert [f"{c.rule}: {c.found}" for c in failed] == []
 
 
+def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
+    """The streaming net on what spectra cannot mix: a codec and clipping; whole = streamed."""
+    cache = make_cache(clips, tmp_path, 48_000)
+    sets = ["degradation=clip -12 | codec gsm", "objective.compressed=1.0", "data.seconds=0.3"]
+    recipe = config.load(RECIPES / "tiny.toml", [*sets, "run.tensorboard=false"])
+    torch.manual_seed(0)
+    system = make(recipe, Team())
+    batch = system.feed(Library(cache, recipe.data), 0, 0).batch(0)
+    rows = [system.step(batch, step, 0.0) for step in range(30)]
+    assert rows[-1]["loss"] < 0.95 * rows[0]["loss"]
+    fit(recipe, cache, tmp_path / "run", steps=3)
+    export(tmp_path / "run", tmp_path / "net.pt")
+    net = load(tmp_path / "net.pt")
+    degraded = batch[0][:1]
+    with torch.inference_mode():
+        state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=False)["system"]["average"]
+        system.net.load_state_dict(state)
+        whole = system.net.wave(degraded).numpy()  # type: ignore[operator]
+    streamed = process(Line(net, 48_000, 1), degraded.numpy())
+    np.testing.assert_allclose(streamed, whole, atol=1e-4)
+
+
+def test_what_a_recording_does_not_hold_is_no_truth():
+    """Above its row's bandwidth estimate and reference are the same silence; below untouched."""
+    t = torch.arange(1600) / 16_000
+    low, high = (torch.sin(2 * torch.pi * hz * t).repeat(2, 1) for hz in (1000, 6000))
+    bandwidth_hz = torch.tensor([4000.0, 8000.0])
+    (seen,) = within(bandwidth_hz, 16_000, low + high)
+    torch.testing.assert_close(seen[0], low[0], atol=1e-3, rtol=0)
+    torch.testing.assert_close(seen[1], (low + high)[1], atol=1e-3, rtol=0)
+    same = low + high
+    assert within(torch.full((2,), 8000.0), 16_000, same)[0] is same
+
+
+def test_the_margin_lets_excerpts_begin_in_the_middle(caches, feature_files):
+    """With it, the first samples of an excerpt hold the room's echoes of what came before."""
+    begins = []
+    for margin_s in (0.0, 0.3):
+        sets = [f"data.margin_s={margin_s}", "degradation=rir t60=0.6 drr=-6"]
+        recipe = recipe_of("seed-dereverb", feature_files, *sets)
+        feed = make(recipe, Team()).feed(Library(caches[16_000], recipe.data), 0, 7)
+        apart = [a - b for a, b, _ in (feed.batch(step) for step in range(30))]
+        power = torch.cat(apart).square().mean(0)
+        begins.append(float(power[:100].mean() / power[-1000:].mean()))
+    assert begins[0] < 0.2 < 0.4 < begins[1]
+
+
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [
+        ("lightning-fabric", "lightning_fabric"),
+        ("auraloss", "auraloss"),
+        ("tensorboard", "tensorboard"),
+    ],
+)
+def test_a_missing_extra_is_one_line_before_any_time_is_spent(
+    package, module, caches, tmp_path, monkeypatch, capsys
+):
+    """It names the package and the extra."""
+    monkeypatch.setitem(sys.modules, module, None)  # import raises ImportError
+    monkeypatch.setitem(sys.modules, "auraloss.freq", None)
+    args = ["fit", str(RECIPES / "seed-superres.toml"), "--cache", str(caches[10_000])]
+    args += ["--run", str(tmp_path / "run"), "--set", "data.dev_share=0.3"]
+    assert main(args) == 2
+    error = capsys.readouterr().err
+    assert f"pip install {package}" in error
+    assert "rtdenoise[train]" in error
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
 def test_pairs_depend_on_seed_and_step_alone(caches, feature_files):
     """A run that was stopped goes on with the same data; noise comes from its side of the split."""
     recipe = recipe_of("seed-denoise", feature_files)
@@ -127,7 +202,7 @@ def test_pairs_depend_on_seed_and_step_alone(caches, feature_files):
     feed = system.feed(library, 0, 7)
     early = [feed.batch(step) for step in range(3)]
     late = system.feed(library, 2, 7).batch(2)
-    degraded, wanted = early[2]
+    degraded, wanted, _ = early[2]
     snr_db = 20 * torch.log10(wanted.norm(dim=1) / (degraded - wanted).norm(dim=1))
 
     assert all(torch.equal(a, b) for a, b in zip(early[2], late, strict=True))
@@ -138,7 +213,7 @@ def test_pairs_depend_on_seed_and_step_alone(caches, feature_files):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["objective.si_sdr=0", "objective.stft=0"], r"\[objective\] is empty"),
+        (["objective.snr=0", "objective.stft=0"], r"\[objective\] is empty"),
         (["objective.adversarial=1"], "needs objective.discriminator"),
         (["objective.discriminator=jury"], "known: mugan"),
         (["objective.features=1", "objective.features_from=ears"], "known: autoencoder, germain"),

@@ -16,7 +16,7 @@ from scipy.signal import istft, stft
 from rtdenoise.audio import Samples
 from rtdenoise.errors import UsageError
 
-from .extras import needed
+from ..extras import needed
 
 Baseline = Callable[[Samples, int, float], Samples]
 FILL_DB = -30.0  # least LSD on training recordings: tools/fill_sweep.py, docs/evaluation.md

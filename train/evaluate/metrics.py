@@ -20,7 +20,7 @@ from scipy.signal import csd, get_window, welch
 from rtdenoise.audio import Samples
 from rtdenoise.scores import score
 
-from .extras import needed
+from ..extras import needed
 
 FLOOR = 1e-8
 Mono = NDArray[np.float64]

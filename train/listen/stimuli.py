@@ -16,8 +16,8 @@ from rtdenoise.audio import Samples
 from rtdenoise.errors import AudioError, UsageError
 
 from ..evaluate.checks import link
-from ..evaluate.extras import needed
 from ..evaluate.pairs import MAX_APART_S, read, sounds
+from ..extras import needed
 
 REFERENCE = "reference"
 LOUDNESS_LUFS = -23.0  # EBU R 128

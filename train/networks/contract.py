@@ -36,6 +36,7 @@ class Patches(nn.Module):
         if window != 2 * hop:
             raise ValueError(f"window {window}, hop {hop}: hann adds up to one at half a window")
         self.core, self.window, self.hop, self.rate_hz = core, window, hop, rate_hz
+        self.stride = int(core.stride)  # type: ignore[arg-type]
         self.silent = SILENT
 
     @torch.jit.export
@@ -76,6 +77,7 @@ class Causal(nn.Module):
     def __init__(self, core: nn.Module, hop: int, receptive_field: int, rate_hz: int) -> None:
         super().__init__()
         self.core, self.hop, self.window, self.rate_hz = core, hop, 2 * hop, rate_hz
+        self.stride = int(core.stride)  # type: ignore[arg-type]
         self.silent = SILENT
         self.context = -(-receptive_field // hop) * hop
 
