@@ -24,7 +24,7 @@ from .data import Library
 from .datasets import KINDS
 from .networks.germain import LossNetwork
 from .networks.mugan import Autoencoder
-from .trainer import optimisers, step_by
+from .trainer import half, optimisers, step_by
 
 GERMAIN_LAYERS = 6
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -50,8 +50,8 @@ class AutoencoderFeatures(nn.Module):
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """(B, n), (B, n) -> scalar."""
         estimate, reference = at_level(estimate, reference)
-        wanted = self.net.encode(reference[:, None])
-        difference = ((self.net.encode(estimate[:, None]) - wanted) ** 2).mean()
+        wanted = self.net.encode(reference[:, None]).float()
+        difference = ((self.net.encode(estimate[:, None]).float() - wanted) ** 2).mean()
         return difference / (wanted**2).mean().clamp(min=1e-12)
 
 
@@ -80,7 +80,7 @@ class GermainFeatures(nn.Module):
             self.net.activations(reference[:, None], GERMAIN_LAYERS),
             strict=True,
         )
-        losses = torch.stack([(a - b).abs().mean() for a, b in pairs])
+        losses = torch.stack([(a - b).abs().float().mean() for a, b in pairs])
         if self.seen < self.warmup_steps:
             self.seen += 1
             self.usual += (losses.detach() - self.usual) / self.seen
@@ -189,11 +189,11 @@ def pretrain(
     for step in range(steps):
         audio, labels = sounds.draw(rng)
         audio, _ = at_level(audio, audio)
-        if isinstance(net, Autoencoder):
-            x = audio[:, None]
-            loss = ((net(x) - x) ** 2).mean()
-        else:
-            loss = functional.cross_entropy(net(audio[:, None]), labels)
+        x = audio[:, None]
+        with half(x.device):
+            y = net(x).float()
+        made_again = isinstance(net, Autoencoder)
+        loss = ((y - x) ** 2).mean() if made_again else functional.cross_entropy(y, labels)
         net.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

@@ -16,7 +16,7 @@ from .data import Library
 from .extras import needed
 from .pairs import Pairs
 from .team import Team
-from .trainer import Batch, System, plain_optimiser, rate_factor
+from .trainer import Batch, System, half, plain_optimiser, rate_factor
 from .waveform_losses import LOSSES, within
 
 
@@ -67,7 +67,7 @@ class WaveSystem(System):
         degraded, wanted, bandwidth_hz = batch
         o = self.recipe.objective
         self.net.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with half(self.device):
             estimate = self.net.wave(degraded).float()  # type: ignore[operator]
         rate_hz = self.recipe.data.rate_hz
         estimate, wanted = within(bandwidth_hz, rate_hz, estimate, wanted)
@@ -75,7 +75,8 @@ class WaveSystem(System):
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         if step >= o.warmup_steps:
             if self.heard is not None:
-                losses["features"] = self.heard(estimate, wanted)
+                with half(self.device):
+                    losses["features"] = self.heard(estimate, wanted)
                 total = total + o.features * losses["features"]
             if self.judge is not None:
                 played = self._play(self.judge, estimate, wanted, degraded, step, progress)
@@ -104,8 +105,8 @@ class WaveSystem(System):
         """Teach the discriminator, then ask it; `total` is the generator's weighted part."""
         o = self.recipe.objective
         fake, true, seen = estimate[:, None], wanted[:, None], degraded[:, None]
-        real_scores, _ = judge(true, seen)
-        made_scores, _ = judge(fake.detach(), seen)
+        real_scores, _ = self._verdict(judge, true, seen)
+        made_scores, _ = self._verdict(judge, fake.detach(), seen)
         lesson = adversaries.mean_of(self.real, real_scores) + adversaries.mean_of(
             self.made, made_scores
         )
@@ -117,17 +118,22 @@ class WaveSystem(System):
         nn.utils.clip_grad_norm_(judge.parameters(), self.recipe.optim.clip)
         self.judge_optimiser.step()
         judge.requires_grad_(False)
-        scores, found = judge(fake, seen)
+        scores, found = self._verdict(judge, fake, seen)
         deceived = adversaries.mean_of(self.deceive, scores)
         parts = {"total": o.adversarial * deceived, "g": deceived, "d": lesson}
         if o.features and o.features_from == "discriminator":
             with torch.no_grad():
-                _, ideal = judge(true, seen)
+                _, ideal = self._verdict(judge, true, seen)
             apart = [(a - b).abs().mean() for a, b in zip(found, ideal, strict=True)]
             parts["features"] = torch.stack(apart).mean()
             parts["total"] = parts["total"] + o.features * parts["features"]
         judge.requires_grad_(True)
         return parts
+
+    def _verdict(self, judge: nn.Module, candidate: Tensor, seen: Tensor) -> adversaries.Verdict:
+        with half(self.device):
+            scores, found = judge(candidate, seen)
+        return [score.float() for score in scores], [layer.float() for layer in found]
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""

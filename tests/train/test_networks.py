@@ -10,6 +10,7 @@ import soundfile as sf
 import soxr
 import torch
 from torch import nn
+from torch.nn import functional
 
 from rtdenoise.card import Card, weights_sha256
 from rtdenoise.errors import UsageError
@@ -18,7 +19,7 @@ from rtdenoise.verify import verify
 from train import adversaries, export, waveform_losses
 from train.networks import make
 from train.networks.audiounet import AudioUNetCore
-from train.networks.contract import subpixel, superpixel
+from train.networks.contract import quick_conv, subpixel, superpixel
 from train.networks.germain import GermainCore, LossNetwork
 from train.networks.mugan import Autoencoder, MuGanCore
 from train.networks.segan import Emphasis, SeganCore
@@ -260,3 +261,27 @@ def test_feature_nets_hear_what_they_were_made_for(voices):
         2048, 1024, 512, 256, 128, 64,
     ]  # fmt: skip
     assert MuGanCore(4, 0.1).stride == 16
+
+
+@pytest.mark.parametrize(
+    ("taps", "stride", "dilation"), [(9, 1, 1), (8, 2, 1), (65, 1, 3), (5, 3, 2)]
+)
+def test_the_quick_convolution_is_the_convolution(taps, stride, dilation):
+    """Output and gradients to rounding, whatever part of the last step the stride leaves over."""
+    torch.manual_seed(0)
+    for samples in range(400, 403):
+        x = torch.randn(3, 4, samples, requires_grad=True)
+        weight, bias = (
+            torch.randn(6, 4, taps, requires_grad=True),
+            torch.randn(6, requires_grad=True),
+        )
+        wanted = functional.conv1d(x, weight, bias, stride, 0, dilation)
+        found = quick_conv(x, weight, bias, stride, dilation)
+        shape = torch.randn_like(wanted)
+        torch.testing.assert_close(found, wanted)
+        for a, b in zip(
+            torch.autograd.grad(found, (x, weight, bias), shape),
+            torch.autograd.grad(wanted, (x, weight, bias), shape),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
