@@ -285,3 +285,14 @@ def test_the_quick_convolution_is_the_convolution(taps, stride, dilation):
             strict=True,
         ):
             torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
+
+
+def test_silence_has_no_spectral_convergence(voices):
+    """A row of silence neither counts nor is a step of its own; two rows count as without it."""
+    rows = torch.cat([voices[:2], torch.zeros(1, voices.shape[1])])
+    near = (rows + 0.01).requires_grad_()
+    some = waveform_losses.stft(near, rows)
+    torch.testing.assert_close(some, waveform_losses.stft(near[:2], rows[:2]))
+    waveform_losses.stft(near[2:], rows[2:]).backward()
+    assert near.grad is not None
+    assert not near.grad.any()
