@@ -1,0 +1,56 @@
+"""Seconds of a step, forward and backward, of the papers' networks on one core, in the recipes.
+
+    python tools/step_speed.py
+
+Twice: as trained, and with float32 and torch's own gradient of convolutions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from statistics import median
+
+import torch
+from torch import nn
+
+from train.networks import contract
+from train.networks.audiounet import AudioUNetCore
+from train.networks.germain import GermainCore
+from train.networks.mugan import Autoencoder, MuGanCore
+from train.networks.segan import SeganCore
+from train.trainer import half
+
+SIZES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
+    "seed-superres": (lambda: AudioUNetCore(4, 0.25, 0.2), (32, 1, 1024)),
+    "seed-denoise": (lambda: AudioUNetCore(6, 0.125, 0.0), (8, 1, 8192)),
+    "seed-mugan": (lambda: MuGanCore(4, 0.25), (32, 1, 1024)),
+    "its autoencoder": (lambda: Autoencoder(4, 0.25), (32, 1, 1024)),
+    "seed-germain": (lambda: GermainCore(24, 10), (8, 1, 16384)),
+    "seed-segan": (lambda: SeganCore(0.25), (8, 1, 16384)),
+}
+
+
+def seconds(net: nn.Module, x: torch.Tensor, plain: bool) -> float:
+    """Median of five steps."""
+    took = []
+    for _ in range(6):
+        begin = time.perf_counter()
+        with nullcontext() if plain else half(x.device):
+            y = net(x)
+        y.float().square().mean().backward()
+        took.append(time.perf_counter() - begin)
+    return median(took[1:])
+
+
+torch.set_num_threads(1)
+torch.set_flush_denormal(True)
+quick = contract.quick
+print("| recipe | plain s | as trained s |\n|---|---|---|")
+for name, (make, shape) in SIZES.items():
+    x = torch.randn(shape)
+    contract.quick = lambda x, taps: False
+    before = seconds(make(), x, plain=True)
+    contract.quick = quick
+    print(f"| {name} | {before:.2f} | {seconds(make(), x, plain=False):.2f} |")
