@@ -157,22 +157,33 @@ def forget_after(path: Path, step: int) -> None:
 
 
 def curves(run: Path) -> None:
-    """curves.png: every column of log.csv and dev.csv over the steps."""
+    """curves.png: every column of log.csv and dev.csv over the steps, input and output together."""
     from matplotlib.figure import Figure
 
-    plots = [
-        (f"{name}: {column}", [r["step"] for r in rows], [r[column] for r in rows])
-        for name in ("log", "dev")
-        for rows in [read_rows(run / f"{name}.csv")]
-        for column in (rows[0] if rows else ())
-        if column not in ("step", "seconds")
-    ]
+    plots: dict[str, dict[str, list[float]]] = {}
+    steps: dict[str, list[float]] = {}
+    for name in ("log", "dev"):
+        rows = read_rows(run / f"{name}.csv")
+        steps[name] = [r["step"] for r in rows]
+        for column in (c for c in (rows[0] if rows else ()) if c not in ("step", "seconds")):
+            stem, _, side = column.rpartition("_")
+            title, line = (stem, side) if side in ("in", "out") else (column, "")
+            plots.setdefault(f"{name}: {title}", {})[line] = [r[column] for r in rows]
     if not plots:
         return
     figure = Figure(figsize=(11, 2.4 * -(-len(plots) // 3)), dpi=110, layout="constrained")
-    for number, (title, x, y) in enumerate(plots):
+    for number, (title, lines) in enumerate(plots.items()):
         axis = figure.add_subplot(-(-len(plots) // 3), 3, number + 1)
-        axis.plot(x, y, marker="." if len(x) < 30 else "")
+        for line, y in lines.items():
+            x = steps[title[:3]]
+            dash = "--" if line == "in" else "-"
+            axis.plot(x, y, dash, marker="." if len(x) < 30 else "", label=line or None)
+        # One step that went astray would press everything else into a line.
+        low, high = np.nanpercentile(np.concatenate(list(lines.values())), [1, 99])
+        if high > low:
+            axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+        if len(lines) > 1:
+            axis.legend(fontsize=8)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
