@@ -151,9 +151,10 @@ class Conv(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, n) -> (B, outputs, n / stride)."""
         x = functional.pad(x, (self.left, self.right))
-        if not torch.jit.is_scripting():  # type: ignore[attr-defined]  # noqa: SIM102 - or it is read
-            if quick(x, self.kernel_size[0]):
-                return quick_conv(x, self.weight, self.bias, self.stride[0], self.dilation[0])
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return functional.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation)
+        elif quick(x, self.kernel_size[0]):  # not an `if`: TorchScript would read it
+            return quick_conv(x, self.weight, self.bias, self.stride[0], self.dilation[0])
         return functional.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation)
 
 
