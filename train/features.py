@@ -25,13 +25,18 @@ from .datasets import KINDS
 from .networks.germain import LossNetwork
 from .networks.mugan import Autoencoder
 from .trainer import half, optimisers, step_by
+from .waveform_losses import sounding
 
 GERMAIN_LAYERS = 6
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def at_level(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (B, n) over the reference's RMS: the feature nets have heard no other level."""
+    """Both (B, n) over the reference's RMS: the feature nets have heard no other level.
+
+    Rows of silence are left out: over next to nothing the faintest noise is the loudest row.
+    """
+    estimate, reference = sounding(estimate, reference)
     rms = (reference**2).mean(1, keepdim=True).sqrt().clamp(min=1e-4)
     return estimate / rms, reference / rms
 
@@ -50,6 +55,8 @@ class AutoencoderFeatures(nn.Module):
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """(B, n), (B, n) -> scalar."""
         estimate, reference = at_level(estimate, reference)
+        if not len(reference):
+            return 0.0 * estimate.sum()
         wanted = self.net.encode(reference[:, None]).float()
         difference = ((self.net.encode(estimate[:, None]).float() - wanted) ** 2).mean()
         return difference / (wanted**2).mean().clamp(min=1e-12)
@@ -75,6 +82,8 @@ class GermainFeatures(nn.Module):
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """(B, n), (B, n) -> scalar."""
         estimate, reference = at_level(estimate, reference)
+        if not len(reference):
+            return 0.0 * estimate.sum()
         pairs = zip(
             self.net.activations(estimate[:, None], GERMAIN_LAYERS),
             self.net.activations(reference[:, None], GERMAIN_LAYERS),

@@ -15,6 +15,12 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 SILENT = 1e-8  # mean square: -80 dBFS
 
 
+def sounding(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows whose reference is more than silence, for losses relative to it."""
+    sounds = (reference**2).mean(1) > SILENT
+    return estimate[sounds], reference[sounds]
+
+
 def l1(estimate: Tensor, reference: Tensor) -> Tensor:
     """Mean absolute difference."""
     return (estimate - reference).abs().mean()
@@ -46,11 +52,10 @@ def stft(estimate: Tensor, reference: Tensor) -> Tensor:
     At two, where an excerpt is too short for windows of 2048. Rows whose reference is silent do
     not count: their convergence is over nothing, one of them outweighed a thousand others.
     """
-    sounds = (reference**2).mean(1) > SILENT
-    if not sounds.any():
+    estimate, reference = sounding(estimate, reference)
+    if not len(reference):
         return 0.0 * estimate.sum()
-    estimate, reference = estimate[sounds, None], reference[sounds, None]
-    loss: Tensor = _auraloss(estimate.shape[2])(estimate, reference)
+    loss: Tensor = _auraloss(estimate.shape[1])(estimate[:, None], reference[:, None])
     return loss
 
 

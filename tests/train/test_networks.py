@@ -16,7 +16,7 @@ from rtdenoise.card import Card, weights_sha256
 from rtdenoise.errors import UsageError
 from rtdenoise.generator import load
 from rtdenoise.verify import verify
-from train import adversaries, export, waveform_losses
+from train import adversaries, export, features, waveform_losses
 from train.networks import make
 from train.networks.audiounet import AudioUNetCore
 from train.networks.contract import quick_conv, subpixel, superpixel
@@ -287,12 +287,20 @@ def test_the_quick_convolution_is_the_convolution(taps, stride, dilation):
             torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
 
 
-def test_silence_has_no_spectral_convergence(voices):
-    """A row of silence neither counts nor is a step of its own; two rows count as without it."""
+@pytest.mark.parametrize(
+    "loss",
+    [
+        waveform_losses.stft,
+        features.AutoencoderFeatures(Autoencoder(2, 0.1)),
+        features.GermainFeatures(LossNetwork(2, 4)),
+    ],
+    ids=["stft", "autoencoder", "germain"],
+)
+def test_silence_does_not_count_where_losses_are_relative(loss, voices):
+    """A row of silence changes nothing, and alone gives no gradient."""
     rows = torch.cat([voices[:2], torch.zeros(1, voices.shape[1])])
     near = (rows + 0.01).requires_grad_()
-    some = waveform_losses.stft(near, rows)
-    torch.testing.assert_close(some, waveform_losses.stft(near[:2], rows[:2]))
-    waveform_losses.stft(near[2:], rows[2:]).backward()
+    torch.testing.assert_close(loss(near, rows), loss(near[:2], rows[:2]))
+    loss(near[2:], rows[2:]).backward()
     assert near.grad is not None
     assert not near.grad.any()
