@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from train.spectral import WINDOW, Spectral
+from train import config
+from train.degrade import known_bins, spectra
+from train.losses import compressed, log_snr
+from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix
+from train.spectral_system import SpectralSystem
+from train.systems import network
+from train.team import Team
+
+TINY = config.load(Path(__file__).parents[2] / "train" / "recipes" / "tiny.toml")
 
 
 @pytest.fixture
@@ -59,3 +69,56 @@ def test_channels_do_not_hear_each_other(net):
     torch.testing.assert_close(out[1:], alone, atol=1e-5, rtol=0)
     torch.testing.assert_close(state[1:], alone_state, atol=1e-4, rtol=1e-4)
     assert not out[0].any()
+
+
+def test_the_net_starts_as_nearly_the_identity():
+    """Training has to earn every change."""
+    net, windows = Spectral(), 0.1 * torch.randn(1, 20, WINDOW)
+    out, _ = net(windows, net.initial_state(1))
+
+    assert (out - windows).norm() < 0.1 * windows.norm()
+
+
+def test_training_sees_what_the_stream_computes():
+    """The batched features and filters of the trainer are those of forward, window by window."""
+    torch.manual_seed(0)
+    trainer = SpectralSystem(TINY, Team(), network(TINY))
+    with torch.no_grad():
+        for parameter in trainer.net.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    hops = int(TINY.data.seconds * 48_000) // HOP
+    audio = 0.1 * torch.randn(2, (hops + 1) * HOP)
+    x = spectra(audio)
+    windows = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
+    net = trainer.net
+    with torch.inference_mode():
+        streamed, _ = net(windows, net.initial_state(2))
+        features = trainer._see(x[:, 0], x[:, 1])
+        gains, filters, _ = net.decide(features, torch.zeros(net.layers, 2, net.hidden))
+        front = (0, 0, net.taps - 1, 0)
+        past_re, past_im = (torch.nn.functional.pad(x[:, k, :, : net.low], front) for k in (0, 1))
+        re, im = net.shape(x[:, 0], x[:, 1], past_re, past_im, gains, filters)
+
+    torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
+
+
+def test_bands_share_out_every_bin():
+    """No bin is lost and none counts twice."""
+    torch.testing.assert_close(band_bank(64).sum(1), torch.ones(513))
+    torch.testing.assert_close(running_mean_matrix(300).sum(1), torch.ones(300))
+
+
+def test_losses_are_zero_at_the_reference_and_know_their_mask():
+    """And grow with the error; what is above the bandwidth costs nothing."""
+    x = torch.randn(2, 2, 5, 513)
+    reference, known = (x[:, 0], x[:, 1]), known_bins(torch.tensor([4000.0, 4000.0]))
+    above = x.clone()
+    above[..., 100:] += 1.0
+    losses = (
+        lambda estimate: compressed(estimate, reference, known, 0.5, 0.3),
+        lambda estimate: log_snr(estimate, reference, known),
+    )
+    for loss in losses:
+        assert float(loss(reference)) == pytest.approx(0, abs=1e-6)
+        assert float(loss((above[:, 0], above[:, 1]))) == pytest.approx(0, abs=1e-6)
+        assert 0 < float(loss((1.1 * x[:, 0], x[:, 1]))) < float(loss((2 * x[:, 0], x[:, 1])))
