@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from itertools import count
 
 import numpy as np
 import pytest
 import soundfile as sf
 
 from rtdenoise.cli import main
-from rtdenoise.engine import Counters
+from rtdenoise.engine import Counters, Engine
 from rtdenoise.errors import DeviceError
 from rtdenoise.generator import load
 from rtdenoise.line import Line
@@ -105,6 +107,19 @@ def test_late_hops_go_dry_and_the_delay_stays():
     assert driven.summary()["dry"] >= 2 * driven.summary()["late"]
     assert 0.499 < ratio.min() < 0.501
     assert 0.999 < ratio.max() < 1.001
+
+
+def test_between_files_that_do_not_wait_nothing_is_late(monkeypatch, tmp_path, clips, capsys):
+    """A busy machine must not leave noise in what has no deadline; at real time it has one."""
+    model = save(Smoother(), tmp_path / "net.pt")
+    monkeypatch.setattr("rtdenoise.line.Engine", partial(Engine, clock=count(0.0, 1.0).__next__))
+    dry = []
+    for clock, name in (("fast", "a.wav"), ("real", "b.wav")):
+        ends = ["--in", f"file:{clips / 'noisy.flac'}", "--out", f"file:{tmp_path / name}"]
+        args = ["live", "--json", "--clock", clock, "--duration", "0.3", "-m", str(model), *ends]
+        assert main(args) == 0
+        dry.append(json.loads(capsys.readouterr().out.splitlines()[-1])["dry"])
+    assert dry[0] == 0 < dry[1]
 
 
 def test_nothing_is_let_out_of_the_callback():

@@ -158,7 +158,9 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
     if outs and outs.outputs >= 2 and args.channels is None:
         outputs = max(outputs, 2)  # a voice belongs in both ears
     block = round(HOP_S * rate) if args.block is None else args.block
-    stage, counters = make_stage(rate, stage_channels(inputs, outputs), block or None)
+    # Between files that do not wait for each other nothing can come late.
+    deadline_s = HOP_S if ins or outs or args.clock == "real" else None
+    stage, counters = make_stage(rate, stage_channels(inputs, outputs), block or None, deadline_s)
     session = Session(stage, counters, rate, (inputs, outputs), HOP_S)
     session.warm_up(block or 512)
     own = 1e3 * stage.latency / rate
@@ -174,7 +176,7 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
 
 
 def _stage_maker(args: argparse.Namespace) -> tuple[Any, int]:
-    """(rate, rows, block) -> (stage, counters), and the rate the net likes best."""
+    """(rate, rows, block, deadline_s) -> (stage, counters), and the rate the net likes best."""
     from ..generator import find
     from ..line import Line
 
@@ -183,18 +185,22 @@ def _stage_maker(args: argparse.Namespace) -> tuple[Any, int]:
 
         board = open_board(args.board)
 
-        def from_board(rate: int, rows: int, block: int | None) -> tuple[Any, Any]:
-            stage = board.stage(rate, rows, block, HOP_S)
+        def from_board(
+            rate: int, rows: int, block: int | None, deadline_s: float | None
+        ) -> tuple[Any, Any]:
+            stage = board.stage(rate, rows, block, deadline_s)
             return stage, stage.counters
 
         return from_board, 48_000
     generator = find(args.model)
     how = strength(args)
 
-    def from_model(rate: int, rows: int, block: int | None) -> tuple[Any, Any]:
+    def from_model(
+        rate: int, rows: int, block: int | None, deadline_s: float | None
+    ) -> tuple[Any, Any]:
         generator.warm_up(rows)
         hop_s = generator.card.hop / generator.card.sample_rate
-        line = Line(generator, rate, rows, how, block, hop_s)
+        line = Line(generator, rate, rows, how, block, deadline_s and hop_s)
         return line, line.counters
 
     return from_model, generator.card.sample_rate
