@@ -32,11 +32,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def at_level(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (B, n) over the reference's RMS: the feature nets have heard no other level.
-
-    Rows of silence are left out: over next to nothing the faintest noise is the loudest row.
-    """
-    estimate, reference = sounding(estimate, reference)
+    """Both (B, n) over the reference's RMS: the feature nets have heard no other level."""
     rms = (reference**2).mean(1, keepdim=True).sqrt().clamp(min=1e-4)
     return estimate / rms, reference / rms
 
@@ -54,7 +50,7 @@ class AutoencoderFeatures(nn.Module):
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """(B, n), (B, n) -> scalar."""
-        estimate, reference = at_level(estimate, reference)
+        estimate, reference = at_level(*sounding(estimate, reference))
         if not len(reference):
             return 0.0 * estimate.sum()
         wanted = self.net.encode(reference[:, None]).float()
@@ -81,7 +77,7 @@ class GermainFeatures(nn.Module):
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """(B, n), (B, n) -> scalar."""
-        estimate, reference = at_level(estimate, reference)
+        estimate, reference = at_level(*sounding(estimate, reference))
         if not len(reference):
             return 0.0 * estimate.sum()
         pairs = zip(
