@@ -79,11 +79,21 @@ class Degrade:
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of `losses.restoration`: training on spectra."""
+    """Weights of `losses.Restoration`: training on spectra.
+
+    Attributes:
+        under: Extra cost of a voice that is too soft, beside one that is too loud.
+        complex_part: Of the complex difference, beside that of magnitudes.
+        log_snr: Of the logarithm of the SNR.
+        estoi: Of 1 - ESTOI.
+        pmsqe: Of PESQ's disturbance.
+    """
 
     under: float = 0.5
     complex_part: float = 0.3
     log_snr: float = 0.02
+    estoi: float = 0.0
+    pmsqe: float = 0.0
 
 
 @dataclass(frozen=True)

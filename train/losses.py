@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .config import Loss
+from .perceptual import Estoi, Pmsqe
 
 Spectra = tuple[Tensor, Tensor]  # real and imaginary part, each (B, T, BINS)
 
@@ -48,10 +49,27 @@ def log_snr(estimate: Spectra, reference: Spectra, known: Tensor) -> Tensor:
     return torch.log(1e3 * error / (energy + 1e-6) + 1.0).mean()
 
 
-def restoration(
-    estimate: Spectra, reference: Spectra, known: Tensor, weights: Loss
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The recipe's sum, and its parts: total, compressed, log_snr."""
-    spectral = compressed(estimate, reference, known, weights.under, weights.complex_part)
-    snr = log_snr(estimate, reference, known)
-    return spectral + weights.log_snr * snr, spectral, snr
+class Restoration(nn.Module):
+    """The recipe's sum of losses on spectra; what has no weight is not computed."""
+
+    def __init__(self, weights: Loss) -> None:
+        super().__init__()
+        self.weights = weights
+        heard: dict[str, nn.Module] = {}
+        if weights.estoi:
+            heard["estoi"] = Estoi()
+        if weights.pmsqe:
+            heard["pmsqe"] = Pmsqe()
+        self.heard = nn.ModuleDict(heard)
+
+    def forward(self, estimate: Spectra, reference: Spectra, known: Tensor) -> dict[str, Tensor]:
+        """The total ("loss") and its parts before their weights."""
+        weights = self.weights
+        spectral = compressed(estimate, reference, known, weights.under, weights.complex_part)
+        parts = {"compressed": spectral, "log_snr": log_snr(estimate, reference, known)}
+        energies = [(re * re + im * im) * known for re, im in (estimate, reference)]
+        parts |= {name: loss(*energies) for name, loss in self.heard.items()}
+        total = spectral
+        for name in ("log_snr", *self.heard):
+            total = total + getattr(weights, name) * parts[name]
+        return {"loss": total} | parts

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from .config import Recipe
 from .data import Library
 from .degrade import Pool, known_bins
-from .losses import restoration
+from .losses import Restoration
 from .spectral import HOP, RATE_HZ, Spectral, hann, running_mean_matrix
 from .team import Team
 from .trainer import Batch, System
 
 
 class SpectralSystem(System):
-    """One `Spectral` net and the loss `losses.restoration`."""
+    """One `Spectral` net and the loss `losses.Restoration`."""
 
     net: Spectral
 
@@ -30,6 +30,7 @@ class SpectralSystem(System):
         super().__init__(recipe, team, net)
         hops = int(recipe.data.seconds * RATE_HZ) // HOP
         self.means = running_mean_matrix(hops).to(self.device)
+        self.restoration = Restoration(recipe.loss).to(self.device)
         quick: Callable[[Any], Any] = torch.compile if recipe.run.compile else lambda f: f
         self._features, self._outcome = quick(self._see), quick(self._judge)
 
@@ -52,9 +53,10 @@ class SpectralSystem(System):
 
     def _judge(
         self, x: Tensor, y: Tensor, known: Tensor, gains: Tensor, filters: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> dict[str, Tensor]:
         estimate = self._apply(x, gains, filters)
-        return restoration(estimate, (y[:, 0], y[:, 1]), known, self.recipe.loss)
+        parts: dict[str, Tensor] = self.restoration(estimate, (y[:, 0], y[:, 1]), known)
+        return parts
 
     def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -66,18 +68,17 @@ class SpectralSystem(System):
             gains, filters, _ = net.decide(features, memory.bfloat16())
         return gains, filters
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Total loss of a batch, and its parts."""
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Total ("loss") of a batch, and its parts."""
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         gains, filters = self._decide(x)
-        total, spectral, snr = self._outcome(x, y, known_bins(bandwidth_hz), gains, filters)
-        return total, spectral, snr
+        parts: dict[str, Tensor] = self._outcome(x, y, known_bins(bandwidth_hz), gains, filters)
+        return parts
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
         """See `System.step`."""
-        total, spectral, snr = self.loss(batch)
-        factor = self.descend(total, step, progress)
-        parts = {"loss": total, "compressed": spectral, "log_snr": snr}
+        parts = self.loss(batch)
+        factor = self.descend(parts["loss"], step, progress)
         return {name: float(part.detach()) for name, part in parts.items()} | {"rate": factor}
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
