@@ -30,14 +30,15 @@ class Estoi(nn.Module):
         super().__init__()
         centres_hz = 150.0 * 2.0 ** (np.arange(15) / 3)
         low_hz, high_hz = centres_hz * 2 ** (-1 / 6), centres_hz * 2 ** (1 / 6)
-        inside = (HZ[:, None] >= low_hz) & (HZ[:, None] < high_hz)
+        hz = HZ[HZ < 5000]  # what the metric's 10 kHz hold
+        inside = (hz[:, None] >= low_hz) & (hz[:, None] < high_hz)
         self.register_buffer("to_bands", torch.from_numpy(inside.astype(np.float32)))
-        self.heard = int(5000 / RATE_HZ * WINDOW)  # bins of the metric's 10 kHz
         self.frames, self.stride = round(0.384 * HOPS_A_SECOND), stride
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """Energies of bins (B, T, BINS) each -> 0 (equal) .. 2; 0 where there is no segment."""
-        loudness = reference[:, :, : self.heard].sum(2)
+        estimate, reference = (e[:, :, : len(self.to_bands)] for e in (estimate, reference))
+        loudness = reference.sum(2)
         active = loudness > 1e-4 * loudness.amax(1, keepdim=True)
         # Active frames first, in their order, as if the silent ones were cut out of the sound.
         order = torch.argsort((~active).to(torch.uint8), dim=1, stable=True)[:, :, None]
@@ -81,12 +82,12 @@ class Pmsqe(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        bark = 7 * np.arcsinh(HZ / 650)  # Schroeder 1979
-        audible = (HZ > 40) & (HZ < 8000)
-        places = np.where(audible, np.floor(bark / self.WIDTH_BARK), -1)
-        known = np.unique(places[audible])
-        bank = (places[:, None] == known).astype(np.float32)
-        centre_hz, centre_bark = (bank * v[:, None] for v in (HZ, bark))
+        hz = HZ[HZ < 8000]
+        bark = 7 * np.arcsinh(hz / 650)  # Schroeder 1979
+        places = np.floor(bark / self.WIDTH_BARK)
+        places[0] = -1  # P.862 does not hear DC
+        bank = (places[:, None] == np.unique(places[1:])).astype(np.float32)
+        centre_hz, centre_bark = (bank * v[:, None] for v in (hz, bark))
         centre_hz, centre_bark = centre_hz.sum(0) / bank.sum(0), centre_bark.sum(0) / bank.sum(0)
         threshold = np.interp(centre_hz, self.THRESHOLD_HZ, np.log(self.THRESHOLD))
         exponent = 0.23 * np.clip(6 / (centre_bark + 2), 1, 2) ** 0.15
@@ -98,6 +99,7 @@ class Pmsqe(nn.Module):
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """Energies of bins (B, T, BINS) each -> 0 (equal) .. about 4."""
+        estimate, reference = (e[:, :, : len(self.to_bands)] for e in (estimate, reference))
         level = reference[:, :, self.levelled].sum(2).mean(1)[:, None, None]
         scale = self.LEVEL / (level + 1e-9)
         e, r = (energy @ self.to_bands * scale for energy in (estimate, reference))
@@ -109,7 +111,7 @@ class Pmsqe(nn.Module):
         loud_e, loud_r = self._loudness(e), self._loudness(r)
         off = loud_e - loud_r
         off = torch.relu(off.abs() - 0.25 * torch.minimum(loud_e, loud_r))
-        worse = ((e + 50) / (r + 50)) ** 1.2  # what was added is heard more than what is missing
+        worse = torch.exp(1.2 * torch.log((e + 50) / (r + 50)))  # what was added is heard more than what is missing
         worse = torch.where(worse < 3, 0.0, worse.clamp(max=12.0))
         width = self.WIDTH_BARK * off.shape[2]
         symmetric = (width * self.WIDTH_BARK * off.square().sum(2) * self.WIDTH_BARK + 1e-6).sqrt()
@@ -122,7 +124,8 @@ class Pmsqe(nn.Module):
 
     def _loudness(self, power: Tensor) -> Tensor:
         """Zwicker's law, sone a Bark."""
-        over = (0.5 + 0.5 * power / self.threshold) ** self.exponent - 1
+        # exp(log) and not **: compiled, it is what the machine computes eight at a time.
+        over = torch.exp(self.exponent * torch.log(0.5 + 0.5 * power / self.threshold)) - 1
         return 0.187 * (2 * self.threshold) ** self.exponent * torch.relu(over)
 
     def _over_time(self, frames: Tensor) -> Tensor:
