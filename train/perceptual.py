@@ -111,7 +111,8 @@ class Pmsqe(nn.Module):
         loud_e, loud_r = self._loudness(e), self._loudness(r)
         off = loud_e - loud_r
         off = torch.relu(off.abs() - 0.25 * torch.minimum(loud_e, loud_r))
-        worse = torch.exp(1.2 * torch.log((e + 50) / (r + 50)))  # what was added is heard more than what is missing
+        # What was added is heard more than what is missing.
+        worse = torch.exp(1.2 * torch.log((e + 50) / (r + 50)))
         worse = torch.where(worse < 3, 0.0, worse.clamp(max=12.0))
         width = self.WIDTH_BARK * off.shape[2]
         symmetric = (width * self.WIDTH_BARK * off.square().sum(2) * self.WIDTH_BARK + 1e-6).sqrt()

@@ -10,6 +10,7 @@ lookahead: 1024 samples, every 512.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -111,7 +112,7 @@ class Spectral(nn.Module):
     def decide(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features -> raw gains (C, T, bands), raw filters (C, T, 2 taps low), memory."""
         x = torch.relu(self.enter(features))
-        y, memory = self.memory(x, memory)
+        y, memory = self.memory(x, memory.to(x.dtype))
         both = torch.cat([y, x], 2)
         return self.gains(both), self.filters(both), memory
 
@@ -164,14 +165,40 @@ class Spectral(nn.Module):
         after = torch.cat([heard, mean, memory, past[0], past[1]], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
 
+    def see(self, re: Tensor, im: Tensor, means: Tensor) -> Tensor:
+        """Features of whole excerpts, for training; *means* is their `running_mean_matrix`."""
+        energy = self.energies(re, im)
+        return self.features(re, im, energy, torch.matmul(means, energy))
+
+    def restore(
+        self, re: Tensor, im: Tensor, gains: Tensor, filters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`shape` whole excerpts from silence, for training."""
+        past = (0, 0, self.taps - 1, 0)
+        past_re = functional.pad(re[:, :, : self.low], past)
+        past_im = functional.pad(im[:, :, : self.low], past)
+        return self.shape(re, im, past_re, past_im, gains.float(), filters.float())
+
     def wave(self, x: Tensor) -> Tensor:
-        """Whole excerpts (B, n), for training on waveforms; n is a multiple of the hop."""
+        """Whole excerpts (B, n), for training on waveforms; n is a multiple of the hop.
+
+        Spectra need the range and the digits: under autocast only `decide` is of bfloat16.
+        """
         window = hann(x.device)
-        windows = functional.pad(x, (HOP, HOP)).unfold(1, WINDOW, HOP) * window
-        state = self.initial_state(x.shape[0]).to(x.device)
-        y = self(windows, state)[0] * window
-        out: Tensor = (y[:, :-1, HOP:] + y[:, 1:, :HOP]).flatten(1)
-        return out
+        with torch.autocast(x.device.type, enabled=False):
+            windows = functional.pad(x, (HOP, HOP)).unfold(1, WINDOW, HOP) * window
+            spectrum = torch.view_as_real(torch.fft.rfft(windows))
+            re, im = spectrum[..., 0].contiguous(), spectrum[..., 1].contiguous()
+            means = running_mean_matrix(re.shape[1]).to(x.device)
+            with torch.no_grad():
+                features = self.see(re, im, means)
+        memory = torch.zeros(self.layers, len(x), self.hidden, device=x.device)
+        gains, filters, _ = self.decide(features, memory)
+        with torch.autocast(x.device.type, enabled=False):
+            out = torch.complex(*self.restore(re, im, gains, filters))
+            y = torch.fft.irfft(out, n=WINDOW) * window
+        both: Tensor = (y[:, :-1, HOP:] + y[:, 1:, :HOP]).flatten(1)
+        return both
 
 
 def hann(device: torch.device) -> Tensor:
@@ -179,6 +206,7 @@ def hann(device: torch.device) -> Tensor:
     return torch.hann_window(WINDOW, device=device).sqrt()
 
 
+@cache
 def running_mean_matrix(hops: int) -> Tensor:
     """The running mean of `Spectral.forward` over *hops* windows from silence, as one matrix.
 

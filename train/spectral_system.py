@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .config import Recipe
 from .data import Library
 from .degrade import Pool, known_bins
 from .losses import Restoration
-from .spectral import HOP, RATE_HZ, Spectral, hann, running_mean_matrix
+from .spectral import HOP, Spectral, hann, running_mean_matrix
 from .team import Team
 from .trainer import Batch, System
 
@@ -28,11 +28,9 @@ class SpectralSystem(System):
 
     def __init__(self, recipe: Recipe, team: Team, net: Spectral) -> None:
         super().__init__(recipe, team, net)
-        hops = int(recipe.data.seconds * RATE_HZ) // HOP
-        self.means = running_mean_matrix(hops).to(self.device)
         self.restoration = Restoration(recipe.loss).to(self.device)
         quick: Callable[[Any], Any] = torch.compile if recipe.run.compile else lambda f: f
-        self._features, self._outcome = quick(self._see), quick(self._judge)
+        self._features, self._outcome = quick(net.see), quick(self._judge)
 
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pool:
         """See `System.feed`."""
@@ -40,32 +38,22 @@ class SpectralSystem(System):
         slots = batch if few else self.recipe.run.pool
         return Pool(library, self.recipe.degrade, slots, batch, seed, step, self.device)
 
-    def _see(self, re: Tensor, im: Tensor) -> Tensor:
-        energy = self.net.energies(re, im)
-        return self.net.features(re, im, energy, torch.matmul(self.means, energy))
-
-    def _apply(self, x: Tensor, gains: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
-        re, im = x[:, 0], x[:, 1]
-        past, low = (0, 0, self.net.taps - 1, 0), self.net.low
-        past_re = nn.functional.pad(re[:, :, :low], past)
-        past_im = nn.functional.pad(im[:, :, :low], past)
-        return self.net.shape(re, im, past_re, past_im, gains.float(), filters.float())
-
     def _judge(
         self, x: Tensor, y: Tensor, known: Tensor, gains: Tensor, filters: Tensor
     ) -> dict[str, Tensor]:
-        estimate = self._apply(x, gains, filters)
+        estimate = self.net.restore(x[:, 0], x[:, 1], gains, filters)
         parts: dict[str, Tensor] = self.restoration(estimate, (y[:, 0], y[:, 1]), known)
         return parts
 
     def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        means = running_mean_matrix(x.shape[2]).to(self.device)
         with torch.no_grad():
-            features = self._features(x[:, 0].contiguous(), x[:, 1].contiguous())
+            features = self._features(x[:, 0].contiguous(), x[:, 1].contiguous(), means)
         net = self.net
         # bfloat16 for the matrix products alone: spectra need the range and the digits.
         with torch.autocast(self.device.type, torch.bfloat16):
             memory = torch.zeros(net.layers, len(x), net.hidden, device=self.device)
-            gains, filters, _ = net.decide(features, memory.bfloat16())
+            gains, filters, _ = net.decide(features, memory)
         return gains, filters
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -87,7 +75,7 @@ class SpectralSystem(System):
         now = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.net.load_state_dict(self.average)
         with torch.inference_mode():
-            re, im = self._apply(x, *self._decide(x))
+            re, im = self.net.restore(x[:, 0], x[:, 1], *self._decide(x))
         self.net.load_state_dict(now)
         return sound(x), sound(torch.stack([re, im], 1)), sound(y)
 

@@ -93,7 +93,7 @@ def test_training_sees_what_the_stream_computes():
     net = trainer.net
     with torch.inference_mode():
         streamed, _ = net(windows, net.initial_state(2))
-        features = trainer._see(x[:, 0], x[:, 1])
+        features = trainer.net.see(x[:, 0], x[:, 1], running_mean_matrix(hops))
         gains, filters, _ = net.decide(features, torch.zeros(net.layers, 2, net.hidden))
         front = (0, 0, net.taps - 1, 0)
         past_re, past_im = (torch.nn.functional.pad(x[:, k, :, : net.low], front) for k in (0, 1))
