@@ -387,3 +387,23 @@ def test_a_new_run_begins_with_the_weights_of_a_model(cache, run, tmp_path):
     wider = replace(TINY, net=TINY.net | {"hidden": 32})
     with pytest.raises(UsageError, match=r"another network.*\[net\]"):
         fit(wider, cache, tmp_path / "third", steps=1, start=tmp_path / "first.pt")
+
+
+def test_several_runs_are_exported_as_their_mean(cache, run, tmp_path):
+    """If they began with the same weights; the card counts the steps of all."""
+    export.export(run, tmp_path / "first.pt")
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(runs):
+        recipe = replace(TINY, run=replace(TINY.run, seed=seed))
+        fit(recipe, cache, folder, steps=2, start=tmp_path / "first.pt")
+    card = export.export(runs, tmp_path / "mean.pt")
+    export.export(runs[0], tmp_path / "a.pt")
+    export.export(runs[1], tmp_path / "b.pt")
+
+    mean, a, b = (load_model(tmp_path / f"{name}.pt").weights() for name in ("mean", "a", "b"))
+    assert (card.config["runs"], card.config["steps"]) == (2, 4)
+    assert any((a[name] != b[name]).any() for name in a)
+    for name, value in mean.items():
+        np.testing.assert_allclose(value, (a[name] + b[name]) / 2, atol=1e-7)
+    with pytest.raises(UsageError, match="did not begin with the same weights"):
+        export.export([runs[0], run], tmp_path / "net.pt")

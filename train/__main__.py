@@ -4,7 +4,7 @@ python -m train prepare DATA CACHE                      decode a data set once (
 python -m train check RECIPE --cache CACHE              hours and sources of every side, leaks
 python -m train fit RECIPE --cache CACHE --run RUN      train, or go on; --minutes 9 for a slice
 python -m train features autoencoder RECIPE --cache CACHE -o ae.pt    a net for a feature loss
-python -m train export RUN -o net.pt                    a file the host loads, with its card
+python -m train export RUN... -o net.pt                 a file the host loads, with its card
 python -m train mixes RECIPE --cache CACHE -o PAIRS     degraded and clean files, unseen sources
 python -m train evaluate --model NAME --data PAIRS      checks, scores, report (docs/evaluation.md)
 python -m train enhance MODEL PAIRS/degraded OUT        the model over a folder
@@ -69,7 +69,7 @@ def _features(args: argparse.Namespace) -> str:
 def _export(args: argparse.Namespace) -> str:
     from .export import export
 
-    return export(args.run, args.out, args.metrics).to_json() + "\n"
+    return export(args.runs, args.out, args.metrics).to_json() + "\n"
 
 
 def _mixes(args: argparse.Namespace) -> None:

@@ -44,7 +44,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         verb.add_argument("--cache", type=Path, required=True, help="what `prepare` made")
         verb.add_argument("--set", action="append", metavar="a.b=c", help="change a setting")
     export = verbs.add_parser("export")
-    export.add_argument("run", type=Path)
+    export.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="several: their mean")
     export.add_argument("-o", "--out", type=Path, required=True)
     export.add_argument("--metrics", type=Path, help="JSON {name: {identity: .., model: ..}}")
     enhance = verbs.add_parser("enhance")

@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,24 +29,39 @@ from .systems import network
 TOLERANCE = 1e-5
 
 
-def export(run: Path, out: Path, metrics: Path | None = None) -> Card:
-    """Write the averaged weights of *run* to *out*.
+def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) -> Card:
+    """Write the averaged weights of a run, or the mean of several runs', to *out*.
+
+    Runs that began with the same weights and saw other examples average to a net better than each
+    (Wortsman et al. 2022, model soups, arXiv:2203.05482): a way to use cores that share nothing.
 
     Args:
-        run: A folder of `loop.fit`.
+        runs: A folder of `loop.fit`, or several, of one recipe but for its seed.
         out: The model file; replaced in one step when everything was proved.
         metrics: JSON {"SI-SDR dB": {"identity": 3.1, "model": 12.0, ...}, ...} for the card.
 
     Raises:
-        UsageError: no checkpoint there, or metrics without their identity baseline.
+        UsageError: no checkpoint there, runs that do not go together, or metrics without their
+            identity baseline.
         ModelError: the net breaks the contract; the message says where.
     """
-    if not (run / CHECKPOINT).is_file():
-        raise UsageError(f"no {CHECKPOINT} in {run}; train first: python -m train fit ...")
-    saved = torch.load(run / CHECKPOINT, weights_only=False, map_location="cpu")
+    folders = [runs] if isinstance(runs, Path) else list(runs)
+    checkpoints = [_checkpoint(run) for run in folders]
+    saved = checkpoints[0]
+    for run, other in zip(folders, checkpoints, strict=True):
+        if other["recipe"]["net"] != saved["recipe"]["net"]:
+            raise UsageError(f"{run} has another [net] than {folders[0]}: their mean is no net")
+        if len(folders) > 1 and (
+            not other["ancestors"] or other["ancestors"] != saved["ancestors"]
+        ):
+            raise UsageError(
+                f"{run} and {folders[0]} did not begin with the same weights; their mean is no "
+                "net. Begin both with `fit --from MODEL`"
+            )
     recipe: Recipe = build(Recipe, saved["recipe"])
     net = network(recipe)
-    net.load_state_dict(saved["system"]["average"])
+    averages = [other["system"]["average"] for other in checkpoints]
+    net.load_state_dict({name: _mean([a[name] for a in averages]) for name in averages[0]})
     scores = json.loads(metrics.read_text()) if metrics else {}
     if bare := [name for name, values in scores.items() if "identity" not in values]:
         raise UsageError(f"{metrics}: {', '.join(bare)} has no 'identity' value beside it")
@@ -75,13 +90,26 @@ def export(run: Path, out: Path, metrics: Path | None = None) -> Card:
             **recipe.as_dict()["net"],
             "recipe": recipe.as_dict(),
             "ancestors": saved["ancestors"],
-            "steps": saved["step"],
-            "training_minutes": round(saved["spent_s"] / 60, 1),
+            "steps": sum(other["step"] for other in checkpoints),
+            "training_minutes": round(sum(other["spent_s"] for other in checkpoints) / 60, 1),
+            "runs": len(checkpoints),
         },
         description=recipe.description,
     )
     write(net, card, out)
     return Card.from_json(card.to_json())  # as the file holds it: JSON has lists, no tuples
+
+
+def _checkpoint(run: Path) -> dict[str, Any]:
+    if not (run / CHECKPOINT).is_file():
+        raise UsageError(f"no {CHECKPOINT} in {run}; train first: python -m train fit ...")
+    saved: dict[str, Any] = torch.load(run / CHECKPOINT, weights_only=False, map_location="cpu")
+    return saved
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    """Of one parameter; counters of batch norms are the first's."""
+    return torch.stack(values).mean(0) if values[0].is_floating_point() else values[0]
 
 
 def write(net: nn.Module, card: Card, out: Path) -> None:
