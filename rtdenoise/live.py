@@ -51,13 +51,19 @@ class Player:
         self._ended, self.taken = threading.Event(), 0
         self.missed = 0
         self._stop = threading.Event()
-        threading.Thread(target=self._fill, daemon=True, name="rtdenoise-read").start()
+        self.fault: Exception | None = None
+        self._thread = threading.Thread(target=self._fill, daemon=True, name="rtdenoise-read")
+        self._thread.start()
 
     def _fill(self) -> None:
-        for block in self._blocks:
-            while not self._ring.write(block):
-                if self._stop.wait(0.02):
+        try:
+            for block in self._blocks:
+                while not self._stop.is_set() and not self._ring.write(block):
+                    self._stop.wait(0.02)
+                if self._stop.is_set():
                     return
+        except Exception as fault:  # what was read is still played, then the run says why it ended
+            self.fault = fault
         self._ended.set()
 
     def read(self, frames: int, wait: bool) -> Frames:
@@ -77,8 +83,14 @@ class Player:
         return self._ended.is_set() and self._ring.available == 0
 
     def close(self) -> None:
-        """Let the reading thread go."""
+        """End the reading thread; the file may be closed after, and not before.
+
+        libsndfile crashes the process when one thread closes what another is reading.
+        """
         self._stop.set()
+        self._thread.join()
+        if self.fault is not None:
+            raise self.fault
 
 
 class Recorder:

@@ -16,9 +16,10 @@ import soundfile as sf
 
 from rtdenoise.cli import main
 from rtdenoise.engine import Counters, Engine
-from rtdenoise.errors import DeviceError
+from rtdenoise.errors import AudioError, DeviceError
 from rtdenoise.generator import load
 from rtdenoise.line import Line
+from rtdenoise.live import Player
 from rtdenoise.session import Session
 from rtdenoise.stage import process
 from tests.nets import Breaks, Identity, Smoother, generator_for, save
@@ -199,6 +200,44 @@ def test_a_board_runs_live(tmp_path, clips, model):
     audio, heard = sf.read(clips / "noisy.flac")[0], sf.read(out)[0]
 
     np.testing.assert_allclose(heard[512:], audio / 2, atol=1e-4)
+
+
+class Disk:
+    """A file of *blocks* blocks, slow to read, then damaged."""
+
+    channels, rate = 1, 48_000
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks, self.reading = blocks, False
+
+    def __iter__(self):
+        for _ in range(self.blocks):
+            self.reading = True
+            time.sleep(0.01)
+            self.reading = False
+            yield np.ones((1, 512), np.float32)
+        raise AudioError("damaged")
+
+
+def test_nobody_reads_a_file_that_was_let_go():
+    """The thread has ended when close returns: libsndfile crashes if it is closed under a read."""
+    for _ in range(5):
+        disk = Disk(1000)
+        player = Player(disk)
+        time.sleep(0.015)
+        player.close()
+        assert not disk.reading
+
+
+def test_a_file_that_breaks_is_played_up_to_there_and_named():
+    """Neither silence for ever nor a traceback of a thread."""
+    player = Player(Disk(2))
+    heard = player.read(2048, wait=True)
+
+    assert heard.sum() == 1024
+    assert player.over
+    with pytest.raises(AudioError, match="damaged"):
+        player.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
