@@ -165,6 +165,10 @@ class Spectral(nn.Module):
         after = torch.cat([heard, mean, memory, past[0], past[1]], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
 
+    def side_by_side(self) -> dict[str, int]:
+        """For the optimiser: matrices that are several maps; here real and imaginary taps."""
+        return {"filters.weight": 2 * self.taps}
+
     def see(self, re: Tensor, im: Tensor, means: Tensor) -> Tensor:
         """Features of whole excerpts, for training; *means* is their `running_mean_matrix`."""
         energy = self.energies(re, im)

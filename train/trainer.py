@@ -136,24 +136,36 @@ def rate_factor(optim: Optim, step: int, progress: float) -> float:
     return warm * min(1.0, max(0.0, 1.0 - progress) / optim.decay_share + 0.005)
 
 
-Folded = list[tuple[nn.Parameter, nn.Parameter]]
+Folded = list[tuple[nn.Parameter, slice, nn.Parameter]]
 
 
 def optimisers(net: nn.Module, optim: Optim) -> tuple[Folded, list[torch.optim.Optimizer]]:
     """Muon for matrices (worth three times the training time here), AdamW or RMSprop for the rest.
 
     Muon: Jordan et al. 2024; the learning rate is scaled so that AdamW's fit (Liu et al. 2025).
-    Kernels (out, in, taps) are matrices (out, in * taps) to it, which share their memory.
+    Kernels (out, in, taps) are matrices (out, in * taps) to it. A net's `side_by_side()` names
+    matrices that are several maps one below the other: each is made orthogonal for itself, which
+    for the filters of `spectral` takes a quarter of the time, 16 in place of 64 ms of a step.
 
     Returns:
-        Kernels and the matrices that stand for them, which need their gradient; the optimisers.
+        Weights, rows of them and the matrices that stand for those, which share their memory and
+        need their gradient; the optimisers.
     """
     shapes = (2, 3) if optim.muon_lr > 0 else ()
-    whole = [p for p in net.parameters() if p.ndim in shapes]
-    folded = [(p, nn.Parameter(p.data.flatten(1))) for p in whole if p.ndim == 3]
-    matrices = [p for p in whole if p.ndim == 2] + [matrix for _, matrix in folded]
-    taken = {id(p) for p in whole}
-    rest = [p for p in net.parameters() if id(p) not in taken]
+    maps = net.side_by_side() if hasattr(net, "side_by_side") else {}  # type: ignore[operator]
+    folded: Folded = []
+    matrices, rest = [], []
+    for name, p in net.named_parameters():
+        count = maps.get(name, 1)
+        if p.ndim not in shapes:
+            rest.append(p)
+        elif p.ndim == 2 and count == 1:
+            matrices.append(p)
+        else:
+            size = p.shape[0] // count
+            for rows in (slice(first, first + size) for first in range(0, p.shape[0], size)):
+                folded.append((p, rows, nn.Parameter(p.data.flatten(1)[rows])))
+    matrices += [matrix for _, _, matrix in folded]
     found: list[torch.optim.Optimizer] = []
     if matrices:
         found.append(
@@ -170,8 +182,8 @@ def optimisers(net: nn.Module, optim: Optim) -> tuple[Folded, list[torch.optim.O
 
 def step_by(folded: Folded, both: list[torch.optim.Optimizer], rates: list[float]) -> None:
     """One step of the optimisers, each at its rate."""
-    for kernels, matrix in folded:
-        matrix.grad = None if kernels.grad is None else kernels.grad.flatten(1)
+    for weights, rows, matrix in folded:
+        matrix.grad = None if weights.grad is None else weights.grad.flatten(1)[rows]
     for optimiser, rate in zip(both, rates, strict=True):
         optimiser.param_groups[0]["lr"] = rate
         optimiser.step()

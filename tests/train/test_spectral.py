@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from train import config
+from train.config import Optim
 from train.degrade import known_bins, spectra
 from train.losses import compressed, log_snr
 from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix
 from train.spectral_system import SpectralSystem
 from train.systems import network
 from train.team import Team
+from train.trainer import optimisers, step_by
 
 TINY = config.load(Path(__file__).parents[2] / "train" / "recipes" / "tiny.toml")
 
@@ -122,3 +124,18 @@ def test_losses_are_zero_at_the_reference_and_know_their_mask():
         assert float(loss(reference)) == pytest.approx(0, abs=1e-6)
         assert float(loss((above[:, 0], above[:, 1]))) == pytest.approx(0, abs=1e-6)
         assert 0 < float(loss((1.1 * x[:, 0], x[:, 1]))) < float(loss((2 * x[:, 0], x[:, 1])))
+
+
+def test_each_tap_is_made_orthogonal_for_itself(net):
+    """Muon's step of the filters: every real and imaginary tap moves along all directions alike."""
+    folded, both = optimisers(net, Optim(muon_lr=1e-2, muon_decay=0.0))
+    for parameter in net.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    before = net.filters.weight.detach().clone()
+    step_by(folded, both, [1e-2, 1e-3])
+    moved = (net.filters.weight.detach() - before).view(2 * net.taps, net.low, -1)
+    sizes = torch.linalg.svdvals(moved)
+
+    assert len(folded) == 2 * net.taps
+    assert (sizes[:, -1] > 0.5 * sizes[:, 0]).all()
+    assert moved.square().mean().sqrt() == pytest.approx(0.2e-2, rel=0.2)
