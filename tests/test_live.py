@@ -223,7 +223,7 @@ def test_nobody_reads_a_file_that_was_let_go():
     """The thread has ended when close returns: libsndfile crashes if it is closed under a read."""
     for _ in range(5):
         disk = Disk(1000)
-        player = Player(disk)
+        player = Player(disk)  # type: ignore[arg-type]
         time.sleep(0.015)
         player.close()
         assert not disk.reading
@@ -231,7 +231,7 @@ def test_nobody_reads_a_file_that_was_let_go():
 
 def test_a_file_that_breaks_is_played_up_to_there_and_named():
     """Neither silence for ever nor a traceback of a thread."""
-    player = Player(Disk(2))
+    player = Player(Disk(2))  # type: ignore[arg-type]
     heard = player.read(2048, wait=True)
 
     assert heard.sum() == 1024
