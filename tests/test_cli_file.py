@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,9 @@ def test_an_interrupted_run_leaves_nothing(sign, code, here, model):
             file.truncate(44 + size)
     before = tell_files(here)
     command = [*FILE, "long.wav", "long2.wav", "-m", model]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=HERE) as run:
+    # A shell's background job ignores SIGINT, and so does all that it starts: CI may be one.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=HERE, preexec_fn=heed) as run:
         while run.poll() is None and not any(map(grown, Path(f"/proc/{run.pid}/fd").iterdir())):
             time.sleep(0.02)
         run.send_signal(getattr(signal, sign))
