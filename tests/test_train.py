@@ -22,12 +22,12 @@ from train import config, export, mixes
 from train.__main__ import main
 from train.checkpoint import CHECKPOINT, TrainingError, save
 from train.data import Library, Recording, check_no_leak, side_of
-from train.degrade import Pool, spectra
+from train.degrade import Pool
 from train.journal import read_rows, scores
 from train.loop import fit
 from train.prepare import prepare
-from train.spectral import HOP, Spectral
-from train.spectral_system import SpectralSystem, sound
+from train.spectral import HOP, Spectral, sound, spectra
+from train.spectral_system import SpectralSystem
 from train.systems import network
 from train.team import Team
 
@@ -63,37 +63,6 @@ def run(cache, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     fit(TINY, cache, folder, steps=12)
     return folder
-
-
-# settings
-
-
-def test_every_recipe_in_the_box_loads():
-    """A key that was renamed in config.py is renamed in the recipes."""
-    assert {config.load(path).name for path in RECIPES.glob("*.toml")} >= {"speech", "tiny"}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("optim.lrr=1", r"unknown setting optim.lrr; known: .*lr"),
-        ("opt.lr=1", "unknown setting opt; known: .*optim"),
-        ("optim.lr='fast'", "optim.lr = 'fast': wanted float"),
-        ("optim=3", "optim is a table"),
-        ("optim.lr", "wanted key=value"),
-    ],
-)
-def test_a_wrong_setting_is_one_clear_error(change, message):
-    """Before any time is spent."""
-    with pytest.raises(UsageError, match=message):
-        config.load(RECIPES / "tiny.toml", [change])
-
-
-def test_set_changes_a_setting():
-    """Whole numbers fit where fractions are wanted; text needs no quotes."""
-    recipe = config.load(RECIPES / "tiny.toml", ["optim.lr=1", "name=mine", "degrade.snr_db=[0]"])
-
-    assert (recipe.optim.lr, recipe.name, recipe.degrade.snr_db) == (1.0, "mine", (0,))
 
 
 # data

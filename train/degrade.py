@@ -18,17 +18,11 @@ from torch.nn import functional
 
 from .config import Degrade
 from .data import Library
-from .spectral import BINS, HOP, RATE_HZ, WINDOW, hann
+from .spectral import BINS, HOP, RATE_HZ, WINDOW, spectra
 
 EARLY_S = 0.020  # reflections a listener hears as part of the voice
 ROOM_S = 0.6
 CPU = torch.device("cpu")
-
-
-def spectra(audio: Tensor) -> Tensor:
-    """(B, samples) -> real and imaginary part (B, 2, T, BINS) of sqrt-Hann windows."""
-    x = torch.stft(audio, WINDOW, HOP, window=hann(audio.device), center=False, return_complex=True)
-    return torch.stack([x.real, x.imag], 1).transpose(2, 3).contiguous()
 
 
 def on(device: torch.device, values: NDArray[np.generic]) -> Tensor:

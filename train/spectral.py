@@ -188,26 +188,35 @@ class Spectral(nn.Module):
 
         Spectra need the range and the digits: under autocast only `decide` is of bfloat16.
         """
-        window = hann(x.device)
         with torch.autocast(x.device.type, enabled=False):
-            windows = functional.pad(x, (HOP, HOP)).unfold(1, WINDOW, HOP) * window
-            spectrum = torch.view_as_real(torch.fft.rfft(windows))
-            re, im = spectrum[..., 0].contiguous(), spectrum[..., 1].contiguous()
+            windows = spectra(functional.pad(x, (HOP, HOP)))
+            re, im = windows[:, 0], windows[:, 1]
             means = running_mean_matrix(re.shape[1]).to(x.device)
             with torch.no_grad():
                 features = self.see(re, im, means)
         memory = torch.zeros(self.layers, len(x), self.hidden, device=x.device)
         gains, filters, _ = self.decide(features, memory)
         with torch.autocast(x.device.type, enabled=False):
-            out = torch.complex(*self.restore(re, im, gains, filters))
-            y = torch.fft.irfft(out, n=WINDOW) * window
-        both: Tensor = (y[:, :-1, HOP:] + y[:, 1:, :HOP]).flatten(1)
-        return both
+            return sound(torch.stack(self.restore(re, im, gains, filters), 1))
 
 
 def hann(device: torch.device) -> Tensor:
     """The window before and after: sqrt-Hann, (WINDOW,)."""
     return torch.hann_window(WINDOW, device=device).sqrt()
+
+
+def spectra(audio: Tensor) -> Tensor:
+    """(B, samples) -> real and imaginary part (B, 2, T, BINS) of sqrt-Hann windows."""
+    x = torch.stft(audio, WINDOW, HOP, window=hann(audio.device), center=False, return_complex=True)
+    return torch.stack([x.real, x.imag], 1).transpose(2, 3).contiguous()
+
+
+def sound(x: Tensor) -> Tensor:
+    """Real and imaginary part (B, 2, T, BINS) -> the overlap-added waveform (B, (T - 1) HOP)."""
+    windows: Tensor = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
+    windows = windows * hann(x.device)
+    first, second = windows[..., :HOP], windows[..., HOP:]
+    return (second[:, :-1] + first[:, 1:]).flatten(1)
 
 
 @cache

@@ -16,7 +16,7 @@ from .config import Recipe
 from .data import Library
 from .degrade import Pool, known_bins
 from .losses import Restoration
-from .spectral import HOP, Spectral, hann, running_mean_matrix
+from .spectral import Spectral, running_mean_matrix, sound
 from .team import Team
 from .trainer import Batch, System
 
@@ -78,11 +78,3 @@ class SpectralSystem(System):
             re, im = self.net.restore(x[:, 0], x[:, 1], *self._decide(x))
         self.net.load_state_dict(now)
         return sound(x), sound(torch.stack([re, im], 1)), sound(y)
-
-
-def sound(spectra: Tensor) -> Tensor:
-    """Real and imaginary part (B, 2, T, BINS) -> the overlap-added waveform (B, (T - 1) HOP)."""
-    windows: Tensor = torch.fft.irfft(torch.complex(spectra[:, 0], spectra[:, 1]))
-    windows = windows * hann(spectra.device)
-    first, second = windows[..., :HOP], windows[..., HOP:]
-    return (second[:, :-1] + first[:, 1:]).flatten(1)

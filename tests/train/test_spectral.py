@@ -10,9 +10,9 @@ import torch
 
 from train import config
 from train.config import Optim
-from train.degrade import known_bins, spectra
+from train.degrade import known_bins
 from train.losses import compressed, log_snr
-from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix
+from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix, spectra
 from train.spectral_system import SpectralSystem
 from train.systems import network
 from train.team import Team
@@ -95,11 +95,9 @@ def test_training_sees_what_the_stream_computes():
     net = trainer.net
     with torch.inference_mode():
         streamed, _ = net(windows, net.initial_state(2))
-        features = trainer.net.see(x[:, 0], x[:, 1], running_mean_matrix(hops))
+        features = net.see(x[:, 0], x[:, 1], running_mean_matrix(hops))
         gains, filters, _ = net.decide(features, torch.zeros(net.layers, 2, net.hidden))
-        front = (0, 0, net.taps - 1, 0)
-        past_re, past_im = (torch.nn.functional.pad(x[:, k, :, : net.low], front) for k in (0, 1))
-        re, im = net.shape(x[:, 0], x[:, 1], past_re, past_im, gains, filters)
+        re, im = net.restore(x[:, 0], x[:, 1], gains, filters)
 
     torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
 
