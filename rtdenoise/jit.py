@@ -26,18 +26,25 @@ BUFFER = types.Array(types.float32, 2, "C")
 INDICES = types.Array(types.int64, 1, "C")
 
 
-def kernel(signature: Any) -> Callable[[Function], Function]:
+def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]:
     """Compile a function for *signature*, without the GIL, cached where that is possible.
+
+    *fast*: what is infinite or not a number need not be right, so that loops are vectorised.
 
     numba raises RuntimeError ("no locator available") from `cache=True` when neither the folder of
     the source nor HOME can be written; compiling at each start is better than not starting.
     """
+    options: dict[str, Any] = {
+        "nogil": True,
+        "fastmath": fast,
+        "error_model": "numpy" if fast else "python",
+    }
 
     def decorate(function: Function) -> Function:
         try:
-            compiled: Function = njit(signature, nogil=True, cache=True)(function)
+            compiled: Function = njit(signature, cache=True, **options)(function)
         except RuntimeError:
-            compiled = njit(signature, nogil=True, cache=False)(function)
+            compiled = njit(signature, cache=False, **options)(function)
         return compiled
 
     return decorate

@@ -2,7 +2,8 @@
 
     python tools/step_speed.py
 
-Twice: as trained, and with float32 and torch's own gradient of convolutions.
+Twice: as trained, and with float32 and torch's own gradient of convolutions. And the GRU of
+`speech`: torch's in float32 and in bfloat16, and train/recurrence.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from train.networks.audiounet import AudioUNetCore
 from train.networks.germain import GermainCore
 from train.networks.mugan import Autoencoder, MuGanCore
 from train.networks.segan import SeganCore
+from train.recurrence import from_silence
 from train.trainer import half
 
 SIZES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
@@ -32,7 +34,7 @@ SIZES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
 }
 
 
-def seconds(net: nn.Module, x: torch.Tensor, plain: bool) -> float:
+def seconds(net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, plain: bool) -> float:
     """Median of five steps."""
     took = []
     for _ in range(6):
@@ -54,3 +56,10 @@ for name, (make, shape) in SIZES.items():
     before = seconds(make(), x, plain=True)
     contract.quick = quick
     print(f"| {name} | {before:.2f} | {seconds(make(), x, plain=False):.2f} |")
+
+gru, x = nn.GRU(288, 288, 2, batch_first=True), torch.randn(16, 187, 288, requires_grad=True)
+print("\n| GRU | s |\n|---|---|")
+print(f"| torch, float32 | {seconds(lambda x: gru(x)[0], x, plain=True):.3f} |")
+print(f"| torch, bfloat16 | {seconds(lambda x: gru(x)[0], x, plain=False):.3f} |")
+ours = seconds(lambda x: from_silence(gru, x.bfloat16()), x, plain=False)
+print(f"| train/recurrence.py, bfloat16 | {ours:.3f} |")

@@ -79,8 +79,10 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
     if start is None:
         return Progress()
     model = generator.find(start)
-    system.start_from(model.weights())
+    grown = system.start_from(model.weights())
     card = model.card
     before = {key: card.config.get(key) for key in ("steps", "training_minutes")}
+    if grown:  # what grew began at random: two such runs have a mean only if the seed is the same
+        before |= {"grown": grown[0].split(".")[0], "seed": recipe.run.seed}
     older = card.config.get("ancestors", [])
     return Progress(ancestors=[*older, {"sha256": card.sha256, **before}])

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .recurrence import from_silence
+
 WINDOW, HOP, BINS, RATE_HZ = 1024, 512, 513, 48_000
 SLOWEST = 0.01  # the running mean's least rate: it remembers about 100 hops, a second
 SILENT = -6.0  # log10 energy of the loudest band; white noise at -93 dBFS, the dither of 16 bits
@@ -53,11 +55,14 @@ class Spectral(nn.Module):
     Args:
         hidden: Width of the recurrent layers.
         layers: Of the GRU.
+        deeper: Layers of a second GRU above it, whose projected output is added to the first's; the
+            projection begins at zero, so a net without it can grow one (`fit --from`).
         bands: Of gains and energies.
         low_bins: That get complex taps; 96 reach to 4.5 kHz.
         taps: Windows each of them looks at, the newest and the past.
     """
 
+    can_grow = ("deeper.", "add.")  # weights that a smaller net, to begin with, may lack
     rate_hz, window, hop, lookahead, stride = RATE_HZ, WINDOW, HOP, 0, HOP
     analysis_window = synthesis_window = "sqrt_hann"
     # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
@@ -68,6 +73,7 @@ class Spectral(nn.Module):
         self,
         hidden: int = 288,
         layers: int = 2,
+        deeper: int = 0,
         bands: int = 64,
         low_bins: int = 96,
         taps: int = 5,
@@ -76,10 +82,13 @@ class Spectral(nn.Module):
         bank = band_bank(bands)
         self.register_buffer("to_bands", bank / bank.sum(0, keepdim=True))
         self.register_buffer("to_bins", bank.t().contiguous())
-        self.hidden, self.layers, self.bands = hidden, layers, bands
+        self.hidden, self.bands = hidden, bands
+        self.layers, self.depth = layers, layers + deeper
         self.low, self.taps, self.slowest, self.silent = low_bins, taps, SLOWEST, SILENT
         self.enter = nn.Linear(2 * bands + 2 * low_bins, hidden)
         self.memory = nn.GRU(hidden, hidden, layers, batch_first=True)
+        self.deeper = nn.GRU(hidden, hidden, deeper, batch_first=True) if deeper else None
+        self.add = nn.Linear(hidden, hidden) if deeper else None
         self.gains = nn.Linear(2 * hidden, bands)
         self.filters = nn.Linear(2 * hidden, 2 * low_bins * taps)
         with torch.no_grad():
@@ -87,12 +96,15 @@ class Spectral(nn.Module):
             self.gains.weight.mul_(0.5)
             self.filters.weight.mul_(0.1)
             self.filters.bias.zero_()
+            if self.add is not None:
+                self.add.weight.zero_()
+                self.add.bias.zero_()
 
     @torch.jit.export
     def initial_state(self, channels: int) -> Tensor:
         """(channels, S): hops heard, running means, GRU, past low bins."""
         past = 2 * (self.taps - 1) * self.low
-        return torch.zeros(channels, 1 + self.bands + self.layers * self.hidden + past)
+        return torch.zeros(channels, 1 + self.bands + self.depth * self.hidden + past)
 
     def energies(self, re: Tensor, im: Tensor) -> Tensor:
         """log10 energy of the bands (C, T, bands); the floor is about -107 dBFS of white noise."""
@@ -112,9 +124,21 @@ class Spectral(nn.Module):
     def decide(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features -> raw gains (C, T, bands), raw filters (C, T, 2 taps low), memory."""
         x = torch.relu(self.enter(features))
-        y, memory = self.memory(x, memory.to(x.dtype))
+        y, after = self.memory(x, memory[: self.layers].to(x.dtype))
+        if self.deeper is not None and self.add is not None:
+            z, later = self.deeper(y, memory[self.layers :].to(x.dtype))
+            y, after = y + self.add(z), torch.cat([after, later])
         both = torch.cat([y, x], 2)
-        return self.gains(both), self.filters(both), memory
+        return self.gains(both), self.filters(both), after
+
+    def decide_all(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`decide` for whole excerpts from silence, for training."""
+        x = torch.relu(self.enter(features))
+        y = from_silence(self.memory, x)
+        if self.deeper is not None and self.add is not None:
+            y = y + self.add(from_silence(self.deeper, y))
+        both = torch.cat([y, x], 2)
+        return self.gains(both), self.filters(both)
 
     def shape(
         self, re: Tensor, im: Tensor, past_re: Tensor, past_im: Tensor, gains: Tensor, raw: Tensor
@@ -139,7 +163,7 @@ class Spectral(nn.Module):
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(C, T, N), (C, S) -> the same."""
         channels, kept = windows.shape[0], self.taps - 1
-        sizes = [1, self.bands, self.layers * self.hidden, kept * self.low, kept * self.low]
+        sizes = [1, self.bands, self.depth * self.hidden, kept * self.low, kept * self.low]
         heard, mean, memory, past_re, past_im = torch.split(state, sizes, dim=1)
         spectrum = torch.view_as_real(torch.fft.rfft(windows))
         re, im = spectrum[..., 0], spectrum[..., 1]
@@ -157,7 +181,7 @@ class Spectral(nn.Module):
             mean = mean + (energy[:, t] - mean) * rate
             means[:, t] = torch.where(heard > 0.0, mean, energy[:, t])
 
-        hidden = memory.reshape(channels, self.layers, self.hidden).transpose(0, 1).contiguous()
+        hidden = memory.reshape(channels, self.depth, self.hidden).transpose(0, 1).contiguous()
         gains, filters, hidden = self.decide(self.features(re, im, energy, means), hidden)
         out_re, out_im = self.shape(re, im, past_re, past_im, gains, filters)
         memory = hidden.transpose(0, 1).reshape(channels, -1)
@@ -194,8 +218,7 @@ class Spectral(nn.Module):
             means = running_mean_matrix(re.shape[1]).to(x.device)
             with torch.no_grad():
                 features = self.see(re, im, means)
-        memory = torch.zeros(self.layers, len(x), self.hidden, device=x.device)
-        gains, filters, _ = self.decide(features, memory)
+        gains, filters = self.decide_all(features)
         with torch.autocast(x.device.type, enabled=False):
             return sound(torch.stack(self.restore(re, im, gains, filters), 1))
 

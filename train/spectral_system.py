@@ -49,12 +49,9 @@ class SpectralSystem(System):
         means = running_mean_matrix(x.shape[2]).to(self.device)
         with torch.no_grad():
             features = self._features(x[:, 0].contiguous(), x[:, 1].contiguous(), means)
-        net = self.net
         # bfloat16 for the matrix products alone: spectra need the range and the digits.
         with torch.autocast(self.device.type, torch.bfloat16):
-            memory = torch.zeros(net.layers, len(x), net.hidden, device=self.device)
-            gains, filters, _ = net.decide(features, memory)
-        return gains, filters
+            return self.net.decide_all(features)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Total ("loss") of a batch, and its parts."""

@@ -106,21 +106,29 @@ class System(ABC):
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
 
-    def start_from(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    def start_from(self, weights: Mapping[str, NDArray[np.float32]]) -> list[str]:
         """Begin with the weights of a finished model, the optimisers anew.
+
+        Returns:
+            What the model lacks and the net `can_grow`: it changes nothing before it has learned.
 
         Raises:
             UsageError: they are those of another network, or of other sizes.
         """
         mine = {name: tuple(value.shape) for name, value in self.net.state_dict().items()}
         theirs = {name: value.shape for name, value in weights.items()}
-        if off := sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name)):
+        parts: tuple[str, ...] = getattr(self.net, "can_grow", ())
+        grown = sorted(name for name in mine if name not in theirs and name.startswith(parts))
+        known = (mine | theirs).keys() - set(grown)
+        if off := sorted(name for name in known if mine.get(name) != theirs.get(name)):
             raise UsageError(
                 f"another network than the recipe's [net]: {off[0]} is {theirs.get(off[0])} there, "
                 f"{mine.get(off[0])} here"
             )
-        self.net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+        given = {name: torch.from_numpy(value) for name, value in weights.items()}
+        self.net.load_state_dict(given, strict=not grown)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        return grown
 
 
 def half(device: torch.device) -> torch.autocast:

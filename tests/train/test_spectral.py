@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from rtdenoise.errors import UsageError
 from train import config
 from train.config import Optim
 from train.degrade import known_bins
@@ -21,11 +23,11 @@ from train.trainer import optimisers, step_by
 TINY = config.load(Path(__file__).parents[2] / "train" / "recipes" / "tiny.toml")
 
 
-@pytest.fixture
-def net() -> Spectral:
-    """A net far from where it starts."""
+@pytest.fixture(params=[0, 2], ids=["flat", "deeper"])
+def net(request) -> Spectral:
+    """A net far from where it starts, without and with a second GRU."""
     torch.manual_seed(0)
-    net = Spectral(hidden=24, layers=2, bands=16, low_bins=16, taps=3)
+    net = Spectral(hidden=24, layers=2, deeper=request.param, bands=16, low_bins=16, taps=3)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -81,25 +83,37 @@ def test_the_net_starts_as_nearly_the_identity():
     assert (out - windows).norm() < 0.1 * windows.norm()
 
 
-def test_training_sees_what_the_stream_computes():
+def test_training_sees_what_the_stream_computes(net):
     """The batched features and filters of the trainer are those of forward, window by window."""
-    torch.manual_seed(0)
-    trainer = SpectralSystem(TINY, Team(), network(TINY))
-    with torch.no_grad():
-        for parameter in trainer.net.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
     hops = int(TINY.data.seconds * 48_000) // HOP
     audio = 0.1 * torch.randn(2, (hops + 1) * HOP)
     x = spectra(audio)
     windows = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
-    net = trainer.net
     with torch.inference_mode():
         streamed, _ = net(windows, net.initial_state(2))
         features = net.see(x[:, 0], x[:, 1], running_mean_matrix(hops))
-        gains, filters, _ = net.decide(features, torch.zeros(net.layers, 2, net.hidden))
-        re, im = net.restore(x[:, 0], x[:, 1], gains, filters)
+        re, im = net.restore(x[:, 0], x[:, 1], *net.decide_all(features))
 
     torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
+
+
+def test_a_net_grows_without_changing_what_it_does(net):
+    """`fit --from` a smaller model: new layers start silent; anything else is another network."""
+    weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    sizes = {"hidden": 24, "bands": 16, "low_bins": 16, "taps": 3, "deeper": 2}
+    recipe = replace(TINY, net={"network": "spectral", **sizes})
+    system = SpectralSystem(recipe, Team(), network(recipe))
+    grown = system.start_from(weights)
+    windows = torch.randn(2, 10, WINDOW)
+    with torch.inference_mode():
+        before, _ = net(windows, net.initial_state(2))
+        after, _ = system.net(windows, system.net.initial_state(2))
+
+    assert bool(grown) == (net.deeper is None)
+    torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
+    del weights["enter.bias"]
+    with pytest.raises(UsageError, match=r"another network than the recipe's \[net\]: enter.bias"):
+        system.start_from(weights)
 
 
 def test_bands_share_out_every_bin():
