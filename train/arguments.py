@@ -68,6 +68,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     add("--task", choices=("denoise", "dereverb", "superres"), help="default: the model's")
     add("--kind", choices=("speech", "music"), help="default: the model's")
     add("--cutoff-hz", type=float, help="of super-resolution: metrics above and below it")
+    add("--metrics", metavar="NAME,..", help="default: all that apply; DNSMOS takes the longest")
     add("--force", action="store_true", help="score pairs that the checks refuse")
     add("--jobs", type=int, default=1, help="files at a time (default: 1)")
     add("--csv", type=Path, metavar="FOLDER", help="a CSV for each system, a row for each file")

@@ -182,6 +182,17 @@ def test_metrics_have_their_definitions_values():
     assert found["coherence_lf"] == pytest.approx(1)
 
 
+def test_chosen_metrics_are_those_of_all_and_no_others_are_computed(monkeypatch):
+    """A quick look leaves out DNSMOS, which takes longer than the rest together."""
+    r = voice()[None].astype(np.float32)
+    x = at_snr(r[0], 10.0)[None]
+    everything = measure(x, r, RATE)
+    monkeypatch.setattr(metrics, "dnsmos", None)
+    some = measure(x, r, RATE, chosen=("estoi", "si_sdr"))
+
+    assert some == {name: everything[name] for name in ("si_sdr", "estoi")}
+
+
 def test_bands_are_told_apart():
     """Damage above the cut-off shows in the HF columns alone."""
     r = noise()[None]
@@ -346,6 +357,7 @@ def test_files_that_cannot_be_scored_are_named_and_skipped(pairs, capsys):
         (["--model", "a=speech", "--model", "a=speech"], "'a' is taken"),
         (["--model", "nothing"], "no model 'nothing'"),
         (["--card", "c.json"], "needs a --model"),
+        (["--metrics", "snr,pesq_wb"], "no metric 'pesq_wb' for this; known: snr, si_sdr"),
         (["--data", "/nowhere"], "wanted a folder with clean/"),
     ],
 )

@@ -29,7 +29,7 @@ def evaluate(args: argparse.Namespace) -> str:
     settings = _settings(args)
     pairs = find(args.data)
     result = run(pairs, settings, lambda text: print(text, file=sys.stderr))
-    metrics = names(settings.kind, settings.cutoff_hz)
+    metrics = names(settings.kind, settings.cutoff_hz, settings.metrics)
     tables = {
         "All files": overall(result.systems, metrics),
         "Paired difference to the input": gains(result.systems, metrics),
@@ -76,10 +76,12 @@ def _settings(args: argparse.Namespace) -> Settings:
         baselines=tuple(choose(asked, task, args.cutoff_hz)),
         kind="music" if kind == "music" else "speech",
         cutoff_hz=args.cutoff_hz,
+        metrics=tuple(args.metrics.split(",")) if args.metrics else (),
         force=args.force,
         jobs=args.jobs,
         shown=args.report_files,
     )
+    names(settings.kind, settings.cutoff_hz, settings.metrics)  # before any time is spent
     taken = [*settings.baselines, *settings.estimates, *settings.models]
     if double := {name for name in taken if taken.count(name) > 1}:
         raise UsageError(f"two systems are called {', '.join(sorted(double))}; give NAME=VALUE")

@@ -8,7 +8,7 @@ what 16 bits leave of silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.signal import csd, get_window, welch
 
 from rtdenoise.audio import Samples
+from rtdenoise.errors import UsageError
 from rtdenoise.scores import score
 
 from ..extras import needed
@@ -66,11 +67,18 @@ METRICS = {
 }
 
 
-def names(kind: str, cutoff_hz: float | None) -> list[str]:
-    """Columns of a table: of voices there are more, and more where there is a cut-off."""
+def names(kind: str, cutoff_hz: float | None, chosen: Sequence[str] = ()) -> list[str]:
+    """Columns of a table: of voices there are more, and more where there is a cut-off.
+
+    Raises:
+        UsageError: one that was *chosen* does not apply; those that do are listed.
+    """
     groups = {"always"} | ({"speech"} if kind == "speech" else set())
     groups |= {"cutoff"} if cutoff_hz is not None else set()
-    return [name for name, metric in METRICS.items() if metric.group in groups]
+    known = [name for name, metric in METRICS.items() if metric.group in groups]
+    if unknown := [name for name in chosen if name not in known]:
+        raise UsageError(f"no metric {unknown[0]!r} for this; known: {', '.join(known)}")
+    return [name for name in known if name in (chosen or known)]
 
 
 def measure(
@@ -79,32 +87,39 @@ def measure(
     rate_hz: int,
     kind: str = "speech",
     cutoff_hz: float | None = None,
+    chosen: Sequence[str] = (),
 ) -> dict[str, float]:
-    """All metrics that apply; NaN where one cannot be computed (PESQ where there is no speech).
+    """Metrics that apply, or those *chosen*; NaN where one has no value (PESQ without speech).
 
     >>> r = np.sin(np.arange(16000, dtype=np.float32))[None]
     >>> round(measure(0.9 * r, r, 16000, kind="music")["snr"])
     20
     """
+    columns = names(kind, cutoff_hz, chosen)
     found = dict(zip(("si_sdr", "snr", "lsd"), score(estimate, reference).values(), strict=True))
     rows = [
-        _channel(e, r, rate_hz, kind, cutoff_hz)
+        _channel(e, r, rate_hz, cutoff_hz or 0.0, set(columns))
         for e, r in zip(estimate.astype(np.float64), reference.astype(np.float64), strict=True)
     ]
     found |= {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return {name: found[name] for name in names(kind, cutoff_hz)}
+    return {name: found[name] for name in columns}
 
 
 def _channel(
-    e: Mono, r: Mono, rate_hz: int, kind: str, cutoff_hz: float | None
+    e: Mono, r: Mono, rate_hz: int, cutoff_hz: float, columns: set[str]
 ) -> dict[str, float]:
+    """What `score` does not know of *columns*; DNSMOS takes longer than all the rest."""
     found = {"seg_snr": segmental_snr(e, r, rate_hz)}
-    if cutoff_hz is not None:
+    if any(METRICS[name].group == "cutoff" for name in columns):
         found |= lsd_variants(e, r) | lsd_bands(e, r, rate_hz, cutoff_hz)
         found |= coherence(e, r, rate_hz, cutoff_hz)
-    if kind == "speech":
-        e16, r16 = (soxr.resample(x, rate_hz, 16_000) for x in (e, r))
-        found |= pesq(e16, r16) | stoi(e16, r16) | dnsmos(e16)
+    e16, r16 = (soxr.resample(x, rate_hz, 16_000) for x in (e, r))
+    if columns & {"pesq_wb", "pesq_nb"}:
+        found |= pesq(e16, r16)
+    if columns & {"stoi", "estoi"}:
+        found |= stoi(e16, r16)
+    if columns & DNSMOS_POLY.keys():
+        found |= dnsmos(e16)
     return found
 
 

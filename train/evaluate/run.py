@@ -40,6 +40,7 @@ class Settings:
         baselines: Names of `baselines.BASELINES`.
         kind: speech or music.
         cutoff_hz: Of the low-pass, for super-resolution.
+        metrics: Names of `metrics.METRICS`; none: all that apply.
         force: Score even where the checks refuse.
         jobs: Processes.
         media: Folder for the report's pictures and sounds; None: no report.
@@ -52,6 +53,7 @@ class Settings:
     baselines: tuple[str, ...] = ()
     kind: str = "speech"
     cutoff_hz: float | None = None
+    metrics: tuple[str, ...] = ()
     force: bool = False
     jobs: int = 1
     media: Path | None = None
@@ -186,7 +188,7 @@ def score(
             "delay_ms": 1e3 * lags.get(name, 0) / rate_hz,
             "gain_db": found.gain_db,
             "polarity": float(found.polarity),
-        } | measure(estimate, clean, rate_hz, settings.kind, settings.cutoff_hz)
+        } | measure(estimate, clean, rate_hz, settings.kind, settings.cutoff_hz, settings.metrics)
     shown = None
     if show and settings.media is not None:
         shown = keep(settings.media, pair.name, estimates | {"clean": clean}, rate_hz)
