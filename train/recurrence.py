@@ -100,10 +100,10 @@ class _Layer(torch.autograd.Function):
         before = torch.zeros(rows, width, dtype=x.dtype)
         product = torch.empty(rows, 3 * width, dtype=x.dtype)
         memory = torch.empty(rows, 3 * width)
-        each = [v.numpy() for v in (inputs, states, kept, memory)]
+        a, h, keep, c = (v.numpy() for v in (inputs, states, kept, memory))
         for t in range(steps):
             memory.copy_(torch.addmm(bias, before, weights, out=product))
-            gates(each[0][t], each[3], each[1][t], each[1][t + 1], each[2][t])
+            gates(a[t], c, h[t], h[t + 1], keep[t])
             before.copy_(states[t + 1])
         ctx.save_for_backward(x, w_i, w_h, states, kept)
         return states[1:]
@@ -118,10 +118,11 @@ class _Layer(torch.autograd.Function):
         narrow = torch.empty(rows, 3 * width, dtype=x.dtype)
         product = torch.empty(rows, width, dtype=x.dtype)
         now, before = torch.empty(rows, width), torch.zeros(rows, width)
-        each = [v.numpy() for v in (now, kept, states, d_inputs, d_memory, before)]
+        d, keep, h = (v.numpy() for v in (now, kept, states))
+        da, dc, dh = (v.numpy() for v in (d_inputs, d_memory, before))
         for t in range(steps - 1, -1, -1):
             torch.add(grads[0][t], before, out=now)
-            gates_back(each[0], each[1][t], each[2][t], each[3][t], each[4][t], each[5])
+            gates_back(d, keep[t], h[t], da[t], dc[t], dh)
             before.add_(torch.mm(narrow.copy_(d_memory[t]), weights, out=product))
         bias_i, bias_h = d_inputs.sum((0, 1)), d_memory.sum((0, 1))
         by_input, by_memory = (d.flatten(0, 1).to(x.dtype) for d in (d_inputs, d_memory))

@@ -29,7 +29,7 @@ def evaluate(args: argparse.Namespace) -> str:
     settings = _settings(args)
     pairs = find(args.data)
     result = run(pairs, settings, lambda text: print(text, file=sys.stderr))
-    metrics = names(settings.kind, settings.cutoff_hz, settings.metrics)
+    metrics = settings.metrics
     tables = {
         "All files": overall(result.systems, metrics),
         "Paired difference to the input": gains(result.systems, metrics),
@@ -66,6 +66,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     if args.cutoff_hz is not None:
         task = "superres"
     kind = args.kind or next((card.kind for card in cards), "speech")
+    kind = "music" if kind == "music" else "speech"
     asked = None if args.baseline is None else [b for b in args.baseline if b != "none"]
     if task == "superres" and args.cutoff_hz is None and asked is None:
         raise UsageError("super-resolution needs --cutoff-hz, the end of the band that was kept")
@@ -74,14 +75,13 @@ def _settings(args: argparse.Namespace) -> Settings:
         estimates={k: Path(v) for k, v in named(args.estimates, "--estimates").items()},
         aligned=args.aligned,
         baselines=tuple(choose(asked, task, args.cutoff_hz)),
-        kind="music" if kind == "music" else "speech",
+        kind=kind,
         cutoff_hz=args.cutoff_hz,
-        metrics=tuple(args.metrics.split(",")) if args.metrics else (),
+        metrics=tuple(names(kind, args.cutoff_hz, args.metrics.split(",") if args.metrics else ())),
         force=args.force,
         jobs=args.jobs,
         shown=args.report_files,
     )
-    names(settings.kind, settings.cutoff_hz, settings.metrics)  # before any time is spent
     taken = [*settings.baselines, *settings.estimates, *settings.models]
     if double := {name for name in taken if taken.count(name) > 1}:
         raise UsageError(f"two systems are called {', '.join(sorted(double))}; give NAME=VALUE")

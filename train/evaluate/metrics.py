@@ -113,6 +113,8 @@ def _channel(
     if any(METRICS[name].group == "cutoff" for name in columns):
         found |= lsd_variants(e, r) | lsd_bands(e, r, rate_hz, cutoff_hz)
         found |= coherence(e, r, rate_hz, cutoff_hz)
+    if not any(METRICS[name].group == "speech" for name in columns):
+        return found
     e16, r16 = (soxr.resample(x, rate_hz, 16_000) for x in (e, r))
     if columns & {"pesq_wb", "pesq_nb"}:
         found |= pesq(e16, r16)
