@@ -24,12 +24,11 @@ def scores(path: Path) -> dict[str, dict[str, float]]:
 
 folder, picture = map(Path, sys.argv[1:3])
 before = scores(folder / "input.csv")
-names = sorted(path.stem for path in folder.glob("*.csv") if path.stem != "input")
+systems = {p.stem: scores(p) for p in sorted(folder.glob("*.csv")) if p.stem != "input"}
 conditions_db = sorted({int(file.split("_")[0].removeprefix("snr")) for file in before})
-figure = Figure(figsize=(12, 3.2), layout="constrained")
+figure = Figure(figsize=(12, 3.6), layout="constrained")
 for axes, (metric, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-    for name in names:
-        after = scores(folder / f"{name}.csv")
+    for name, after in systems.items():
         gains: dict[int, list[float]] = {snr_db: [] for snr_db in conditions_db}
         for file in after:
             snr_db = int(file.split("_")[0].removeprefix("snr"))
@@ -38,5 +37,7 @@ for axes, (metric, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items()
     axes.axhline(0, color="gray", linewidth=0.5)
     axes.set(title=f"{title}: output - input", xlabel="SNR of the input, dB", xticks=conditions_db)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-figure.axes[0].legend()
+# Inside a panel it would lie on somebody's curve.
+handles, names = figure.axes[0].get_legend_handles_labels()
+figure.legend(handles, names, loc="outside lower center", ncols=len(names))
 figure.savefig(picture, dpi=100)
