@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "rtdenoise"
 LAYERS = [  # each room imports from lines above its own
-    "errors",
+    "errors interrupt",
     "audio jit",
     "ring overlap card settings",
     "stage scores pending",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 import soundfile as sf
 import torch
 
+from rtdenoise.cli import INTERRUPTED
 from rtdenoise.errors import AudioError, ModelError, UsageError
 from rtdenoise.generator import load as load_model
 from rtdenoise.verify import verify
@@ -150,29 +152,36 @@ def test_a_run_that_was_stopped_goes_on_exactly(cache, run, tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_a_run_that_was_killed_goes_on_exactly(cache, tmp_path):
-    """kill -9 in the middle: what comes after the last checkpoint is made again, the same."""
-    sets = ["optim.steps=40", "run.checkpoint_s=0", "run.log_steps=1", "run.tensorboard=false"]
+@pytest.mark.parametrize(
+    ("sign", "checkpoint_s", "code"),
+    [("SIGKILL", 0, -9), ("SIGINT", 1e9, INTERRUPTED), ("SIGTERM", 1e9, INTERRUPTED)],
+)
+def test_a_run_ended_from_outside_goes_on_exactly(cache, tmp_path, sign, checkpoint_s, code):
+    """Who asks loses no step; after kill -9 what follows the last checkpoint is made again."""
+    sets = ["optim.steps=40", f"run.checkpoint_s={checkpoint_s}", "run.log_steps=1"]
+    sets += ["run.tensorboard=false"]
     recipe = config.load(RECIPES / "tiny.toml", sets)
     command = [sys.executable, "-m", "train", "fit", str(RECIPES / "tiny.toml")]
-    command += ["--cache", str(cache), "--run", str(tmp_path / "killed")]
+    command += ["--cache", str(cache), "--run", str(tmp_path / "ended")]
     command += [word for change in sets for word in ("--set", change)]
     with subprocess.Popen(command, cwd=RECIPES.parents[1], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith(b"15 "):
-                break
-        process.kill()
-    killed_at = len(read_rows(tmp_path / "killed" / "log.csv"))
-    fit(recipe, cache, tmp_path / "killed")
+                process.send_signal(getattr(signal, sign))
+    ended_at = len(read_rows(tmp_path / "ended" / "log.csv"))
+    saved = torch.load(tmp_path / "ended" / CHECKPOINT, weights_only=False)["step"]
+    fit(recipe, cache, tmp_path / "ended")
     fit(recipe, cache, tmp_path / "whole")
-    killed, whole = (
+    ended, whole = (
         [(row["step"], row["loss"]) for row in read_rows(tmp_path / name / "log.csv")]
-        for name in ("killed", "whole")
+        for name in ("ended", "whole")
     )
 
-    assert 15 <= killed_at < 40
-    assert killed == whole
+    assert process.returncode == code
+    assert 15 <= ended_at < 40
+    assert sign == "SIGKILL" or saved == ended_at
+    assert ended == whole
 
 
 def test_two_processes_train_one_net(cache, tmp_path):

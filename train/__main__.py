@@ -17,6 +17,7 @@ import argparse
 import sys
 
 from rtdenoise.errors import RtdenoiseError, UsageError
+from rtdenoise.interrupt import until_interrupted
 
 from .arguments import parser
 
@@ -54,7 +55,12 @@ def _fit(args: argparse.Namespace) -> None:
     from .loop import fit
 
     recipe = config.load(args.recipe, args.set)
-    fit(recipe, args.cache, args.run, args.minutes, start=args.start)
+    with until_interrupted() as stop:
+        step = fit(recipe, args.cache, args.run, args.minutes, start=args.start, stop=stop)
+    if stop.is_set():
+        saved = f"stopped: step {step} is saved in {args.run}"
+        print(f"{saved}; the same command goes on", file=sys.stderr)
+        raise KeyboardInterrupt  # a script must not export what is half trained
 
 
 def _features(args: argparse.Namespace) -> str:

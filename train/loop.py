@@ -7,6 +7,7 @@ in slices (`--minutes`); the schedule's clock is the time of all slices together
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def fit(
     minutes: float | None = None,
     steps: int | None = None,
     start: str | Path | None = None,
+    stop: threading.Event | None = None,
 ) -> int:
     """Train, or go on training, until the recipe's time is over, or the slice's.
 
@@ -40,6 +42,7 @@ def fit(
         steps: Stop after this step. None: by time alone. For tests: time does not repeat.
         start: A model (name or file) whose weights a new run begins with; ignored by a run that
             goes on.
+        stop: Set it to end the slice after the step that runs; process 0's counts.
 
     Returns:
         Steps so far.
@@ -49,12 +52,7 @@ def fit(
         TrainingError: the loss is NaN (the batch is saved), or the disk is full.
     """
     seed = recipe.run.seed
-    torch.manual_seed(seed)
-    # Gradients that vanish through time end as denormals, which cost a hundred times a normal
-    # number: steps went from 0.24 to 1.2 s after a thousand. Before any worker thread starts.
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(recipe.run.threads)
-
+    _set_torch(seed, recipe.run.threads)
     library, dev = Library(cache, recipe.data), Library(cache, recipe.data, "dev")
     check_no_leak(library, dev)
     team = Team()
@@ -64,9 +62,9 @@ def fit(
     feed = system.feed(library, at.step, seed + 7919 * team.rank)
     unseen = system.feed(dev, 0, DEV_SEED, few=True).batch(0) if team.leads else ()
 
-    slice_s = saved_s = judged_s = 0.0
+    slice_s = saved_s = judged_s = stopped = 0.0
     with Journal(run, recipe, at.step, team.leads) as journal:
-        while minutes is None or slice_s < 60 * minutes:
+        while not stopped and (minutes is None or slice_s < 60 * minutes):
             progress = at.share(recipe.optim)
             if progress >= 1 or (steps is not None and at.step >= steps):
                 break
@@ -80,6 +78,7 @@ def fit(
                 torch.save(examples, run / f"nan_batch{team.rank or ''}.pt")
                 raise TrainingError(f"{fault}; the batch is in {run}/nan_batch.pt") from None
             took_s = team.agreed(time.perf_counter() - begin)
+            stopped = team.agreed(stop is not None and stop.is_set())
             at.step, at.spent_s, slice_s = at.step + 1, at.spent_s + took_s, slice_s + took_s
             journal.note(at.step, at.spent_s, losses)
             if slice_s - saved_s > recipe.run.checkpoint_s:
@@ -93,3 +92,12 @@ def fit(
             journal.judge(at.step, at.spent_s, *system.restore(unseen))
     team.close()
     return at.step
+
+
+def _set_torch(seed: int, threads: int) -> None:
+    """What holds for the whole process, set before any worker thread starts."""
+    torch.manual_seed(seed)
+    # Gradients that vanish through time end as denormals, which cost a hundred times a normal
+    # number: steps went from 0.24 to 1.2 s after a thousand.
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(threads)

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
+from ..interrupt import until_interrupted
 from .arguments import add_model, add_strength, strength
 
 if TYPE_CHECKING:
@@ -70,33 +69,30 @@ def run(args: argparse.Namespace) -> int:
     latency = args.latency if args.latency in ("low", "high") else float(args.latency)
     source, sink, session, block, parts = _prepare(args)
     line = StatusLine(args.quiet or args.json)
-    stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def started(devices_ms: tuple[float | None, float | None]) -> None:
         parts["device in"], parts["device out"] = devices_ms
         if not args.quiet and not args.json:
             print(_latency_line(parts), file=sys.stderr)
 
-    try:
-        run_live(
-            session,
-            source,
-            sink,
-            block,
-            latency=latency,
-            clock=args.clock,
-            duration_s=args.duration,
-            record=Path(args.record) if args.record else None,
-            overwrite=args.force,
-            stop=stop,
-            started=started,
-            watch=lambda: line.show(session.status()),
-        )
-    finally:
-        line.clear()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with until_interrupted() as stop:
+        try:
+            run_live(
+                session,
+                source,
+                sink,
+                block,
+                latency=latency,
+                clock=args.clock,
+                duration_s=args.duration,
+                record=Path(args.record) if args.record else None,
+                overwrite=args.force,
+                stop=stop,
+                started=started,
+                watch=lambda: line.show(session.status()),
+            )
+        finally:
+            line.clear()
     summary = {"ended": "stopped" if stop.is_set() else "complete", **session.summary()}
     summary["latency_ms"] = parts
     if args.json:
