@@ -340,6 +340,19 @@ def test_mixes_have_the_snr_they_say_and_enhance_keeps_the_length(cache, run, tm
     assert {len(sf.read(p)[0]) for p in (tmp_path / "out").iterdir()} == {6 * 48_000}
 
 
+def test_mixes_depend_on_their_seed_alone(cache, tmp_path):
+    """The same pairs again, and others to see whether a score was luck."""
+    command = ["mixes", str(RECIPES / "tiny.toml"), "--cache", str(cache), "--count", "5"]
+    for name, seed in (("first", "7"), ("again", "7"), ("other", "8")):
+        assert main([*command, "-o", str(tmp_path / name), "--seed", seed]) == 0
+    first, again, other = (
+        np.array([sf.read(path)[0] for path in sorted((tmp_path / name / "degraded").iterdir())])
+        for name in ("first", "again", "other")
+    )  # not their bytes: libsndfile notes the second in which it wrote
+    assert np.array_equal(first, again)
+    assert (first != other).any(1).all()
+
+
 def test_the_command_line(cache, tmp_path, capsys):
     """fit in slices, export; errors are one line and the host's exit codes."""
     tiny, run = str(RECIPES / "tiny.toml"), str(tmp_path / "run")

@@ -83,7 +83,7 @@ def _mixes(args: argparse.Namespace) -> None:
     from .mixes import make
 
     recipe = config.load(args.recipe, args.set)
-    make(args.cache, recipe, args.out, args.count, args.side, numbers(args.snr))
+    make(args.cache, recipe, args.out, args.count, args.side, numbers(args.snr), args.seed)
 
 
 def _enhance(args: argparse.Namespace) -> None:

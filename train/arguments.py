@@ -34,6 +34,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     mixes.add_argument(
         "--snr", default="-5,0,5,10,15", metavar="DB,..", help="where the recipe has no degradation"
     )
+    mixes.add_argument("--seed", type=int, default=7, help="of what is drawn (default: 7)")
     features = verbs.add_parser("features")
     features.add_argument("kind", choices=("autoencoder", "germain"))
     features.add_argument("-o", "--out", type=Path, required=True)
