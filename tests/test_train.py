@@ -381,7 +381,7 @@ def test_a_new_run_begins_with_the_weights_of_a_model(cache, run, tmp_path):
 
 
 def test_several_runs_are_exported_as_their_mean(cache, run, tmp_path):
-    """If they began with the same weights; the card counts the steps of all."""
+    """If they began with the same weights, or one with the other's; the card counts all steps."""
     export.export(run, tmp_path / "first.pt")
     runs = [tmp_path / "a", tmp_path / "b"]
     for seed, folder in enumerate(runs):
@@ -396,5 +396,7 @@ def test_several_runs_are_exported_as_their_mean(cache, run, tmp_path):
     assert any((a[name] != b[name]).any() for name in a)
     for name, value in mean.items():
         np.testing.assert_allclose(value, (a[name] + b[name]) / 2, atol=1e-7)
+    fit(TINY, cache, tmp_path / "later", steps=1, start=tmp_path / "a.pt")
+    assert export.export([tmp_path / "later", runs[0]], tmp_path / "net.pt").config["steps"] == 3
     with pytest.raises(UsageError, match="did not begin with the same weights"):
         export.export([runs[0], run], tmp_path / "net.pt")

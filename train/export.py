@@ -51,8 +51,10 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
     for run, other in zip(folders, checkpoints, strict=True):
         if other["recipe"]["net"] != saved["recipe"]["net"]:
             raise UsageError(f"{run} has another [net] than {folders[0]}: their mean is no net")
+        # The same ancestors, or the one began with what became of the other: one valley.
+        shared = min(len(other["ancestors"]), len(saved["ancestors"]))
         if len(folders) > 1 and (
-            not other["ancestors"] or other["ancestors"] != saved["ancestors"]
+            not shared or other["ancestors"][:shared] != saved["ancestors"][:shared]
         ):
             raise UsageError(
                 f"{run} and {folders[0]} did not begin with the same weights; their mean is no "
