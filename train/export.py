@@ -34,6 +34,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
 
     Runs that began with the same weights and saw other examples average to a net better than each
     (Wortsman et al. 2022, model soups, arXiv:2203.05482): a way to use cores that share nothing.
+    So do a run and what it began with (the same, 2021, robust fine-tuning, arXiv:2109.01903).
 
     Args:
         runs: A folder of `loop.fit`, or several, of one recipe but for its seed.
