@@ -190,7 +190,8 @@ def test_chosen_metrics_are_those_of_all_and_no_others_are_computed(monkeypatch)
     monkeypatch.setattr(metrics, "dnsmos", None)
     some = measure(x, r, RATE, chosen=("estoi", "si_sdr"))
 
-    assert some == {name: everything[name] for name in ("si_sdr", "estoi")}
+    wanted = {name: everything[name] for name in ("si_sdr", "estoi")}
+    assert some == pytest.approx(wanted, rel=1e-12)  # sums depend on where memory is aligned
 
 
 def test_bands_are_told_apart():
