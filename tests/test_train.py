@@ -35,6 +35,8 @@ from train.team import Team
 
 RECIPES = Path(__file__).parents[1] / "train" / "recipes"
 TINY = config.load(RECIPES / "tiny.toml")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+TORCHRUN += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
 
 
 @pytest.fixture(scope="session")
@@ -186,17 +188,7 @@ def test_a_run_ended_from_outside_goes_on_exactly(cache, tmp_path, sign, checkpo
 
 def test_two_processes_train_one_net(cache, tmp_path):
     """By torchrun: they see different examples and hold the same weights; one of them writes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += [
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        "localhost:0",
-        "-m",
-        "--",
-        "train",
-        "fit",
-    ]
+    command = [*TORCHRUN, "-m", "--", "train", "fit"]
     command += [str(RECIPES / "tiny.toml"), "--cache", str(cache), "--run", str(tmp_path)]
     command += ["--set", "optim.steps=6", "--set", "run.log_steps=1"]
     done = subprocess.run(command, cwd=RECIPES.parents[1], capture_output=True, text=True)
@@ -222,10 +214,8 @@ def test_gradients_of_a_team_are_averaged(tmp_path):
         "assert team.agreed(team.rank + 7.0) == 7.0 and team.size == 2\n"
         "team.close()\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     done = subprocess.run(
-        [*command, str(tmp_path / "two.py")],
+        [*TORCHRUN, str(tmp_path / "two.py")],
         cwd=RECIPES.parents[1],
         env=os.environ | {"PYTHONPATH": str(RECIPES.parents[1])},
         capture_output=True,

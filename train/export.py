@@ -37,7 +37,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
     So do a run and what it began with (the same, 2021, robust fine-tuning, arXiv:2109.01903).
 
     Args:
-        runs: A folder of `loop.fit`, or several, of one recipe but for its seed.
+        runs: A folder of `loop.fit`, or several, of one [net].
         out: The model file; replaced in one step when everything was proved.
         metrics: JSON {"SI-SDR dB": {"identity": 3.1, "model": 12.0, ...}, ...} for the card.
 

@@ -60,11 +60,11 @@ class Team:
         for grad, part in zip(grads, mean.split([g.numel() for g in grads]), strict=True):
             grad.copy_(part.view_as(grad))
 
-    def agreed(self, seconds: float) -> float:
+    def agreed(self, value: float) -> float:
         """Process 0's value, for everybody."""
         if self.size == 1:
-            return seconds
-        return float(self._fabric.broadcast(torch.tensor(seconds, dtype=torch.float64), src=0))
+            return value
+        return float(self._fabric.broadcast(torch.tensor(value, dtype=torch.float64), src=0))
 
     def close(self) -> None:
         """Wait for everybody, then part; who just ends may be aborted by gloo's threads."""
