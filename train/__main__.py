@@ -1,4 +1,4 @@
-"""`python -m train VERB`: prepare, check, fit, features, export, mixes, evaluate, enhance, listen.
+"""`python -m train VERB`: prepare, check, fit, features, export, mixes, evaluate, listen.
 
 python -m train prepare DATA CACHE                      decode a data set once (docs/data.md)
 python -m train check RECIPE --cache CACHE              hours and sources of every side, leaks
@@ -7,7 +7,6 @@ python -m train features autoencoder RECIPE --cache CACHE -o ae.pt    a net for 
 python -m train export RUN... -o net.pt                 a file the host loads, with its card
 python -m train mixes RECIPE --cache CACHE -o PAIRS     degraded and clean files, unseen sources
 python -m train evaluate --model NAME --data PAIRS      checks, scores, report (docs/evaluation.md)
-python -m train enhance MODEL PAIRS/degraded OUT        the model over a folder
 python -m train listen --systems A=DIR --reference DIR  a listening test (docs/listening.md)
 """
 
@@ -86,12 +85,6 @@ def _mixes(args: argparse.Namespace) -> None:
     make(args.cache, recipe, args.out, args.count, args.side, numbers(args.snr), args.seed)
 
 
-def _enhance(args: argparse.Namespace) -> None:
-    from .mixes import enhance
-
-    enhance(args.model, args.degraded, args.out)
-
-
 def _evaluate(args: argparse.Namespace) -> str:
     from .evaluate import evaluate
 
@@ -111,7 +104,6 @@ VERBS = {
     "features": _features,
     "export": _export,
     "mixes": _mixes,
-    "enhance": _enhance,
     "evaluate": _evaluate,
     "listen": _listen,
 }

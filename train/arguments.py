@@ -48,10 +48,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     export.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="several: their mean")
     export.add_argument("-o", "--out", type=Path, required=True)
     export.add_argument("--metrics", type=Path, help="JSON {name: {identity: .., model: ..}}")
-    enhance = verbs.add_parser("enhance")
-    enhance.add_argument("model")
-    enhance.add_argument("degraded", type=Path)
-    enhance.add_argument("out", type=Path)
     _evaluate(verbs.add_parser("evaluate"))
     _listen(verbs.add_parser("listen"))
     return root

@@ -12,7 +12,7 @@ import torch
 from rtdenoise import generator
 from rtdenoise.errors import RtdenoiseError, UsageError
 
-from .config import Optim, Recipe
+from .config import Recipe
 from .data import Library
 from .trainer import System
 
@@ -32,10 +32,6 @@ class Progress:
     step: int = 0
     spent_s: float = 0.0
     ancestors: list[dict[str, Any]] = field(default_factory=list)
-
-    def share(self, optim: Optim) -> float:
-        """Of the whole run, 0..1."""
-        return self.step / optim.steps if optim.steps else self.spent_s / (60 * optim.minutes)
 
 
 class TrainingError(RtdenoiseError):
@@ -83,6 +79,7 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
     card = model.card
     before = {key: card.config.get(key) for key in ("steps", "training_minutes")}
     if grown:  # what grew began at random: two such runs have a mean only if the seed is the same
-        before |= {"grown": grown[0].split(".")[0], "seed": recipe.run.seed}
+        parts = sorted({name.partition(".")[0] for name in grown})
+        before |= {"grown": ", ".join(parts), "seed": recipe.run.seed}
     older = card.config.get("ancestors", [])
     return Progress(ancestors=[*older, {"sha256": card.sha256, **before}])

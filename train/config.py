@@ -171,6 +171,10 @@ class Optim:
     minutes: float = 60.0
     steps: int = 0
 
+    def progress(self, step: int, spent_s: float) -> float:
+        """How much of the whole run is over, 0..1."""
+        return step / self.steps if self.steps else spent_s / (60 * self.minutes)
+
 
 @dataclass(frozen=True)
 class Run:

@@ -80,8 +80,7 @@ class Journal:
         if self._bar is None:
             print(step, f"{spent_s:.0f} s", text, speed, flush=True)
         else:
-            optim = self.recipe.optim
-            done = step / optim.steps if optim.steps else spent_s / (60 * optim.minutes)
+            done = self.recipe.optim.progress(step, spent_s)
             self._bar.update(self._bar.task_ids[0], completed=done, text=f"{step} {text} {speed}")
 
     def judge(

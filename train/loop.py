@@ -65,7 +65,7 @@ def fit(
     slice_s = saved_s = judged_s = stopped = 0.0
     with Journal(run, recipe, at.step, team.leads) as journal:
         while not stopped and (minutes is None or slice_s < 60 * minutes):
-            progress = at.share(recipe.optim)
+            progress = recipe.optim.progress(at.step, at.spent_s)
             if progress >= 1 or (steps is not None and at.step >= steps):
                 break
             begin = time.perf_counter()

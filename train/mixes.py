@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from rtdenoise import generator
 from rtdenoise.degrade import parse
 from rtdenoise.errors import UsageError
-from rtdenoise.line import Line
-from rtdenoise.stage import process
 
 from .config import Recipe
 from .data import Library
@@ -21,6 +18,7 @@ SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 SECONDS = 6
 LEVEL_DB = (-16.0, -3.0)  # peaks of what is wanted
 LOUDEST = 0.95
+SIDES = ("degraded", "clean")
 
 
 def make(
@@ -48,17 +46,20 @@ def make(
         seed: Of everything drawn.
 
     Raises:
-        UsageError: the side lacks voices, music or noise, or is the one that trains.
+        UsageError: the side lacks voices, music or noise, or is the one that trains; *out*
+            holds pairs, which would be scored together with these.
     """
     if side == "train":
         raise UsageError("the train side is what nets have heard; wanted dev or test")
+    if any((out / name).exists() for name in SIDES):
+        raise UsageError(f"{out} holds pairs already; take another folder, or delete it")
     library, rng = Library(cache, recipe.data, side), np.random.default_rng(seed)
     texts = {"": recipe.degradation}
     if not recipe.degradation:
         texts = {f"snr{snr:+03.0f}_": f"noise library snr={snr:g}" for snr in snr_db}
     kind = "music" if recipe.kind == "music" else "speech"
     library.need(kind, *(["noise"] if any("noise library" in t for t in texts.values()) else []))
-    for name in ("degraded", "clean"):
+    for name in SIDES:
         (out / name).mkdir(parents=True, exist_ok=True)
     rate_hz = recipe.data.rate_hz
     noises = sorted({r.source for r in library.recordings["noise"]})
@@ -76,7 +77,7 @@ def make(
         done = parse(text, noises={"library": noise})(wanted[None], rate_hz, rng)
         room = min(1.0, LOUDEST / float(np.abs(done.audio).max() + 1e-9))
         name = f"{prefix}{number:03d}.wav"
-        for folder, audio in (("degraded", done.audio), ("clean", done.reference)):
+        for folder, audio in zip(SIDES, (done.audio, done.reference), strict=True):
             sf.write(out / folder / name, room * audio.T, rate_hz, "FLOAT")
 
 
@@ -93,14 +94,3 @@ def _wanted(library: Library, kind: str, number: int, rng: np.random.Generator) 
         if found.std() > 1e-3:
             break
     return found * (10 ** (rng.uniform(*LEVEL_DB) / 20) / float(np.abs(found).max() + 1e-9))
-
-
-def enhance(model: str, degraded: Path, out: Path) -> None:
-    """Run a generator (name or file) over every wav of a folder: same names, length, alignment."""
-    generator.prepare_thread()
-    net = generator.find(model)
-    out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(degraded.glob("*.wav")):
-        audio, rate = sf.read(path, dtype="float32", always_2d=True)
-        line = Line(net, rate, audio.shape[1])
-        sf.write(out / path.name, process(line, np.ascontiguousarray(audio.T)).T, rate, "FLOAT")
