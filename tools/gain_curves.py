@@ -1,7 +1,7 @@
 """What each system does to its input, over the input's SNR: a picture of evaluate's CSV files.
 
 python -m train evaluate ... --csv CSV
-python tools/gain_curves.py CSV docs/gains.png
+python tools/gain_curves.py CSV docs/gains.png speech rnnoise    without names: all there are
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def scores(path: Path) -> dict[str, dict[str, float]]:
 
 folder, picture = map(Path, sys.argv[1:3])
 before = scores(folder / "input.csv")
-systems = {p.stem: scores(p) for p in sorted(folder.glob("*.csv")) if p.stem != "input"}
+there = sorted(path.stem for path in folder.glob("*.csv") if path.stem != "input")
+systems = {name: scores(folder / f"{name}.csv") for name in sys.argv[3:] or there}
 conditions_db = sorted({int(file.split("_")[0].removeprefix("snr")) for file in before})
 figure = Figure(figsize=(12, 3.6), layout="constrained")
 for axes, (metric, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
