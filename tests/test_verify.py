@@ -130,3 +130,8 @@ def test_the_verbs_print_and_exit_as_they_say(tmp_path, capsys):
     with pytest.raises(SystemExit) as usage:
         main(["verify", "--nosuch"])
     assert usage.value.code == 2
+    assert main([]) == 2
+    assert "clean sound files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(good)])
+    assert f"rtdenoise file {good}" in capsys.readouterr().err

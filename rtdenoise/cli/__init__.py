@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 
 from .. import __version__
-from ..errors import RtdenoiseError
+from ..errors import RtdenoiseError, UsageError
 
 VERBS = ("file", "live", "devices", "models", "info", "verify", "bench", "degrade")
 INTERRUPTED = 130
@@ -44,7 +44,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    args = parser().parse_args(argv)
+    root, words = parser(), sys.argv[1:] if argv is None else argv
+    if not words:
+        root.print_help(sys.stderr)
+        return UsageError.exit_code
+    if words[0] not in VERBS and os.path.exists(words[0]):  # noqa: PTH110 - a Path raises on long words
+        root.error(f"wanted a verb before {words[0]}. To clean it: rtdenoise file {words[0]}")
+    args = root.parse_args(words)
     level = {0: logging.WARNING, 1: logging.INFO}.get(args.verbose, logging.DEBUG)
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
     try:
