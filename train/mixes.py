@@ -18,7 +18,7 @@ SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 SECONDS = 6
 LEVEL_DB = (-16.0, -3.0)  # peaks of what is wanted
 LOUDEST = 0.95
-SIDES = ("degraded", "clean")
+FOLDERS = ("degraded", "clean")
 
 
 def make(
@@ -51,7 +51,7 @@ def make(
     """
     if side == "train":
         raise UsageError("the train side is what nets have heard; wanted dev or test")
-    if any((out / name).exists() for name in SIDES):
+    if any((out / name).exists() for name in FOLDERS):
         raise UsageError(f"{out} holds pairs already; take another folder, or delete it")
     library, rng = Library(cache, recipe.data, side), np.random.default_rng(seed)
     texts = {"": recipe.degradation}
@@ -59,7 +59,7 @@ def make(
         texts = {f"snr{snr:+03.0f}_": f"noise library snr={snr:g}" for snr in snr_db}
     kind = "music" if recipe.kind == "music" else "speech"
     library.need(kind, *(["noise"] if any("noise library" in t for t in texts.values()) else []))
-    for name in SIDES:
+    for name in FOLDERS:
         (out / name).mkdir(parents=True, exist_ok=True)
     rate_hz = recipe.data.rate_hz
     noises = sorted({r.source for r in library.recordings["noise"]})
@@ -77,7 +77,7 @@ def make(
         done = parse(text, noises={"library": noise})(wanted[None], rate_hz, rng)
         room = min(1.0, LOUDEST / float(np.abs(done.audio).max() + 1e-9))
         name = f"{prefix}{number:03d}.wav"
-        for folder, audio in zip(SIDES, (done.audio, done.reference), strict=True):
+        for folder, audio in zip(FOLDERS, (done.audio, done.reference), strict=True):
             sf.write(out / folder / name, room * audio.T, rate_hz, "FLOAT")
 
 
