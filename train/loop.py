@@ -19,8 +19,8 @@ from .data import Library, check_no_leak
 from .journal import Journal
 from .systems import make
 from .team import Team
+from .unseen import DEV_SEED, Unseen, few
 
-DEV_SEED = 1_000_003  # of the examples all runs are compared on
 
 
 def fit(
@@ -60,7 +60,8 @@ def fit(
     run.mkdir(parents=True, exist_ok=True)
     at = resume(run, recipe, system, start)
     feed = system.feed(library, at.step, seed + 7919 * team.rank)
-    unseen = system.feed(dev, 0, DEV_SEED, few=True).batch(0) if team.leads else ()
+    unseen = few(system.feed(dev, 0, DEV_SEED, few=True).batch(0)) if team.leads else ()
+    losses_of = Unseen(system, dev, run) if team.leads and recipe.run.unseen_s else None
 
     slice_s = saved_s = judged_s = stopped = 0.0
     with Journal(run, recipe, at.step, team.leads) as journal:
@@ -84,10 +85,14 @@ def fit(
             if slice_s - saved_s > recipe.run.checkpoint_s:
                 keep(run, recipe, system, library, at)
                 saved_s = slice_s
+            if losses_of and at.spent_s - losses_of.looked_s > recipe.run.unseen_s:
+                losses_of.look(at.step, at.spent_s)
             if slice_s - judged_s > recipe.run.judge_s and team.leads:
                 journal.judge(at.step, at.spent_s, *system.restore(unseen))
                 judged_s = slice_s
         keep(run, recipe, system, library, at)
+        if losses_of:
+            losses_of.look(at.step, at.spent_s)
         if team.leads:
             journal.judge(at.step, at.spent_s, *system.restore(unseen))
     team.close()

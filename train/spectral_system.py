@@ -16,25 +16,30 @@ from .config import Recipe
 from .data import Library
 from .degrade import Pool, known_bins
 from .losses import Restoration
+from .banded import Banded
+from .scenes import Scenes
 from .spectral import Spectral, running_mean_matrix, sound
 from .team import Team
-from .trainer import Batch, System
+from .trainer import Batch, Feed, Number, System, seen
 
 
 class SpectralSystem(System):
-    """One `Spectral` net and the loss `losses.Restoration`."""
+    """A net with `see`, `decide_all` and `restore`, and the loss `losses.Restoration`."""
 
-    net: Spectral
+    net: Spectral | Banded
 
-    def __init__(self, recipe: Recipe, team: Team, net: Spectral) -> None:
+    def __init__(self, recipe: Recipe, team: Team, net: Spectral | Banded) -> None:
         super().__init__(recipe, team, net)
         self.restoration = Restoration(recipe.loss).to(self.device)
         quick: Callable[[Any], Any] = torch.compile if recipe.run.compile else lambda f: f
+        self._means: Tensor | None = None
         self._features, self._outcome = quick(net.see), quick(self._judge)
 
-    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pool:
+    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
         """See `System.feed`."""
         batch = self.recipe.optim.batch
+        if self.recipe.scenes.on:
+            return Scenes(library, self.recipe, batch, seed, self.device)
         slots = batch if few else self.recipe.run.pool
         return Pool(library, self.recipe.degrade, slots, batch, seed, step, self.device)
 
@@ -46,7 +51,9 @@ class SpectralSystem(System):
         return parts
 
     def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        means = running_mean_matrix(x.shape[2]).to(self.device)
+        if self._means is None or len(self._means) != x.shape[2]:
+            self._means = running_mean_matrix(x.shape[2]).to(self.device)
+        means = self._means
         with torch.no_grad():
             features = self._features(x[:, 0].contiguous(), x[:, 1].contiguous(), means)
         # bfloat16 for the matrix products alone: spectra need the range and the digits.
@@ -60,18 +67,23 @@ class SpectralSystem(System):
         parts: dict[str, Tensor] = self._outcome(x, y, known_bins(bandwidth_hz), gains, filters)
         return parts
 
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
         """See `System.step`."""
         parts = self.loss(batch)
         factor = self.descend(parts["loss"], step, progress)
-        return {name: float(part.detach()) for name, part in parts.items()} | {"rate": factor}
+        found = {name: seen(part.detach()) for name, part in parts.items()}
+        return found | {"rate": factor}
+
+    def unseen_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch by the averaged weights, nothing compiled."""
+        x, y, bandwidth_hz = (part.to(self.device) for part in batch)
+        with torch.no_grad(), self.averaged():
+            gains, filters = self._decide(x)
+            return self._judge(x, y, known_bins(bandwidth_hz), gains, filters)
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""
         x, y, _ = (part.to(self.device) for part in batch)
-        now = {k: v.clone() for k, v in self.net.state_dict().items()}
-        self.net.load_state_dict(self.average)
-        with torch.inference_mode():
+        with torch.no_grad(), self.averaged():
             re, im = self.net.restore(x[:, 0], x[:, 1], *self._decide(x))
-        self.net.load_state_dict(now)
         return sound(x), sound(torch.stack([re, im], 1)), sound(y)

@@ -8,11 +8,9 @@ from rtdenoise.errors import UsageError
 
 from . import networks
 from .config import Recipe
-from .spectral import Spectral
 from .spectral_system import SpectralSystem
 from .team import Team
 from .trainer import System
-from .wave_system import WaveSystem
 
 
 def network(recipe: Recipe) -> Any:
@@ -27,11 +25,13 @@ def network(recipe: Recipe) -> Any:
 def make(recipe: Recipe, team: Team) -> System:
     """Nets and what a step does to them."""
     net = network(recipe)
-    if isinstance(net, Spectral) and not recipe.degradation:
+    if hasattr(net, "decide_all") and not recipe.degradation:  # they train on spectra
         return SpectralSystem(recipe, team, net)
     if not recipe.degradation:
         raise UsageError(
             f"{recipe.net['network']} trains on waveforms: say what to undo, as in "
             'degradation = "lowpass 2500..8000"'
         )
+    from .wave_system import WaveSystem  # its packages are not needed to train on spectra
+
     return WaveSystem(recipe, team, net)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rtdenoise.errors import UsageError
 
+from ..banded import Banded
 from ..spectral import Spectral
 from .audiounet import audiounet
 from .germain import germain
@@ -16,6 +17,7 @@ from .segan import segan
 
 MAKERS: dict[str, Callable[..., Any]] = {
     "audiounet": audiounet,
+    "banded": Banded,
     "germain": germain,
     "mugan": mugan,
     "segan": segan,
