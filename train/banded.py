@@ -1,14 +1,14 @@
-"""`banded`: a recurrent net whose weights are shared over frequency, and a small one over all of it.
+"""`banded`: a recurrent net whose weights are shared over frequency, and a small one over all.
 
     windows -> rfft -> features -> positions x channels -> blocks -> gains of bands, all bins
                                                                   -> complex taps, low bins -> irfft
     a block: GRU over time, the same at all positions; maps over frequency; a net over channels
 
 What one position learns of a harmonic, all know: so a third of the weights of `spectral` goes
-further. The ideas: positions on the ERB scale and time apart from frequency from GTCRN (Rong et al.,
-ICASSP 2024) and FastEnhancer (2025, arXiv:2509.21867), gains with complex taps from DeepFilterNet.
-After the first block a GRU hears all positions at once. Features, running mean and contract are
-those of `spectral`.
+further. The ideas: positions on the ERB scale and time apart from frequency from GTCRN (Rong et
+al., ICASSP 2024) and FastEnhancer (2025, arXiv:2509.21867), gains with complex taps from
+DeepFilterNet. After the first block a GRU hears all positions at once. Features, running mean and
+contract are those of `spectral`.
 """
 
 import math
@@ -37,7 +37,9 @@ def shares(positions: int, bands: int, low: int) -> tuple[list[list[int]], list[
     """Bands, and low bins, that each position decides about: the nearest; every one once."""
     middle = centres(positions)
     peaks = band_bank(bands).argmax(0).numpy()
-    owners = [np.abs(middle[:, None] - places[None]).argmin(0) for places in (peaks, np.arange(low))]
+    owners = [
+        np.abs(middle[:, None] - places[None]).argmin(0) for places in (peaks, np.arange(low))
+    ]
     mine = [[np.flatnonzero(owner == p).tolist() for p in range(positions)] for owner in owners]
     return mine[0], mine[1]
 
@@ -70,7 +72,8 @@ class Block(nn.Module):
         mixed = torch.matmul(self.maps[0], heads)
         mixed = mixed.view(self.heads, self.positions, rows, -1).permute(2, 1, 0, 3)
         x = x + self.mix(torch.relu(mixed.reshape(x.shape)))
-        return x + self.back(torch.relu(self.wide(x)))
+        y: Tensor = x + self.back(torch.relu(self.wide(x)))
+        return y
 
     def forward(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """(T, C F, width) and (1, C F, width) -> the same."""
@@ -79,13 +82,14 @@ class Block(nn.Module):
 
     def all(self, x: Tensor) -> Tensor:
         """`forward` for whole excerpts from silence, for training."""
-        return self.between(x + from_silence(self.memory, x.transpose(0, 1)).transpose(0, 1))
+        y = from_silence(self.memory, x.transpose(0, 1))
+        return self.between(x + y.transpose(0, 1))
 
 
 class Banded(nn.Module):
     """The generator; see the contract in rtdenoise/generator.py. Windows are sqrt-Hann, twice.
 
-    It starts as nearly the identity, and its features do not know the level, as those of `Spectral`.
+    It starts as nearly the identity; its features do not know the level, as those of `Spectral`.
 
     Args:
         width: Channels of a position.
@@ -202,12 +206,14 @@ class Banded(nn.Module):
 
     def hear_all(self, x: Tensor) -> Tensor:
         """Positions (T, C F, width) -> what the GRU over all of them hears (T, C, F narrow)."""
-        return self.gather(x).view(x.shape[0], -1, self.positions * self.narrow)
+        y: Tensor = self.gather(x)
+        return y.view(x.shape[0], -1, self.positions * self.narrow)
 
     def tell_all(self, x: Tensor, heard: Tensor) -> Tensor:
         """Give its answer (T, C, whole) to every position of *x*."""
         y = self.spread(heard).view(x.shape[0], x.shape[1], self.narrow)
-        return x + self.give(torch.relu(y))
+        told: Tensor = x + self.give(torch.relu(y))
+        return told
 
     def decide(
         self, features: Tensor, memory: Tensor, whole: Tensor
@@ -280,7 +286,9 @@ class Banded(nn.Module):
         hidden = memory.reshape(channels, self.blocks_count, each).transpose(0, 1)
         hidden = hidden.reshape(self.blocks_count, channels * self.positions, self.width)
         gains, filters, hidden, one = self.decide(
-            self.features(re, im, energy, means), hidden.contiguous(), whole.unsqueeze(0).contiguous()
+            self.features(re, im, energy, means),
+            hidden.contiguous(),
+            whole.unsqueeze(0).contiguous(),
         )
         out_re, out_im = self.shape(re, im, past_re, past_im, gains, filters)
         memory = hidden.view(self.blocks_count, channels, each).transpose(0, 1)

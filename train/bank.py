@@ -150,7 +150,7 @@ class Bank:
 
 
 def _sounding(samples: Tensor) -> Numbers:
-    """How many of the blocks before each are loud, (blocks + 2,): counts of a stretch by its ends."""
+    """How many of the blocks before each are loud: (blocks + 2,), differences count a stretch."""
     parts = []
     for at in range(0, len(samples) - BLOCK + 1, BLOCK * 10_000):
         piece = samples[at : at + BLOCK * 10_000]

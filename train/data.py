@@ -106,7 +106,7 @@ class Library:
             if self.recordings[kind]
         }
         self._held: dict[str, Tensor] = {}
-        # As `rng.choice(n, p=p)` does inside, but once: with 100,000 recordings it takes 1 ms a draw.
+        # What `rng.choice(n, p=p)` does inside, but once: 100,000 recordings take it 1 ms a draw.
         self.chance = {kind: np.cumsum(self._weights(kind)) for kind in self._samples}
 
     def _weights(self, kind: str) -> NDArray[np.float64]:

@@ -123,8 +123,10 @@ def _late(count: int, seconds: np.ndarray, rng: np.random.Generator, white: Whit
     time_s = torch.arange(SIZE, device=device) / RATE_HZ
     low, high = rng.uniform(0.8, 1.5, (count, 1)), rng.uniform(0.25, 0.8, (count, 1))
     tilt = np.linspace(0, 1, len(EDGES_HZ) + 1)
-    pace = seconds[:, None] * (low * (1 - tilt) + high * tilt) * rng.uniform(
-        0.85, 1.15, (count, len(tilt))
+    pace = (
+        seconds[:, None]
+        * (low * (1 - tilt) + high * tilt)
+        * rng.uniform(0.85, 1.15, (count, len(tilt)))
     )
     total = torch.zeros(count, SIZE, device=device)
     below = torch.zeros_like(hz)

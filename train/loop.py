@@ -19,8 +19,8 @@ from .data import Library, check_no_leak
 from .journal import Journal
 from .systems import make
 from .team import Team
+from .trainer import Batch, Number, System
 from .unseen import DEV_SEED, Unseen, few
-
 
 
 def fit(
@@ -61,7 +61,7 @@ def fit(
     at = resume(run, recipe, system, start)
     feed = system.feed(library, at.step, seed + 7919 * team.rank)
     unseen = few(system.feed(dev, 0, DEV_SEED, few=True).batch(0)) if team.leads else ()
-    losses_of = Unseen(system, dev, run) if team.leads and recipe.run.unseen_s else None
+    dev_losses = Unseen(system, dev, run, recipe.run.unseen_s if team.leads else 0.0)
 
     slice_s = saved_s = judged_s = stopped = 0.0
     with Journal(run, recipe, at.step, team.leads) as journal:
@@ -73,11 +73,7 @@ def fit(
             # Dropout and z depend on seed, step and process alone, as the examples do.
             torch.manual_seed((seed * 1_000_003 + at.step) * 64 + team.rank)
             examples = feed.batch(at.step)
-            try:
-                losses = system.step(examples, at.step, progress)
-            except FloatingPointError as fault:
-                torch.save(examples, run / f"nan_batch{team.rank or ''}.pt")
-                raise TrainingError(f"{fault}; the batch is in {run}/nan_batch.pt") from None
+            losses = _step(system, examples, at.step, progress, run)
             took_s = team.agreed(time.perf_counter() - begin)
             stopped = team.agreed(stop is not None and stop.is_set())
             at.step, at.spent_s, slice_s = at.step + 1, at.spent_s + took_s, slice_s + took_s
@@ -85,18 +81,27 @@ def fit(
             if slice_s - saved_s > recipe.run.checkpoint_s:
                 keep(run, recipe, system, library, at)
                 saved_s = slice_s
-            if losses_of and at.spent_s - losses_of.looked_s > recipe.run.unseen_s:
-                losses_of.look(at.step, at.spent_s)
+            dev_losses.note(at.step, at.spent_s)
             if slice_s - judged_s > recipe.run.judge_s and team.leads:
                 journal.judge(at.step, at.spent_s, *system.restore(unseen))
                 judged_s = slice_s
         keep(run, recipe, system, library, at)
-        if losses_of:
-            losses_of.look(at.step, at.spent_s)
+        dev_losses.note(at.step, at.spent_s, last=True)
         if team.leads:
             journal.judge(at.step, at.spent_s, *system.restore(unseen))
     team.close()
     return at.step
+
+
+def _step(
+    system: System, examples: Batch, step: int, progress: float, run: Path
+) -> dict[str, Number]:
+    """One step; a batch whose loss is no number is kept to be looked at."""
+    try:
+        return system.step(examples, step, progress)
+    except FloatingPointError as fault:
+        torch.save(examples, run / f"nan_batch{system.team.rank or ''}.pt")
+        raise TrainingError(f"{fault}; the batch is in {run}/nan_batch.pt") from None
 
 
 def _set_torch(seed: int, threads: int) -> None:
@@ -106,3 +111,4 @@ def _set_torch(seed: int, threads: int) -> None:
     # number: steps went from 0.24 to 1.2 s after a thousand.
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, where it has that; no other place

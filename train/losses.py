@@ -63,12 +63,16 @@ def resolutions(
     total = torch.zeros((), device=known.device)
     for size in (WINDOW // 2, WINDOW * 2):
         window = torch.hann_window(size, device=known.device).sqrt()
-        sides = []
-        for wave in waves:
-            x = torch.stft(wave, size, size // 2, window=window, center=False, return_complex=True)
-            sides.append((x.real.transpose(1, 2), x.imag.transpose(1, 2)))
+        x, y = (
+            torch.stft(
+                wave, size, size // 2, window=window, center=False, return_complex=True
+            ).transpose(1, 2)
+            for wave in waves
+        )
         place = torch.arange(size // 2 + 1, device=known.device) * WINDOW // size
-        total = total + compressed(*sides, known[:, :, place], under, complex_part)
+        total = total + compressed(
+            (x.real, x.imag), (y.real, y.imag), known[:, :, place], under, complex_part
+        )
     return total / 2
 
 

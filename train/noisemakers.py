@@ -81,12 +81,13 @@ def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.devi
     kernel = torch.cos(2 * np.pi * pitch * time_s) * torch.exp(-time_s / dying_s)
     length = even(samples + ring)
     both = torch.fft.rfft(out, length) * torch.fft.rfft(kernel, length)
-    return torch.fft.irfft(both, length)[:, :samples] + 1e-4
+    rung: Tensor = torch.fft.irfft(both, length)[:, :samples]
+    return rung + 1e-4
 
 
 def even(samples: int) -> int:
     """A length not below *samples* that an FFT is quick at: 2^a times 1, 3, 5 or 9."""
-    sizes = (2**a * odd for odd in (1, 3, 5, 9) for a in range(4, 24))
+    sizes = [odd << a for odd in (1, 3, 5, 9) for a in range(4, 24)]
     return min(size for size in sizes if size >= samples)
 
 

@@ -185,7 +185,8 @@ class Scenes:
         """Noise that falls by 0 to 6 dB an octave."""
         z = torch.fft.rfft(self.white.rows(rows, self.samples, rng), self.size)
         z = z * self.filters.slope(rng.uniform(0, 6, rows))
-        return torch.fft.irfft(z, self.size)[:, : self.samples]
+        sound: Tensor = torch.fft.irfft(z, self.size)[:, : self.samples]
+        return sound
 
     def _babble(self, rows: int, rng: Rng) -> Tensor:
         """4 to 12 talkers at once."""
@@ -290,5 +291,3 @@ def _gate(x: Tensor, below_db: Tensor) -> Tensor:
     loud = frames > frames.amax(1, keepdim=True) * 10 ** (below_db / 10)
     held_open = functional.max_pool1d(loud.float()[:, None], 9, 1, 4)[:, 0]
     return line(held_open, x.shape[1])
-
-

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .banded import Banded
 from .config import Recipe
 from .data import Library
 from .degrade import Pool, known_bins
 from .losses import Restoration
-from .banded import Banded
 from .scenes import Scenes
 from .spectral import Spectral, running_mean_matrix, sound
 from .team import Team

@@ -31,17 +31,22 @@ class Unseen:
         system: What learns.
         dev: The side that does not.
         run: The folder with the file of all looks.
+        every_s: Seconds between two; 0: none.
     """
 
-    def __init__(self, system: System, dev: Library, run: Path) -> None:
-        self.system, self.file = system, run / FILE
-        feed = system.feed(dev, 0, DEV_SEED)
-        self.batches = [feed.batch(number) for number in range(BATCHES)]
-        self.looked_s = -1e9
+    def __init__(self, system: System, dev: Library, run: Path, every_s: float) -> None:
+        self.system, self.file, self.every_s, self.next_s = system, run / FILE, every_s, 0.0
+        feed = system.feed(dev, 0, DEV_SEED) if every_s else None
+        self.batches = [feed.batch(number) for number in range(BATCHES)] if feed else []
+
+    def note(self, step: int, spent_s: float, last: bool = False) -> None:
+        """Look, if it is time."""
+        if self.every_s and (last or spent_s >= self.next_s):
+            self.next_s = spent_s + self.every_s
+            self.look(step, spent_s)
 
     def look(self, step: int, spent_s: float) -> dict[str, float]:
         """Compute, print, and add a row to unseen.csv."""
-        self.looked_s = spent_s
         forget_after(self.file, step - 1)
         rows = [self.system.unseen_loss(batch) for batch in self.batches]
         means = {
@@ -52,4 +57,3 @@ class Unseen:
         text = " ".join(f"{name} {value:.4g}" for name, value in means.items())
         print("unseen", step, f"{spent_s:.0f} s", text, flush=True)
         return means
-

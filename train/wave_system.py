@@ -16,7 +16,7 @@ from .data import Library
 from .extras import needed
 from .pairs import Pairs
 from .team import Team
-from .trainer import Batch, System, half, plain_optimiser, rate_factor
+from .trainer import Batch, Number, System, half, plain_optimiser, rate_factor
 from .waveform_losses import LOSSES, within
 
 
@@ -62,7 +62,7 @@ class WaveSystem(System):
         """Excerpts are a multiple of it long."""
         return int(self.net.stride)  # type: ignore[arg-type]
 
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
         """See `System.step`: the discriminator's step, then the generator's."""
         degraded, wanted, bandwidth_hz = batch
         o = self.recipe.objective
@@ -85,7 +85,8 @@ class WaveSystem(System):
         factor = self.descend(total, step, progress)
         # The same names in every step, whatever counts already: they are columns of log.csv.
         found = {"loss": total, **{name: torch.zeros(()) for name in self._later()}, **losses}
-        return {name: float(part.detach()) for name, part in found.items()} | {"rate": factor}
+        shown: dict[str, Number] = {name: float(part.detach()) for name, part in found.items()}
+        return shown | {"rate": factor}
 
     def _later(self) -> list[str]:
         """Losses that begin to count after `warmup_steps`."""
