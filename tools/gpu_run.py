@@ -184,7 +184,7 @@ def harvest(names: list[str]) -> None:
     try:
         with tarfile.open(OUT / "logs.new", "w:gz") as tar:
             for path in sorted(RUNS.rglob("*")):
-                if path.suffix in (".csv", ".txt", ".png"):
+                if path.suffix in (".csv", ".txt") or path.name == "curves.png":
                     tar.add(path, str(path.relative_to(RUNS)))
         (OUT / "logs.new").replace(OUT / "logs.tgz")
     except Exception as error:

@@ -63,7 +63,6 @@ def main(words: list[str]) -> None:
     """Every net, every batch; a fault of one does not stop the others."""
     cache, recipe, batches = Path(words[0]), words[1], [int(w) for w in words[2:]] or [128, 64, 256]
     steps = STEPS if torch.cuda.is_available() else 2
-    torch.set_float32_matmul_precision("high")
     begun = time.perf_counter()
     loaded = config.load(recipe)
     library = Library(cache, loaded.data)

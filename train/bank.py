@@ -25,6 +25,7 @@ PIECE = 1 << 27  # samples copied to a device at a time
 
 Numbers = NDArray[np.float64]
 _held: dict[tuple[str, str], Tensor] = {}  # training and development side share their samples
+_loud: dict[tuple[str, str], Numbers] = {}
 
 
 def put(values: NDArray[np.generic] | list[float], device: torch.device) -> Tensor:
@@ -32,6 +33,15 @@ def put(values: NDArray[np.generic] | list[float], device: torch.device) -> Tens
     array = np.ascontiguousarray(values)
     kind = np.int64 if array.dtype.kind in "iu" else np.float32
     return torch.from_numpy(array.astype(kind)).to(device, non_blocking=True)
+
+
+def some(count: int, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """About *share* of *count* places, in any order; how many differs by one at most.
+
+    A GPU plans and remembers an FFT for each number of rows: let there be few.
+    """
+    number = int(count * share + rng.random())
+    return rng.permutation(count)[:number].astype(np.int64)
 
 
 def held(path: Path, device: torch.device) -> Tensor:
@@ -81,7 +91,10 @@ class Bank:
             self.stop[kind] = np.array([r.stop for r in recordings])
             self.hz[kind] = np.array([r.bandwidth_hz for r in recordings], np.float64)
         if "speech" in self.samples:
-            self.sounding["speech"] = _sounding(self.samples["speech"])
+            key = (str((library.cache / "speech.i16").resolve()), str(device))
+            if key not in _loud:
+                _loud[key] = _sounding(self.samples["speech"])
+            self.sounding["speech"] = _loud[key]
 
     def has(self, kind: str) -> bool:
         """Whether there is any of it on this side."""

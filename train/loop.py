@@ -111,4 +111,3 @@ def _set_torch(seed: int, threads: int) -> None:
     # number: steps went from 0.24 to 1.2 s after a thousand.
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, where it has that; no other place

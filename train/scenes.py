@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .bank import Bank, put
+from .bank import Bank, put, some
 from .config import Degrade, Recipe
 from .data import Library
 from .degrade import known_bins
@@ -97,7 +97,7 @@ class Scenes:
         """Heard and wanted (B, samples), heard at unit level, and the bandwidth in Hz (B,)."""
         own, count = self.own, self.count
         audio, hz = self._voice(count, rng)
-        if len(two := np.flatnonzero(rng.random(count) < own.two_talkers_share)):
+        if len(two := some(count, own.two_talkers_share, rng)):
             other, other_hz = self._voice(len(two), rng)
             other = other * put(10 ** (rng.uniform(-9, 3, (len(two), 1)) / 20), self.device)
             audio.index_add_(0, put(two, self.device), other)
@@ -106,7 +106,7 @@ class Scenes:
         colour = self.filters.smooth(rng.uniform(-eq_db, eq_db, (count, 10)))
         dry = torch.fft.rfft(audio, self.size) * colour
         heard, wanted = dry, dry
-        if len(wet := np.flatnonzero(rng.random(count) < self.common.reverb_share)):
+        if len(wet := some(count, self.common.reverb_share, rng)):
             rows, rooms = put(wet, self.device), self.rooms(len(wet), rng)
             heard = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(rooms, self.size))
             wanted = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(early(rooms), self.size))
@@ -125,7 +125,7 @@ class Scenes:
         """Responses (count, SIZE), simulated and measured."""
         rooms = simulate(count, self.common.t60_s, rng, self.white)
         if self.measured is not None:
-            rows = np.flatnonzero(rng.random(count) < self.own.measured_share)
+            rows = some(count, self.own.measured_share, rng)
             pick = rng.integers(0, len(self.measured), len(rows))
             if len(rows):
                 found = self.measured[put(pick, self.device)]
@@ -136,15 +136,17 @@ class Scenes:
 
     def noises(self, rng: Rng) -> Tensor:
         """One to three at once (B, samples), the sum at unit level."""
-        share = np.asarray(self.own.noises)
-        layers = rng.choice(len(share), self.count, p=share / share.sum()) + 1
+        share = np.asarray(self.own.noises) / sum(self.own.noises)
+        layers = np.ones(self.count, np.int64)
+        for number in range(1, len(share)):
+            layers[some(self.count, float(share[number]), rng)] = number + 1
         owner = np.repeat(np.arange(self.count), layers)
         rows = len(owner)
         audio = self._sources(rows, rng)
         z = torch.fft.rfft(audio, self.size)
         eq_db = self.common.noise_eq_db
         z = z * self.filters.smooth(rng.uniform(-eq_db, eq_db, (rows, 10)))
-        if len(wet := np.flatnonzero(rng.random(rows) < self.own.noise_room_share)):
+        if len(wet := some(rows, self.own.noise_room_share, rng)):
             where = put(wet, self.device)
             z = z.index_copy(
                 0, where, z[where] * torch.fft.rfft(self.rooms(len(wet), rng), self.size)
@@ -173,10 +175,10 @@ class Scenes:
         ]
         if self.bank.has("music"):
             makers.append((self.common.music_share, self._music))
-        drawn, edge = rng.random(rows), 0.0
+        left = rng.permutation(rows)
         for share, make in makers:
-            place = np.flatnonzero((drawn >= edge) & (drawn < edge + share))
-            edge += share
+            number = int(rows * share + rng.random())
+            place, left = left[:number], left[number:]
             if len(place):
                 audio = audio.index_copy(0, put(place, self.device), make(len(place), rng))
         return audio
@@ -220,7 +222,7 @@ class Scenes:
     ) -> tuple[Tensor, Tensor, np.ndarray, np.ndarray]:
         """Microphone, level, faults and band limit."""
         own, count = self.own, self.count
-        if len(colour := np.flatnonzero(rng.random(count) < own.microphone_share)):
+        if len(colour := some(count, own.microphone_share, rng)):
             rows, response = put(colour, self.device), self.filters.microphone(len(colour), rng)
             x, y = (self._filtered(sound, rows, response) for sound in (x, y))
         level = put(10 ** (rng.uniform(*self.common.level_db, (count, 1)) / 20), self.device)
@@ -247,7 +249,7 @@ class Scenes:
         self, x: Tensor, y: Tensor, limit_hz: np.ndarray, rng: Rng
     ) -> tuple[Tensor, Tensor]:
         """Clipping, saturation, a gate (which takes the voice too), a telephone: of a few rows."""
-        bad = np.flatnonzero(rng.random(self.count) < self.own.distorted_share)
+        bad = some(self.count, self.own.distorted_share, rng)
         kinds = rng.integers(0, 4, len(bad))
         for kind, spoil in enumerate((_clip, _saturate, _telephone)):
             if len(mine := bad[kinds == kind]):
