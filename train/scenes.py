@@ -137,9 +137,10 @@ class Scenes:
     def noises(self, rng: Rng) -> Tensor:
         """One to three at once (B, samples), the sum at unit level."""
         share = np.asarray(self.own.noises) / sum(self.own.noises)
-        layers = np.ones(self.count, np.int64)
+        layers, left = np.ones(self.count, np.int64), rng.permutation(self.count)
         for number in range(1, len(share)):
-            layers[some(self.count, float(share[number]), rng)] = number + 1
+            these = int(self.count * share[number] + rng.random())
+            layers[left[:these]], left = number + 1, left[these:]
         owner = np.repeat(np.arange(self.count), layers)
         rows = len(owner)
         audio = self._sources(rows, rng)
