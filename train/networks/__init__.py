@@ -8,11 +8,11 @@ from typing import Any
 
 from rtdenoise.errors import UsageError
 
-from ..spectral import Spectral
 from .audiounet import audiounet
 from .germain import germain
 from .mugan import mugan
 from .segan import segan
+from .spectral import Spectral
 
 MAKERS: dict[str, Callable[..., Any]] = {
     "audiounet": audiounet,
