@@ -9,7 +9,7 @@ import numpy as np
 import soundfile as sf
 
 from rtdenoise import Denoise
-from rtdenoise.scores import score
+from rtdenoise.files.scores import score
 
 CLIPS = Path(__file__).parent / "audio"
 

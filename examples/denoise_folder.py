@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from rtdenoise.errors import AudioError
-from rtdenoise.files import SUFFIXES
-from rtdenoise.generator import Generator, find, one_thread
-from rtdenoise.line import Line
-from rtdenoise.offline import process_file
+from rtdenoise.files.offline import process_file
+from rtdenoise.files.sound import SUFFIXES
+from rtdenoise.nets.line import Line
+from rtdenoise.nets.torchscript import Generator, find, one_thread
 
 
 class Levels:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from rtdenoise import Card, Denoise, load
-from rtdenoise.card import EXTRA_FILE, weights_sha256
-from rtdenoise.verify import verify
+from rtdenoise.nets.card import EXTRA_FILE, weights_sha256
+from rtdenoise.proof.verify import verify
 
 
 class Gate(torch.nn.Module):

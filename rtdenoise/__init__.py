@@ -12,19 +12,19 @@ from typing import Any
 
 _HOMES = {
     "AudioError": "errors",
-    "Board": "board",
-    "Card": "card",
-    "Denoise": "effect",
+    "Board": "chain.board",
+    "Card": "nets.card",
+    "Denoise": "chain.effect",
     "DeviceError": "errors",
-    "Effect": "effect",
-    "Generator": "generator",
-    "Line": "line",
-    "Mix": "board",
+    "Effect": "chain.effect",
+    "Generator": "nets.torchscript",
+    "Line": "nets.line",
+    "Mix": "chain.board",
     "ModelError": "errors",
     "RtdenoiseError": "errors",
-    "Strength": "line",
+    "Strength": "nets.line",
     "UsageError": "errors",
-    "load": "generator",
+    "load": "nets.torchscript",
 }
 __all__ = list(_HOMES)
 

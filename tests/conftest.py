@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtdenoise.generator import Generator
-from tests.nets import Identity, Smoother, generator_for
+from rtdenoise.nets.torchscript import Generator
+from tests.toy_nets import Identity, Smoother, generator_for
 
 CLIPS = Path(__file__).parents[1] / "examples" / "audio"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rtdenoise.files import SoundReader, SoundWriter
+from rtdenoise.files.sound import SoundReader, SoundWriter
 
 LOSSLESS = [
     (form, subtype)

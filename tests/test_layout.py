@@ -1,78 +1,118 @@
-"""The layout keeps its promises: layers, doors, sizes."""
+"""The layout keeps its promises: rooms, directions, doors, sizes.
+
+docs/architecture.md has the table of the rooms. It is read here, so that it cannot name a file that
+is not there, nor leave one out.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "rtdenoise"
-LAYERS = [  # each room imports from lines above its own
-    "errors interrupt",
-    "audio jit",
-    "ring overlap card settings",
-    "stage scores pending",
-    "resample generator native files",
-    "engine",
-    "line",
-    "effect picture session",
-    "board",
-    "offline devices meters",
-    "degrade",
-    "batch",
-    "live batch",
-    "verify",
-    "bench",
-    "cli",
-    "__init__ __main__",
-]
-RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer.split()}
+REPOSITORY = Path(__file__).parents[1]
+PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
+ROOT = REPOSITORY / "rtdenoise"
 # One outside package, one door. (numba's types are named in every signature: its door is jit.py,
-# and the two kernel rooms may name types.)
+# and the files with kernels may name types.)
 DOORS = {
-    "torch": {"generator"},
-    "pedalboard": {"native"},
-    "soundfile": {"files", "degrade"},  # degrade: codecs in memory
-    "sounddevice": {"devices"},
-    "samplerate": {"resample"},
-    "rich": {"meters"},
-    "matplotlib": {"picture"},
-    "numba": {"jit", "ring", "overlap"},
+    "torch": {"nets/torchscript"},
+    "pedalboard": {"chain/native"},
+    "soundfile": {"files/sound", "degrade/damage"},  # degrade: codecs in memory
+    "sounddevice": {"live/devices"},
+    "samplerate": {"core/resample"},
+    "rich": {"cli/meters"},
+    "matplotlib": {"files/picture"},
+    "numba": {"core/jit", "core/ring", "core/overlap"},
     "scipy": {"degrade"},
     "soxr": {"degrade"},
     "pyroomacoustics": {"degrade"},
 }
+FREE = {"__init__", "__main__"}  # they gather what a room gives
+
+
+@dataclass(frozen=True)
+class Room:
+    """A row of the table: its files in order, and the rooms below it."""
+
+    files: list[str]
+    below: set[str]
+
+
+def rooms() -> dict[str, Room]:
+    """The table of docs/architecture.md, by the name of the folder."""
+    found = {}
+    for row in PAGE.splitlines():
+        cells = [re.findall(r"`([^`]+)`", cell) for cell in row.split("|")[1:-1]]
+        if len(cells) == 4 and cells[0]:
+            found[cells[0][0]] = Room(cells[1], set(cells[2]))
+    return found
+
+
+ROOMS = rooms()
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-def room(file: Path) -> str:
-    """A package's files are one room."""
-    return file.parent.name if file.parent != ROOT else file.stem
+def place(file: Path) -> tuple[str, str]:
+    """(room, file without its suffix)."""
+    folder = file.parent.relative_to(ROOT)
+    return (folder.parts[0] if folder.parts else ROOT.name), file.stem
 
 
 def imports(file: Path):
-    """Yield (first name, level) for every import, wherever it stands in the file."""
+    """Yield the parts of every absolute name that *file* imports, wherever the import stands."""
+    package = file.parent.relative_to(REPOSITORY).parts
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], 0) for alias in node.names)
+            yield from (alias.name.split(".") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            yield from ((name.split(".")[0], node.level) for name in names)
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            yield from ([*base, alias.name] for alias in node.names)
+
+
+def reaches(parts: list[str]) -> tuple[str, str]:
+    """The (room, file) of ours that an import of *parts* means."""
+    inside = parts[1:]
+    if inside and (ROOT / inside[0]).is_dir():
+        return inside[0], inside[1] if len(inside) > 1 else "__init__"
+    return ROOT.name, inside[0] if inside else "__init__"
+
+
+def test_the_table_names_the_files_that_are_there():
+    """Every file of every room, and nothing else; `cli` has a file a verb."""
+    for name, room in ROOMS.items():
+        folder = ROOT if name == ROOT.name else ROOT / name
+        there = {file.stem for file in folder.glob("*.py")} - FREE
+        if name != "cli":
+            assert there == set(room.files), f"docs/architecture.md, row {name}"
+    packages = {file.parent.relative_to(ROOT).parts[0] for file in FILES if file.parent != ROOT}
+
+    assert packages | {ROOT.name} == set(ROOMS)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
-def test_a_room_imports_only_from_below_and_through_its_own_door(file):
-    """Lower layers only; an outside package has its one file."""
-    here = room(file)
-    assert here in RANK, "give the file a layer before you write it"
-    for name, level in imports(file):
-        assert name != "train", "train may import rtdenoise, never the reverse"
-        inside = here != file.stem and level == 1
-        if level and not inside and name in RANK and here not in ("__init__", "__main__"):
-            assert RANK[name] < RANK[here], f"{here} reaches up or sideways to {name}"
-        elif not level:
-            assert here in DOORS.get(name, {here}), f"{name} belongs to {DOORS[name]}"
+def test_a_file_imports_only_from_below_and_through_its_own_door(file):
+    """From files before it in its room, from the rooms its room names; packages by one door."""
+    room, stem = place(file)
+    for parts in imports(file):
+        assert parts[0] != "train", "train may import rtdenoise, never the reverse"
+        if parts[0] != ROOT.name:
+            doors = DOORS.get(parts[0])
+            assert not doors or {room, f"{room}/{stem}"} & doors, f"{parts[0]} belongs to {doors}"
+            continue
+        there, wanted = reaches(parts)
+        if room == "cli" or (stem in FREE and there in {room, "cli"}):
+            continue
+        if there == room:
+            order = ROOMS[room].files
+            known = wanted in order and stem in order
+            assert not known or order.index(wanted) < order.index(stem), f"{stem} <- {wanted}"
+        else:
+            assert there in ROOMS[room].below, f"{room}/{stem} reaches up to {there}/{wanted}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))

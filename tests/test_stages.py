@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rtdenoise.audio import Samples
-from rtdenoise.engine import Engine
-from rtdenoise.line import Line, Strength
-from rtdenoise.resample import Resampled
-from rtdenoise.stage import Stage, process
-from tests.nets import Identity, Smoother, generator_for
+from rtdenoise.core.resample import Resampled
+from rtdenoise.core.stage import Stage, process
+from rtdenoise.nets.engine import Engine
+from rtdenoise.nets.line import Line, Strength
+from tests.toy_nets import Identity, Smoother, generator_for
 
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())
 TIME_DOMAIN = generator_for(Smoother(), analysis_window="rect", synthesis_window="hann")

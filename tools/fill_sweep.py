@@ -15,7 +15,7 @@ import numpy as np
 
 from rtdenoise.degrade import parse
 from train import config
-from train.data import Library
+from train.data.library import Library
 from train.evaluate import baselines
 from train.evaluate.metrics import measure
 

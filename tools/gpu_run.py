@@ -72,8 +72,8 @@ def check(cache: bool = True) -> int:
 
         here = torch.cuda.is_available()
         say("GPU:", torch.cuda.get_device_name(0) if here else "none, so the CPU (slow)")
-        importlib.import_module("train.loop")
-        importlib.import_module("train.systems")
+        importlib.import_module("train.run.loop")
+        importlib.import_module("train.systems.choice")
         say("train: imported")
     except Exception as error:
         faults.append(f"train: {error!r}")

@@ -17,10 +17,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from train import config
-from train.data import Library
-from train.systems import make
+from train.data.library import Library
+from train.systems.base import System
+from train.systems.choice import make
 from train.team import Team
-from train.trainer import System
 
 STEPS = 20
 NETS = {"spectral": ["net.deeper=1"], "banded": ["net.network=banded"]}

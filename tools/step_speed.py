@@ -20,9 +20,9 @@ from train.networks import contract
 from train.networks.audiounet import AudioUNetCore
 from train.networks.germain import GermainCore
 from train.networks.mugan import Autoencoder, MuGanCore
+from train.networks.recurrence import from_silence
 from train.networks.segan import SeganCore
-from train.recurrence import from_silence
-from train.trainer import half
+from train.systems.base import half
 
 SIZES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "seed-superres": (lambda: AudioUNetCore(4, 0.25, 0.2), (32, 1, 1024)),

@@ -15,10 +15,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from rtdenoise.cli.interrupt import until_interrupted
 from rtdenoise.errors import RtdenoiseError, UsageError
-from rtdenoise.interrupt import until_interrupted
 
-from .arguments import parser
+from .cli.arguments import parser
 
 
 def numbers(text: str) -> list[float]:
@@ -37,21 +37,21 @@ def numbers(text: str) -> list[float]:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from .prepare import prepare
+    from .data.prepare import prepare
 
     prepare(args.data, args.cache, args.rate, args.layout, args.kind, args.jobs, args.skip_clipped)
 
 
 def _check(args: argparse.Namespace) -> str:
     from . import config
-    from .data import check
+    from .data.library import check
 
     return check(args.cache, config.load(args.recipe, args.set).data)
 
 
 def _fit(args: argparse.Namespace) -> None:
     from . import config
-    from .loop import fit
+    from .run.loop import fit
 
     recipe = config.load(args.recipe, args.set)
     with until_interrupted() as stop:
@@ -64,7 +64,7 @@ def _fit(args: argparse.Namespace) -> None:
 
 def _features(args: argparse.Namespace) -> str:
     from . import config
-    from .features import pretrain
+    from .losses.features import pretrain
 
     recipe = config.load(args.recipe, args.set)
     loss = pretrain(args.kind, recipe, args.cache, args.out, args.steps, args.width)
@@ -79,7 +79,7 @@ def _export(args: argparse.Namespace) -> str:
 
 def _mixes(args: argparse.Namespace) -> None:
     from . import config
-    from .mixes import make
+    from .evaluate.mixes import make
 
     recipe = config.load(args.recipe, args.set)
     make(args.cache, recipe, args.out, args.count, args.side, numbers(args.snr), args.seed)

@@ -85,7 +85,7 @@ class Scenes:
     [degrade], the rest is here. Every share is of the examples, or of their noises.
 
     Attributes:
-        on: Use them, in place of the pool of degrade.py.
+        on: Use them, in place of the pool of mixing.py.
         speed: Of the voices that are not as recorded: pitch and vocal tract together.
         speed_share: How many those are.
         noise_speed: The same of noises.

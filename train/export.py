@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtdenoise import generator
-from rtdenoise.card import EXTRA_FILE, Card, weights_sha256
 from rtdenoise.errors import ModelError, UsageError
+from rtdenoise.nets import torchscript as generator
+from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
 
-from .checkpoint import CHECKPOINT
 from .config import Recipe, build
-from .systems import network
+from .run.checkpoint import CHECKPOINT
+from .systems.choice import network
 
 TOLERANCE = 1e-5
 

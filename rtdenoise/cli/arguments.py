@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..line import Strength
+    from ..nets.line import Strength
 
 DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL", "speech")
 
@@ -46,6 +46,6 @@ def add_strength(parser: argparse.ArgumentParser) -> None:
 
 def strength(args: argparse.Namespace) -> Strength:
     """The `Strength` that the flags ask for; raises UsageError when out of range."""
-    from ..line import Strength
+    from ..nets.line import Strength
 
     return Strength(args.mix, args.atten_lim, args.residual)

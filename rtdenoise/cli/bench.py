@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .arguments import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from ..bench import Timing
+    from ..proof.bench import Timing
 
 HELP = "measure whether a generator is real-time here"
 
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table and the verdict."""
     from ..audio import check_channels
-    from ..bench import RATES_HZ, engine_timings, offline_speed, paced_timing
     from ..errors import UsageError
-    from ..generator import find, prepare_thread
+    from ..nets.torchscript import find, prepare_thread
+    from ..proof.bench import RATES_HZ, engine_timings, offline_speed, paced_timing
 
     if not 1 <= args.seconds <= 3600:
         raise UsageError(f"--seconds {args.seconds:g}: wanted 1 to 3600")

@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, damage, write."""
-    from ..batch import Naming, plan
     from ..degrade import parse
     from ..errors import AudioError, UsageError
+    from ..files.batch import Naming, plan
 
     chain = parse(args.text)
     suffix = None if args.output_dir else ".degraded"
@@ -70,8 +70,8 @@ def _degrade(
     """One file; the drawn steps."""
     import numpy as np
 
-    from ..files import SoundReader, SoundWriter, encoding
-    from ..pending import make_folder
+    from ..files.pending import make_folder
+    from ..files.sound import SoundReader, SoundWriter, encoding
 
     with SoundReader(source) as reader:
         blocks = list(reader)

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each device; > marks the default input, < the default output."""
-    from ..devices import all_devices
+    from ..live.devices import all_devices
 
     devices = all_devices()
     if args.json:

@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from .arguments import DEFAULT_MODEL, add_model, add_strength, strength
 
 if TYPE_CHECKING:
-    from ..batch import Job, Plan
-    from ..files import SoundReader
-    from ..offline import Listener, Report, StageFor
+    from ..files.batch import Job, Plan
+    from ..files.offline import Listener, Report, StageFor
+    from ..files.sound import SoundReader
 
 HELP = "clean sound files"
 STD = "-"
@@ -93,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, process, report."""
-    from .. import batch
+    from ..files import batch
+    from ..nets.torchscript import prepare_thread
 
     naming = batch.Naming(args.out, args.output_dir, args.suffix, args.force, args.skip_existing)
     plan = batch.plan(args.inputs, naming, args.recursive)
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         workers = min(len(plan.jobs), args.jobs or os.cpu_count() or 1)
         with _progress(args, plan) as progress:
             work = _Work(args, stage_for, model, stop, progress)
-            with closing(batch.run(plan.jobs, work, workers, stop)) as results:
+            with closing(batch.run(plan.jobs, work, workers, stop, prepare_thread)) as results:
                 for job, result in results:
                     told.job(job, result)
     return told.end()
@@ -147,13 +148,13 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
 def _stage_for(args: argparse.Namespace) -> tuple[StageFor, str]:
     """What makes a stage for each file, and its name."""
     if args.board:
-        from ..board import open_board
+        from ..chain.board import open_board
 
         open_board(args.board)  # now, so that a mistake in it stops everything
         # A board for each file: native plugins keep their sound in themselves.
         return lambda rate, channels: open_board(args.board).stage(rate, channels), args.board
-    from ..generator import find
-    from ..line import Line
+    from ..nets.line import Line
+    from ..nets.torchscript import find
 
     how = strength(args)
     generator = find(args.model)
@@ -163,11 +164,11 @@ def _stage_for(args: argparse.Namespace) -> tuple[StageFor, str]:
 def _progress(args: argparse.Namespace, plan: Plan) -> Any:
     """The bar on stderr; nothing where nobody would see it."""
     from ..errors import AudioError
-    from ..files import SoundReader
+    from ..files.sound import SoundReader
 
     if args.quiet or not sys.stderr.isatty():
         return nullcontext()
-    from ..meters import Progress
+    from .meters import Progress
 
     total = 0.0
     for job in plan.jobs:
@@ -203,9 +204,9 @@ class _Work:
 
     def __call__(self, job: Job) -> dict[str, Any]:
         """Process one file; returns what --json prints."""
-        from ..offline import Against, process_file
-        from ..pending import exists_error, make_folder
-        from ..picture import BeforeAfter
+        from ..files.offline import Against, process_file
+        from ..files.pending import exists_error, make_folder
+        from ..files.picture import BeforeAfter
 
         png = Path(job.target).with_suffix(".png") if self.args.picture else None
         if png is not None and png.exists() and not self.args.force:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .arguments import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from ..card import Card
+    from ..nets.card import Card
 
 HELP = "print a generator's card"
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the model (so that a damaged one is reported) and print its card."""
-    from ..generator import find
+    from ..nets.torchscript import find
 
     card = find(args.model).card
     print(card.to_json() if args.json else "\n".join(lines(card)))

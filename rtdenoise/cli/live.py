@@ -15,12 +15,12 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..interrupt import until_interrupted
 from .arguments import add_model, add_strength, strength
+from .interrupt import until_interrupted
 
 if TYPE_CHECKING:
-    from ..live import End
-    from ..session import Session
+    from ..live.live import End
+    from ..live.session import Session
 
 HELP = "clean the microphone's sound while you talk"
 HOP_S = 512 / 48_000
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     """Open the ends, run, sum up; 0 also when Ctrl-C or SIGTERM ended it."""
     from pathlib import Path
 
-    from ..live import run as run_live
-    from ..meters import StatusLine
+    from ..live.live import run as run_live
+    from .meters import StatusLine
 
     _check(args)
     latency = args.latency if args.latency in ("low", "high") else float(args.latency)
@@ -128,10 +128,10 @@ def _check(args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str, Any]]:
     """Both ends, the warm session, its block, and the parts of the latency in ms."""
     from ..audio import check_channels, check_rate
-    from ..devices import Device, find_device, pick_rate
-    from ..files import SoundReader
-    from ..live import End
-    from ..session import Session, stage_channels
+    from ..files.sound import SoundReader
+    from ..live.devices import Device, find_device, pick_rate
+    from ..live.live import End
+    from ..live.session import Session, stage_channels
 
     file_rate = file_channels = None
     if args.source.startswith("file:"):
@@ -173,11 +173,11 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
 
 def _stage_maker(args: argparse.Namespace) -> tuple[Any, int]:
     """(rate, rows, block, deadline_s) -> (stage, counters), and the rate the net likes best."""
-    from ..generator import find
-    from ..line import Line
+    from ..nets.line import Line
+    from ..nets.torchscript import find
 
     if args.board:
-        from ..board import open_board
+        from ..chain.board import open_board
 
         board = open_board(args.board)
 

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print each check as it is done; 4 when one fails."""
     from ..errors import ModelError
-    from ..generator import find, prepare_thread
-    from ..verify import verify
+    from ..nets.torchscript import find, prepare_thread
+    from ..proof.verify import verify
 
     prepare_thread()
     generator, checks = find(args.model), []

@@ -13,8 +13,8 @@ import soxr
 from numpy.typing import NDArray
 
 from ..audio import db_to_gain
+from ..chain.native import make, whole
 from ..errors import UsageError
-from ..native import make, whole
 from .batch import Batch
 
 CODEC_RATES_HZ = {"gsm": (8000,), "mp3": (16_000, 48_000), "opus": (8000, 16_000, 24_000, 48_000)}

@@ -17,7 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ..errors import AudioError, UsageError
-from ..files import SUFFIXES, SoundReader
+from ..files.sound import SUFFIXES, SoundReader
 from .batch import Batch, rms
 
 # (samples, rate_hz, rng) -> (1, samples): a noise that a program gives, not a folder.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from train.prepare import prepare
+from train.data.prepare import prepare
 
 KINDS = {"voice": "speech", "noise": "noise", "piano": "music-piano"}
 

@@ -15,11 +15,11 @@ import torch
 
 from rtdenoise.errors import AudioError, UsageError
 from tests.train.sets import make_set
-from train import datasets
 from train.config import Data
-from train.data import INDEX, Library, Recording, check, check_no_leak, side_of
-from train.datasets import find
-from train.prepare import prepare
+from train.data import layouts as datasets
+from train.data.layouts import find
+from train.data.library import INDEX, Library, Recording, check, check_no_leak, side_of
+from train.data.prepare import prepare
 
 RATE = 16_000
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.errors import UsageError
-from rtdenoise.generator import Generator
-from tests.nets import Identity, card_for
+from rtdenoise.nets.torchscript import Generator
+from tests.toy_nets import Identity, card_for
 from train.__main__ import main
 from train.evaluate import checks, metrics, tables
 from train.evaluate.baselines import BASELINES

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rtdenoise.card import Card, weights_sha256
 from rtdenoise.errors import UsageError
-from rtdenoise.generator import load
-from rtdenoise.verify import verify
-from train import adversaries, export, features, waveform_losses
+from rtdenoise.nets.card import Card, weights_sha256
+from rtdenoise.nets.torchscript import load
+from rtdenoise.proof.verify import verify
+from train import export
+from train.losses import adversaries, features, wave as waveform_losses
 from train.networks import make
 from train.networks.audiounet import AudioUNetCore
 from train.networks.contract import quick_conv, subpixel, superpixel

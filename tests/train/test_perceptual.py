@@ -13,9 +13,9 @@ import soxr
 import torch
 
 from train.config import Loss
-from train.losses import Restoration
-from train.perceptual import Estoi, Pmsqe
-from train.spectral import BINS, RATE_HZ, spectra
+from train.losses.perceptual import Estoi, Pmsqe
+from train.losses.spectral import Restoration
+from train.networks.spectral import BINS, RATE_HZ, spectra
 
 CLIPS = Path(__file__).parents[2] / "examples" / "audio"
 SNRS_DB = (-5, 0, 5, 10, 20)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from train.recurrence import from_silence
+from train.networks.recurrence import from_silence
 
 
 def everything(gru, x, wanted, ours):

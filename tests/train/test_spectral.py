@@ -12,13 +12,13 @@ import torch
 from rtdenoise.errors import UsageError
 from train import config
 from train.config import Optim
-from train.degrade import known_bins
-from train.losses import compressed, log_snr
-from train.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix, spectra
-from train.spectral_system import SpectralSystem
-from train.systems import network
+from train.data.mixing import known_bins
+from train.losses.spectral import compressed, log_snr
+from train.networks.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix, spectra
+from train.systems.base import optimisers, step_by
+from train.systems.choice import network
+from train.systems.spectral import SpectralSystem
 from train.team import Team
-from train.trainer import optimisers, step_by
 
 TINY = config.load(Path(__file__).parents[2] / "train" / "recipes" / "tiny.toml")
 

@@ -10,22 +10,23 @@ import numpy as np
 import pytest
 import torch
 
+from rtdenoise.core.stage import process
 from rtdenoise.errors import UsageError
-from rtdenoise.generator import load
-from rtdenoise.line import Line
-from rtdenoise.stage import process
-from rtdenoise.verify import verify
+from rtdenoise.nets.line import Line
+from rtdenoise.nets.torchscript import load
+from rtdenoise.proof.verify import verify
 from tests.train.sets import make_cache
-from train import config, features
+from train import config
 from train.__main__ import main
-from train.checkpoint import CHECKPOINT
-from train.data import Library
+from train.data.library import Library
 from train.export import export
-from train.journal import read_rows
-from train.loop import fit
-from train.systems import make
+from train.losses import features
+from train.losses.wave import within
+from train.run.checkpoint import CHECKPOINT
+from train.run.journal import read_rows
+from train.run.loop import fit
+from train.systems.choice import make
 from train.team import Team
-from train.waveform_losses import within
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 NARROW = {

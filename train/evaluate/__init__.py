@@ -8,9 +8,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from rtdenoise import generator
 from rtdenoise.errors import UsageError
-from rtdenoise.pending import Pending
+from rtdenoise.files.pending import Pending
+from rtdenoise.nets import torchscript as generator
 
 from .baselines import choose
 from .metrics import names

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from rtdenoise.audio import Samples
+from rtdenoise.core.stage import process
 from rtdenoise.errors import UsageError
-from rtdenoise.generator import Generator
-from rtdenoise.line import Line
-from rtdenoise.stage import process
+from rtdenoise.nets.line import Line
+from rtdenoise.nets.torchscript import Generator
 
 MAX_LAG_S = 0.1
 GAIN_DB, LAG, CORRELATED = 1.0, 1, 0.15  # beyond which a pair is off

@@ -19,7 +19,7 @@ from scipy.signal import csd, get_window, welch
 
 from rtdenoise.audio import Samples
 from rtdenoise.errors import UsageError
-from rtdenoise.scores import score
+from rtdenoise.files.scores import score
 
 from ..extras import needed
 

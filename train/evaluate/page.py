@@ -15,8 +15,8 @@ import numpy as np
 import soundfile as sf
 
 from rtdenoise.audio import Samples
-from rtdenoise.pending import Pending
-from rtdenoise.picture import Spectrogram, panels
+from rtdenoise.files.pending import Pending
+from rtdenoise.files.picture import Spectrogram, panels
 
 LONGEST_S = 30.0  # of a file in the report
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rtdenoise.audio import Samples
 from rtdenoise.errors import AudioError, UsageError
-from rtdenoise.files import SUFFIXES, SoundReader
+from rtdenoise.files.sound import SUFFIXES, SoundReader
 
 SHORTEST_S = 0.25
 MAX_APART_S = 0.05  # lengths that differ by more are not one take

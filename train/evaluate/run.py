@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rtdenoise import generator
 from rtdenoise.audio import Samples
+from rtdenoise.core.stage import process
 from rtdenoise.errors import AudioError, UsageError
-from rtdenoise.generator import Generator
-from rtdenoise.line import Line
-from rtdenoise.stage import process
+from rtdenoise.nets import torchscript as generator
+from rtdenoise.nets.line import Line
+from rtdenoise.nets.torchscript import Generator
 
 from . import checks
 from .baselines import BASELINES

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtdenoise.pending import Pending
+from rtdenoise.files.pending import Pending
 
 from .metrics import METRICS
 

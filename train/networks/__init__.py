@@ -8,12 +8,12 @@ from typing import Any
 
 from rtdenoise.errors import UsageError
 
-from ..banded import Banded
-from ..spectral import Spectral
 from .audiounet import audiounet
+from .banded import Banded
 from .germain import germain
 from .mugan import mugan
 from .segan import segan
+from .spectral import Spectral
 
 MAKERS: dict[str, Callable[..., Any]] = {
     "audiounet": audiounet,

@@ -1,0 +1,1 @@
+"""Makers of stages with pedalboard's call: effects, boards, native plugins."""

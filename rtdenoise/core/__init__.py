@@ -1,0 +1,1 @@
+"""A stage, and what stages are made of: rings, windows, resamplers; no torch, files, devices."""

@@ -1,0 +1,140 @@
+"""Windows, and the two kernels that cut a stream into them and add them up again.
+
+A window w of N samples every H gives the signal back when the product of what is applied before
+the net (a) and after it (s) adds up to one:  sum_k a[n + kH] * s[n + kH] = 1 for every n.
+sqrt-Hann twice does so at H = N/2 because hann[n] + hann[n + N/2] = sin^2 + cos^2; a rectangle
+before and a Hann after does so by the same sum. (Griffin & Lim 1984, eq. 6 with equal windows.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from .jit import (
+    BUFFER,
+    SAMPLES_IN,
+    SAMPLES_OUT,
+    VECTOR,
+    VECTOR_IN,
+    WINDOWS_IN,
+    WINDOWS_OUT,
+    kernel,
+)
+
+WINDOWS = ("sqrt_hann", "hann", "rect")
+
+
+def window(name: str, n: int) -> NDArray[np.float32]:
+    """The *periodic* window *name* of *n* samples, float32.
+
+    Periodic, not symmetric: only the former adds up to one.
+
+    Raises:
+        ModelError: an unknown name.
+
+    >>> window("hann", 4)
+    array([0. , 0.5, 1. , 0.5], dtype=float32)
+    """
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)
+    shapes = {"sqrt_hann": np.sqrt(hann), "hann": hann, "rect": np.ones(n)}
+    if name not in shapes:
+        raise ModelError(f"unknown window {name!r}; known: {', '.join(WINDOWS)}")
+    return shapes[name].astype(np.float32)
+
+
+def ripple(analysis: NDArray[np.float32], synthesis: NDArray[np.float32], hop: int) -> float:
+    """How far the overlapped product of two windows is from one, at worst.
+
+    >>> ripple(window("sqrt_hann", 8), window("sqrt_hann", 8), 4) < 1e-6
+    True
+    """
+    product = analysis.astype(np.float64) * synthesis
+    padded = np.pad(product, (0, -len(product) % hop))
+    return float(np.abs(padded.reshape(-1, hop).sum(0) - 1.0).max())
+
+
+@kernel(types.void(BUFFER, SAMPLES_IN, VECTOR_IN, WINDOWS_OUT))
+def cut(history, hops, analysis, windows):  # type: ignore[no-untyped-def]
+    """Cut *hops* (C, T*H) into *windows* (C, T, N); *history* (C, N-H) holds what came before."""
+    channels, count, n = windows.shape
+    kept = history.shape[1]
+    hop = n - kept
+    for c in range(channels):
+        for t in range(count):
+            start = t * hop - kept
+            split = min(n, max(0, -start))
+            for i in range(split):
+                windows[c, t, i] = history[c, kept + start + i] * analysis[i]
+            for i in range(split, n):
+                windows[c, t, i] = hops[c, start + i] * analysis[i]
+        total = count * hop
+        for i in range(kept):
+            source = total + i - kept
+            history[c, i] = history[c, total + i] if source < 0 else hops[c, source]
+
+
+@kernel(types.void(WINDOWS_IN, VECTOR_IN, BUFFER, SAMPLES_OUT))
+def overlap_add(windows, synthesis, tail, out):  # type: ignore[no-untyped-def]
+    """Add *windows* (C, T, N) up into *out* (C, T*H); *tail* (C, N-H) is what is still open."""
+    channels, count, n = windows.shape
+    kept = tail.shape[1]
+    hop = n - kept
+    for c in range(channels):
+        for t in range(count):
+            at = t * hop
+            for i in range(hop):
+                value = windows[c, t, i] * synthesis[i]
+                out[c, at + i] = value + tail[c, i] if i < kept else value
+            for i in range(kept):
+                rest = tail[c, i + hop] if i + hop < kept else np.float32(0.0)
+                tail[c, i] = rest + windows[c, t, hop + i] * synthesis[hop + i]
+
+
+@kernel(types.boolean(WINDOWS_IN))
+def all_finite(windows):  # type: ignore[no-untyped-def]
+    """Tell whether no value is NaN or infinite."""
+    # x - x is 0 for every finite x and NaN otherwise; unlike a test per value it vectorises.
+    bad = np.float32(0.0)
+    for c in range(windows.shape[0]):
+        for t in range(windows.shape[1]):
+            for i in range(windows.shape[2]):
+                bad += windows[c, t, i] - windows[c, t, i]
+    return bad == np.float32(0.0)
+
+
+@kernel(types.int64(SAMPLES_IN, SAMPLES_OUT))
+def clean(block, out):  # type: ignore[no-untyped-def]
+    """Copy *block* to *out* with 0 for NaN and infinity; return how many there were."""
+    bad = 0
+    for c in range(block.shape[0]):
+        for i in range(block.shape[1]):
+            value = block[c, i]
+            if np.isfinite(value):
+                out[c, i] = value
+            else:
+                out[c, i] = 0.0
+                bad += 1
+    return bad
+
+
+@kernel(types.void(SAMPLES_IN, SAMPLES_OUT, VECTOR, types.float32, types.float32, types.boolean))
+def blend(dry, wet, gain, target, step, residual):  # type: ignore[no-untyped-def]
+    """Put ``(1 - g) wet + g dry`` into *wet*, or what that lacks of *dry* if *residual*.
+
+    *gain*[0] is g; it moves towards *target* by *step* a sample, so that no setting can click.
+    """
+    g = gain[0]
+    for i in range(wet.shape[1]):
+        if g < target:
+            g = min(target, g + step)
+        elif g > target:
+            g = max(target, g - step)
+        for c in range(wet.shape[0]):
+            if residual:
+                wet[c, i] = (np.float32(1.0) - g) * (dry[c, i] - wet[c, i])
+            else:
+                wet[c, i] = (np.float32(1.0) - g) * wet[c, i] + g * dry[c, i]
+    gain[0] = g

@@ -1,0 +1,1 @@
+"""Sound files: in, out, and through a stage."""

@@ -1,0 +1,396 @@
+"""Sound files in and out. The only soundfile (libsndfile).
+
+* `SoundReader`  a file as blocks (channels, samples) float32
+* `SoundWriter`  the reverse; the file appears when it is whole, or never
+* `encoding`     which format and subtype an output name asks for
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ..audio import Samples, check_channels, check_rate
+from ..errors import AudioError
+from .pending import STD, Pending, explain
+
+BLOCK = 65_536  # samples a read: 1.4 s at 48 kHz; large enough for nets to run at matrix speed
+
+# Suffix of a name -> format and subtype of libsndfile (None: the format's usual one).
+SUFFIXES: dict[str, tuple[str, str | None]] = {
+    ".wav": ("WAV", None),
+    ".wave": ("WAV", None),
+    ".bwf": ("WAV", None),
+    ".w64": ("W64", None),
+    ".rf64": ("RF64", None),
+    ".aif": ("AIFF", None),
+    ".aiff": ("AIFF", None),
+    ".aifc": ("AIFF", None),
+    ".flac": ("FLAC", None),
+    ".ogg": ("OGG", None),
+    ".oga": ("OGG", None),
+    ".opus": ("OGG", "OPUS"),
+    ".mp3": ("MP3", None),
+    ".caf": ("CAF", None),
+    ".au": ("AU", None),
+    ".snd": ("AU", None),
+    ".voc": ("VOC", None),
+    ".avr": ("AVR", None),
+    ".sph": ("NIST", None),
+}
+
+# Bits of the integers that a subtype is made of or from. The others take floats as they are.
+BITS = {
+    "PCM_S8": 8,
+    "PCM_U8": 8,
+    "PCM_16": 16,
+    "PCM_24": 24,
+    "PCM_32": 32,
+    "ULAW": 16,
+    "ALAW": 16,
+    "IMA_ADPCM": 16,
+    "MS_ADPCM": 16,
+    "GSM610": 16,
+    "G721_32": 16,
+    "G723_24": 16,
+    "G723_40": 16,
+    "ALAC_16": 16,
+    "ALAC_20": 20,
+    "ALAC_24": 24,
+}
+# libsndfile reads these, but cannot write them, or (ALAC over 16 bits, 1.2.2: loud stereo noise)
+# writes other samples. PCM_24 takes their place.
+UNWRITABLE = {"ALAC_20", "ALAC_24", "ALAC_32", "MPEG_LAYER_I", "MPEG_LAYER_II"}
+UNWRITABLE |= {"DWVW_12", "DWVW_16", "DWVW_24"}
+
+_CUT = re.compile(r"^\s*(data|Data Size|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.M)
+_UNKNOWN_LENGTH = 0x7FFF_0000  # what ffmpeg and sox put in the header of a stream is beyond this
+
+
+def encoding(path: str | Path, like: SoundReader) -> tuple[str, str]:
+    """Format and subtype for an output called *path*: those of *like* as far as the name allows.
+
+    A name without a suffix (or `-`) gets those of *like*.
+
+    Raises:
+        AudioError: the suffix means no format that can be written; the message lists those.
+    """
+    suffix = Path(path).suffix.lower()
+    if not suffix or str(path) == STD or suffix == Path(like.name).suffix.lower():
+        wanted, subtype = like.format, like.subtype
+    elif suffix in SUFFIXES:
+        wanted, own = SUFFIXES[suffix]
+        subtype = own or like.subtype
+    else:
+        raise AudioError(
+            f"{path}: no sound format is called {suffix}. Known: {', '.join(SUFFIXES)}"
+        )
+    choices = set(soundfile.available_subtypes(wanted)) - UNWRITABLE
+    if subtype in choices:
+        return wanted, subtype
+    wide = subtype in ("FLOAT", "DOUBLE") or BITS.get(subtype, 32 if "32" in subtype else 0) > 16
+    if wide and "PCM_24" in choices:
+        return wanted, "PCM_24"
+    return wanted, str(soundfile.default_subtype(wanted))
+
+
+class SoundReader:
+    """A sound file as an iterable of blocks (channels, samples) float32, full scale 1.0.
+
+    Integers of up to 24 bits come through exactly. Every `iter()` starts at the beginning.
+
+    Args:
+        path: A file, or `-` for stdin, which is first copied to a temporary file, because most
+            formats cannot be read without seeking.
+        block: Samples a block.
+
+    Attributes:
+        name: The path as text, or "stdin".
+        rate: Hz.
+        channels: Rows of each block.
+        frames: Samples per channel, as the header says.
+        format: "WAV", "FLAC", ... as libsndfile calls it.
+        subtype: "PCM_16", "FLOAT", "VORBIS", ...
+        endian: "FILE" (the format's own), "LITTLE" or "BIG".
+        tags: Title, artist and the like.
+        warnings: What is odd about the file, for people.
+
+    Raises:
+        AudioError: missing, empty, not audio, or a rate or channel count that cannot be.
+    """
+
+    def __init__(self, path: str | Path, block: int = BLOCK) -> None:
+        self.path, self.name = path, "stdin" if str(path) == STD else str(path)
+        self.block = block
+        self.warnings: list[str] = []
+        self._spool = _spooled_stdin() if str(path) == STD else None
+        try:
+            self._file = self._open()
+        except BaseException:
+            self._close_spool()
+            raise
+        try:
+            self.rate = check_rate(self._file.samplerate)
+            self.channels = check_channels(self._file.channels)
+        except AudioError as error:
+            self.close()
+            raise AudioError(f"{self.name}: {error}") from None
+        self.frames, self.format = int(self._file.frames), str(self._file.format)
+        self.subtype, self.endian = str(self._file.subtype), str(self._file.endian)
+        self.tags: dict[str, str] = {k: v for k, v in self._file.copy_metadata().items() if v}
+        self._warn_if_cut()
+
+    @property
+    def seconds(self) -> float:
+        """Length, as the header says."""
+        return self.frames / self.rate
+
+    def _open(self) -> Any:
+        if self._spool is None:
+            _check_readable(Path(self.path))
+        source = self._spool.fileno() if self._spool else str(self.path)
+        try:
+            return soundfile.SoundFile(source, closefd=False)
+        except soundfile.LibsndfileError as error:
+            if self._size() == 0:
+                raise AudioError(f"{self.name} is empty (0 bytes): nothing to process") from None
+            raise AudioError(
+                f"{self.name} is not a sound file that libsndfile can read ({error.error_string}) "
+                f"Wanted: {', '.join(s[1:] for s in SUFFIXES)}. Others (m4a, aac, wma, video): "
+                f"ffmpeg -i {self.name} out.wav"
+            ) from None
+
+    def _size(self) -> int:
+        """Bytes."""
+        return (
+            os.fstat(self._spool.fileno()).st_size
+            if self._spool
+            else Path(self.path).stat().st_size
+        )
+
+    def _warn_if_cut(self) -> None:
+        for match in _CUT.finditer(self._file.extra_info):
+            promised, there = int(match[2]), int(match[3])
+            if there < promised < _UNKNOWN_LENGTH:
+                self.warnings.append(
+                    f"the file is cut off: its header promises {promised} bytes, {there} are "
+                    f"there; processed what is there ({self.seconds:.2f} s)"
+                )
+                return
+        size = self._size()
+        if self.frames == 0 and size > 4096 and self.format in ("WAV", "WAVEX"):
+            self.warnings.append(
+                f"the header says 0 samples, but the file has {size} bytes: its recorder was cut "
+                "off. Repair the header first: ffmpeg -ignore_length 1 -i FILE -c copy fixed.wav"
+            )
+
+    def __iter__(self) -> Iterator[Samples]:
+        if self._file.seekable():
+            self._file.seek(0)
+        got = 0
+        while True:
+            try:
+                frames = self._file.read(self.block, dtype="float32", always_2d=True)
+            except (soundfile.LibsndfileError, RuntimeError) as error:
+                raise AudioError(
+                    f"{self.name} is damaged {got / self.rate:.2f} s in, or ends too early "
+                    f"({error}). Decode what is left of it with another program first, e.g. "
+                    f"ffmpeg -i {self.name} out.wav"
+                ) from None
+            if not len(frames):
+                break
+            got += len(frames)
+            yield np.ascontiguousarray(frames.T)
+        if got != self.frames:
+            self.warnings.append(
+                f"the header says {self.frames} samples, the file held {got}: processed those"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        self._close_spool()
+
+    def _close_spool(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _spooled_stdin() -> IO[bytes]:
+    """Stdin as a file that can seek."""
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the reader
+    shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
+    spool.seek(0)
+    return spool
+
+
+def _check_readable(path: Path) -> None:
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder. Add -r to process the sound files in it.")
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = get_close_matches(path.name, there, n=3, cutoff=0.75)
+        hint = f"Did you mean {', '.join(near)}?" if near else "Check the name and the folder."
+        raise AudioError(f"no file {path}. {hint}") from None
+    except OSError as error:
+        raise AudioError(f"cannot read {path}: {error.strerror}") from None
+
+
+class SoundWriter:
+    """A sound file that appears when it is whole: on leaving the `with` block without an error.
+
+    Integer subtypes are rounded to the nearest step, the exact reverse of reading, and held at
+    full scale instead of wrapping round. Before the file appears it is opened again and counted.
+
+    Args:
+        path: A file, or `-` for stdout.
+        rate: Hz.
+        channels: Rows of each block.
+        format: As libsndfile calls it: "WAV", "FLAC", ...; None: by the suffix of *path*.
+        subtype: "PCM_16", "FLOAT", ...; None: the usual one of the format.
+        endian: "FILE" (the format's own), "LITTLE" or "BIG".
+        tags: Title, artist and the like, as far as the format has a place for them.
+        overwrite: Replace a file that is there.
+
+    Attributes:
+        frames: Samples per channel written so far.
+        clipped: Samples beyond full scale that integers could not hold.
+        padded: Samples the format added at the end; known after closing. ADPCM and GSM come in
+            blocks, AIFF with 8 bits in pairs.
+
+    Raises:
+        AudioError: the target exists or cannot be written, or the format cannot hold this rate,
+            channel count or length.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        rate: int,
+        channels: int,
+        format: str | None = None,
+        subtype: str | None = None,
+        *,
+        endian: str = "FILE",
+        tags: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        own, usual = SUFFIXES.get(Path(path).suffix.lower(), ("WAV", None))
+        self.format = format or own
+        self.subtype = subtype or usual or str(soundfile.default_subtype(self.format))
+        self.name, self.rate, self.channels = str(path), rate, channels
+        self.frames = self.clipped = self.padded = 0
+        self._bits = BITS.get(self.subtype)
+        self._pending = Pending(path, overwrite)
+        try:
+            part = str(self._pending.path)
+            self._file = soundfile.SoundFile(
+                part, "w", rate, channels, self.subtype, endian, self.format
+            )
+        except (soundfile.LibsndfileError, ValueError) as error:
+            self._pending.discard()
+            if "System error" in str(error):
+                raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
+            raise AudioError(
+                f"{path}: {self.format} {self.subtype} cannot hold {channels} channels at "
+                f"{rate} Hz ({str(error).split(': ')[-1]}) Give another format: -o NAME.flac"
+            ) from None
+        for name, value in (tags or {}).items():
+            with suppress(soundfile.LibsndfileError):  # this format has no place for it
+                setattr(self._file, name, value)
+
+    def write(self, block: Samples) -> None:
+        """Append *block* (channels, samples).
+
+        Raises:
+            AudioError: the disk is full.
+        """
+        try:
+            for at in range(0, block.shape[1], BLOCK):  # the vorbis coder overflows on more
+                self._write(block[:, at : at + BLOCK])
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
+
+    def _write(self, block: Samples) -> None:
+        self._file.write(block.T if self._bits is None else self._as_integers(block, self._bits))
+        self.frames += block.shape[1]
+
+    def _as_integers(self, block: Samples, bits: int) -> NDArray[Any]:
+        """(channels, samples) as left-justified integers (samples, channels)."""
+        self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+        full = 2.0 ** (bits - 1)  # scaling by a power of two is exact, so only rint() rounds
+        wide = block.T.astype(np.float64 if bits > 24 else np.float32)
+        steps = np.minimum(np.rint(np.clip(np.nan_to_num(wide), -1, 1) * full), full - 1)
+        container, width = (np.int16, 16) if bits <= 16 else (np.int32, 32)
+        shifted: NDArray[Any] = np.left_shift(steps.astype(container), container(width - bits))
+        return shifted
+
+    def _reason(self, error: BaseException) -> str:
+        # libsndfile does not pass errno on; a full disk is by far the usual cause.
+        if isinstance(error, AssertionError) or "System error" in str(error):
+            return explain(OSError(errno.ENOSPC, ""), self._pending.folder)
+        return str(error)
+
+    def close(self) -> None:
+        """Finish the file and let it appear.
+
+        Raises:
+            AudioError: the disk is full, or the format could not hold what was written.
+        """
+        try:
+            self._file.close()
+            self._count()
+        except BaseException:
+            self._pending.discard()
+            raise
+        self._pending.commit()
+
+    def _count(self) -> None:
+        """Open the file again: is everything there?"""
+        try:
+            with soundfile.SoundFile(str(self._pending.path)) as written:
+                self.padded = int(written.frames) - self.frames
+        except soundfile.LibsndfileError as error:
+            if self.frames == 0:
+                raise AudioError(
+                    f"{self.name}: {self.format} {self.subtype} cannot hold 0 samples. Use .wav"
+                ) from None
+            raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
+        if self.padded < 0:
+            raise AudioError(f"cannot write {self.name}: {self._reason(AssertionError())}")
+
+    def discard(self) -> None:
+        """Give up: nothing appears."""
+        with suppress(soundfile.LibsndfileError):
+            self._file.close()
+        self._pending.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()

@@ -1,0 +1,1 @@
+"""Sound while it happens: devices, the callback, and what drives it."""

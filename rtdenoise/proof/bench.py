@@ -1,0 +1,137 @@
+"""Is a generator real-time here? `rtdenoise bench MODEL` measures, and says yes or no.
+
+A tight loop flatters: between two hops of a stream the caches and clocks go cold, and the same hop
+costs up to eight times as much. So the verdict rests on *paced* hops, one per hop period, in a
+thread prepared as the audio thread is. Times depend on the machine and on what else it does:
+compare within one run, and take medians.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..audio import Samples
+from ..core.ring import Ring
+from ..nets.engine import Engine
+from ..nets.line import Line
+from ..nets.torchscript import Generator, prepare_thread
+from .verify import voice
+
+RATES_HZ = (48_000, 44_100, 32_000, 16_000)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one thing done many times, in milliseconds, and its deadline if it has one."""
+
+    name: str
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    deadline_ms: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Real-time: yes, barely (no room for anything else), or no."""
+        if self.deadline_ms is None:
+            return ""
+        if self.p99_ms <= 0.5 * self.deadline_ms:
+            return "yes"
+        return "barely" if self.p99_ms <= self.deadline_ms else "no"
+
+    def as_dict(self) -> dict[str, float | str | None]:
+        """For `--json`."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def _timing(name: str, times_s: list[float], deadline_s: float | None = None) -> Timing:
+    p50, p99, worst = (1e3 * float(v) for v in np.percentile(times_s, (50, 99, 100)))
+    return Timing(name, p50, p99, worst, None if deadline_s is None else 1e3 * deadline_s)
+
+
+def _tight(action: Callable[[], object], count: int) -> list[float]:
+    for _ in range(max(20, count // 20)):
+        action()
+    times_s = []
+    for _ in range(count):
+        start = time.perf_counter()
+        action()
+        times_s.append(time.perf_counter() - start)
+    return times_s
+
+
+class _NoNet:
+    """A stand-in that hands the windows back: what is left is the engine's own cost."""
+
+    def __init__(self, like: Generator) -> None:
+        self.card, self.analysis, self.synthesis = like.card, like.analysis, like.synthesis
+
+    def initial_state(self, channels: int) -> Samples:
+        return np.zeros((channels, 1), np.float32)
+
+    def __call__(self, windows: Samples, state: Samples) -> tuple[Samples, Samples]:
+        return windows, state
+
+
+def engine_timings(generator: Generator, count: int = 3000) -> Iterator[Timing]:
+    """Ring, engine without a net, engine with the net: a tight loop, one channel."""
+    hop = generator.card.hop
+    block, ring = np.full((1, hop), 0.1, np.float32), Ring(1, 8 * hop)
+    out = np.empty_like(block)
+    yield _timing("ring, write + read", _tight(lambda: (ring.write(block), ring.read(out)), count))
+    bare = Engine(_NoNet(generator), 1, hop)  # type: ignore[arg-type]
+    yield _timing("engine without the net", _tight(lambda: bare.push(block), count))
+    engine = Engine(generator, 1, hop)
+    sound = voice(generator.card.sample_rate, 4.0)
+    at = iter(range(10**9))
+
+    def next_hop() -> Samples:
+        start = next(at) * hop % (sound.shape[1] - hop)
+        return engine.push(sound[:, start : start + hop])
+
+    deadline_s = hop / generator.card.sample_rate
+    yield _timing("hop in a tight loop", _tight(next_hop, count), deadline_s)
+
+
+def paced_timing(generator: Generator, rate: int, channels: int, seconds: float) -> Timing:
+    """Blocks of one hop at *rate*, each at its time, in a thread like the audio thread."""
+    block = round(generator.card.hop * rate / generator.card.sample_rate)
+    line = Line(generator, rate, channels, block=block)
+    sound = voice(rate, max(1.0, min(seconds, 10.0)), channels)
+    times_s: list[float] = []
+
+    def run() -> None:
+        prepare_thread()
+        generator.warm_up(channels)
+        period_s, due_s = block / rate, time.perf_counter()
+        for turn in range(int(seconds / period_s)):
+            due_s += period_s
+            time.sleep(max(0.0, due_s - time.perf_counter()))
+            at = turn * block % (sound.shape[1] - block)
+            start = time.perf_counter()
+            line.push(sound[:, at : at + block])
+            times_s.append(time.perf_counter() - start)
+
+    gc.collect()
+    gc.freeze()
+    thread = threading.Thread(target=run, name="rtdenoise-bench")
+    thread.start()
+    thread.join()
+    gc.unfreeze()
+    return _timing(f"paced, {rate} Hz, {channels} ch", times_s, block / rate)
+
+
+def offline_speed(generator: Generator, rate: int = 48_000, seconds: float = 30.0) -> float:
+    """How many times faster than real time one core runs a mono file, decoding not counted."""
+    prepare_thread()
+    sound, line = voice(rate, seconds), Line(generator, rate, 1)
+    line.push(sound[:, : rate // 2])
+    start = time.perf_counter()
+    line.push(sound)
+    return seconds / (time.perf_counter() - start)

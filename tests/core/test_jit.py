@@ -1,0 +1,55 @@
+"""Kernels compile anywhere, and never in the callback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtdenoise
+from rtdenoise.core import overlap, ring
+
+PACKAGE = Path(rtdenoise.__file__).parent
+
+
+# Permission bits do not stop root, a read-only mount does; /proc takes no files from anybody.
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+
+
+def test_the_package_works_where_nothing_can_be_written(tmp_path):
+    """A read-only install with an unwritable HOME compiles without a cache; it does not fail."""
+    shutil.copytree(PACKAGE, tmp_path / "rtdenoise", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-c", "import rtdenoise.core.ring as r; print(r.__file__)"]
+    if os.getuid() == 0:
+        if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+            pytest.skip("root without the right to mount: cannot make a folder read-only")
+        command = ["unshare", "-m", "sh", "-c", READ_ONLY, str(tmp_path), *command]
+    else:
+        (tmp_path / "rtdenoise").chmod(0o555)
+    env = {"HOME": "/proc", "PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path))
+    assert not list((tmp_path / "rtdenoise").rglob("*.nbi"))
+
+
+def test_every_kernel_is_compiled_when_it_is_imported():
+    """One signature each, fixed: nothing is left to compile in the audio thread."""
+    kernels = [
+        thing
+        for module in (ring, overlap)
+        for thing in vars(module).values()
+        if hasattr(thing, "nopython_signatures")
+    ]
+
+    assert len(kernels) >= 8
+    for kernel in kernels:
+        assert len(kernel.nopython_signatures) == 1
+        with pytest.raises(TypeError):
+            kernel(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3))

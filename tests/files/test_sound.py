@@ -1,0 +1,266 @@
+"""Sound files: what is read and written again is the same; outputs appear whole or never."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtdenoise.errors import AudioError
+from rtdenoise.files.pending import Pending, explain
+from rtdenoise.files.sound import BITS, SoundReader, SoundWriter, encoding
+from tests.sounds import LOSSLESS, noise, read, tell_files, write
+
+LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("WAV", "ULAW")]
+linux = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="O_TMPFILE is Linux")
+
+
+@pytest.mark.parametrize(("form", "subtype"), LOSSLESS)
+def test_what_is_read_and_written_again_is_the_same(form, subtype, tmp_path, rng):
+    """Rounding is the exact reverse of reading: no sample moves, at any rate and channel count."""
+    for rate, channels in ((8000, 1), (44_100, 2), (96_000, 6), (48_000, 8)):
+        audio = noise(rng, channels, 3001)
+        write(tmp_path / "a", audio, rate, form, subtype)
+        first = read(tmp_path / "a")
+        write(tmp_path / "b", first, rate, form, subtype)
+
+        step = 2.0 ** -(BITS[subtype] - 1) if subtype in BITS else 0.0
+        count = audio.shape[1]  # AIFF puts an odd number of 8-bit samples into pairs
+        assert np.abs(first[:, :count] - audio).max() <= (0.5 if step < 0.001 else 1.0) * step
+        assert np.array_equal(read(tmp_path / "b")[:, :count], first[:, :count])
+
+
+@pytest.mark.parametrize(("form", "subtype"), LOSSY)
+@pytest.mark.parametrize("count", [1, 100, 10_001, 70_000])
+def test_lossy_formats_keep_the_length_and_the_timing(form, subtype, count, tmp_path, rng):
+    """libsndfile's coders add no delay and no samples."""
+    audio = noise(rng, 2, count + 7)
+    audio = sum(audio[:, i : i + count] for i in range(8)) / 8  # coders drop what is very high
+    writer = write(tmp_path / "a", audio, 48_000, form, subtype)
+    back = read(tmp_path / "a")
+
+    assert back.shape == audio.shape
+    assert writer.padded == 0
+    if count > 1000:
+        spectra = np.fft.rfft(audio[0], 2 * count), np.fft.rfft(back[0], 2 * count)
+        assert np.argmax(np.fft.irfft(spectra[0].conj() * spectra[1])) == 0
+
+
+def test_integers_are_held_at_full_scale_and_never_wrap(tmp_path):
+    """A sample beyond full scale is the nearest one there is, and is counted."""
+    audio = np.array([[1.5, -1.5, 1.0, -1.0, 0.5, np.nan, np.inf]], np.float32)
+    for subtype, top in (("PCM_16", 1 - 2**-15), ("PCM_24", 1 - 2**-23), ("PCM_U8", 1 - 2**-7)):
+        writer = write(tmp_path / "a.wav", audio, subtype=subtype)
+        assert np.array_equal(read(tmp_path / "a.wav"), [[top, -1, top, -1, 0.5, 0, top]])
+        assert writer.clipped == 3
+
+
+@pytest.mark.parametrize("block", [1, 7, 4096, 100_000])
+def test_the_block_size_never_changes_a_sample(block, tmp_path, rng):
+    """Every way of reading gives the same, and so does reading twice."""
+    audio = noise(rng, 2, 5000)
+    write(tmp_path / "a.flac", audio, form="FLAC", subtype="PCM_24")
+    with SoundReader(tmp_path / "a.flac", block) as reader:
+        once = np.concatenate(list(reader), axis=1)
+        assert np.array_equal(np.concatenate(list(reader), axis=1), once)
+    assert np.array_equal(once, read(tmp_path / "a.flac"))
+
+
+def test_tags_come_along(tmp_path):
+    """Title and artist are read and written where the format has a place for them."""
+    tags = {"title": "Ça va", "artist": "Me"}
+    for name, form in (("a.wav", "WAV"), ("a.flac", "FLAC"), ("a.w64", "W64")):
+        write(tmp_path / name, np.zeros((1, 9), np.float32), form=form, subtype="PCM_16", tags=tags)
+        with SoundReader(tmp_path / name) as reader:
+            assert reader.tags == (tags if form != "W64" else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "expected"),
+    [
+        ("x.wav", "PCM_24", ("WAV", "PCM_24")),
+        ("-", "FLOAT", ("WAV", "FLOAT")),
+        ("x.flac", "PCM_24", ("FLAC", "PCM_24")),
+        ("x.flac", "FLOAT", ("FLAC", "PCM_24")),
+        ("x.flac", "PCM_16", ("FLAC", "PCM_16")),
+        ("x.mp3", "PCM_16", ("MP3", "MPEG_LAYER_III")),
+        ("x.OPUS", "PCM_16", ("OGG", "OPUS")),
+        ("x.w64", "DOUBLE", ("W64", "DOUBLE")),
+    ],
+)
+def test_an_output_is_encoded_like_the_input_as_far_as_its_name_allows(
+    name, subtype, expected, tmp_path
+):
+    """The subtype stays; where the format lacks it, no precision is lost if it can be helped."""
+    write(tmp_path / "a.wav", np.zeros((1, 9), np.float32), subtype=subtype)
+    with SoundReader(tmp_path / "a.wav") as reader:
+        assert encoding(name, reader) == expected
+        with pytest.raises(AudioError, match=r"\.xyz.*flac"):
+            encoding("a.xyz", reader)
+
+
+def header(rate, channels, data=200):
+    """A wav file of *data* bytes of 16-bit silence whose header says what it is told."""
+    frame = 2 * max(1, channels)
+    body = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * frame, frame, 16)
+    return b"RIFF\xff\0\0\0WAVEfmt " + body + b"data" + struct.pack("<I", data) + bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"once upon a time" * 99, r"not a sound file.*flac"),
+        (header(7, 1), "7 Hz.*1000"),
+        (header(1_000_000, 1), "1e.06 Hz|1000000 Hz"),
+        (header(48_000, 0), "not a sound file"),
+        (header(48_000, 300, 6000), "300 channels.*1 to 64"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(content, says, tmp_path):
+    """The error names the file, what is wrong and what would be right."""
+    path = tmp_path / "bad.wav"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=says) as error:
+        SoundReader(path)
+    assert "bad.wav" in str(error.value)
+
+
+def test_a_wrong_name_gets_a_hint(tmp_path):
+    """Missing files and folders say what to do."""
+    write(tmp_path / "speech.wav", np.zeros((1, 9), np.float32))
+    with pytest.raises(AudioError, match=r"Did you mean speech\.wav"):
+        SoundReader(tmp_path / "spech.wav")
+    with pytest.raises(AudioError, match="-r"):
+        SoundReader(tmp_path)
+    with pytest.raises(AudioError, match="mkdir -p"):
+        SoundWriter(tmp_path / "no" / "a.wav", 48_000, 1)
+    with pytest.raises(AudioError, match=r"8000, 12000.*another format"):
+        SoundWriter(tmp_path / "a.opus", 44_100, 1)
+    with pytest.raises(AudioError, match="cannot hold 0 samples"):
+        write(tmp_path / "a.flac", np.zeros((1, 0), np.float32), form="FLAC", subtype="PCM_16")
+    assert tell_files(tmp_path) == ["speech.wav"]
+
+
+def test_a_cut_off_file_gives_what_is_there_and_a_damaged_one_is_refused(tmp_path, rng):
+    """Missing samples at the end are a warning; samples that cannot be decoded are an error."""
+    for name, form in (("a.wav", "WAV"), ("a.flac", "FLAC")):
+        write(tmp_path / name, noise(rng, 1, 100_000), form=form, subtype="PCM_16")
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with SoundReader(tmp_path / "a.wav") as reader:
+        assert 49_000 < sum(block.shape[1] for block in reader) < 50_000
+        assert "cut off" in reader.warnings[0]
+    with pytest.raises(AudioError, match=r"damaged \d.* in"):
+        read(tmp_path / "a.flac")
+    (tmp_path / "s.wav").write_bytes(
+        header(8000, 1, 0x0000).replace(b"data\0\0\0\0", b"data" + b"\xff" * 4) + bytes(99_000)
+    )
+    with SoundReader(tmp_path / "s.wav") as reader:  # as ffmpeg writes into a pipe
+        assert not reader.warnings
+        assert reader.frames == 49_500
+
+
+@pytest.fixture(params=["nameless", "hidden"])
+def way(request, monkeypatch):
+    """Both ways of keeping a file out of sight until it is whole."""
+    if request.param == "hidden":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif not hasattr(os, "O_TMPFILE"):
+        pytest.skip("O_TMPFILE is Linux")
+    return request.param
+
+
+def test_an_output_appears_whole_or_never(way, tmp_path):
+    """An error inside leaves the old file; success replaces it, with the user's umask."""
+    target = tmp_path / "a.wav"
+    target.write_bytes(b"old")
+
+    def fail():
+        with SoundWriter(target, 8000, 1, overwrite=True) as writer:
+            writer.write(np.zeros((1, 99), np.float32))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_bytes() == b"old"
+    assert tell_files(tmp_path) == ["a.wav"]
+    before = os.umask(0o027)
+    try:
+        write(target, np.zeros((1, 99), np.float32))
+    finally:
+        os.umask(before)
+    assert read(target).shape == (1, 99)
+    assert tell_files(tmp_path) == ["a.wav"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_nothing_is_replaced_without_being_asked(way, tmp_path):
+    """Neither what is there at the start, nor what appears meanwhile; links are followed."""
+    target = tmp_path / "a"
+    pending = Pending(target)
+    pending.path.write_bytes(b"new")
+    target.write_bytes(b"someone else's")
+    with pytest.raises(AudioError, match="-f"):
+        pending.commit()
+    assert target.read_bytes() == b"someone else's"
+    with pytest.raises(AudioError, match="-f"):
+        Pending(target)
+    (tmp_path / "link").symlink_to(target)
+    with Pending(tmp_path / "link", overwrite=True) as pending:
+        pending.path.write_bytes(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert target.read_bytes() == b"new"
+    assert tell_files(tmp_path) == ["a", "link"]
+
+
+def test_a_device_is_written_to_and_never_replaced():
+    """-o /dev/null must not turn it into a file, not even for root."""
+    write(Path(os.devnull), np.zeros((1, 99), np.float32))
+    assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize(("form", "subtype"), [("WAV", "FLOAT"), ("FLAC", "PCM_24"), *LOSSY[:3]])
+def test_a_full_disk_leaves_nothing(form, subtype, way, tmp_path, rng):
+    """Running out of room is an error that says so, with the old file unharmed."""
+    resource = pytest.importorskip("resource")
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    audio = noise(rng, 2, 60_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
+    try:
+        with pytest.raises(AudioError, match=r"full \(\d+ MB free"):
+            write(target, audio, 48_000, form, subtype)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert target.read_bytes() == b"old"
+    assert tell_files(tmp_path) == ["a"]
+
+
+@linux
+def test_kill_9_leaves_nothing(tmp_path):
+    """A file without a name cannot be left behind."""
+    code = (
+        "import os, signal, sys\nfrom rtdenoise.files.pending import Pending\n"
+        "p = Pending(sys.argv[1]); p.path.write_bytes(bytes(9999))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    gone = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.wav"], check=False, cwd=Path(__file__).parents[2]
+    )
+    assert gone.returncode == -signal.SIGKILL
+    assert tell_files(tmp_path) == []
+
+
+def test_reasons_are_in_words(tmp_path):
+    """errno becomes a sentence with a fix."""
+    assert "mkdir" in explain(FileNotFoundError(2, "No such file"), tmp_path / "no")
+    assert "-O DIR" in explain(PermissionError(13, "Permission denied"), tmp_path)

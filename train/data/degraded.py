@@ -1,0 +1,77 @@
+"""Pairs of waveforms: recordings, degraded by a text of the language of `rtdenoise degrade`.
+
+What a step sees depends on seed and step alone. A thread makes the next batch while a step runs.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtdenoise.degrade import parse
+
+from .library import Library
+
+RECORDED = "recorded"  # in place of a text: the data set's own degraded twins
+LEVEL_DB = (-24.0, 0.0)  # peaks of the excerpts: a net must not depend on one level
+
+
+class Pairs:
+    """Batches of (degraded, wanted), both (B, samples), and the bandwidth in Hz (B,) of each row.
+
+    Args:
+        library: Where excerpts come from.
+        kind: Of recordings: speech or music.
+        text: The degradation; `noise library` means the library's own side of the split. Or
+            `recorded`, for a data set of pairs.
+        batch: Rows.
+        samples: Columns.
+        seed: Of everything drawn.
+        device: Where they go.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        kind: str,
+        text: str,
+        batch: int,
+        samples: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        library.need(kind, *(["noise"] if "noise library" in text else []))
+        self.library, self.kind, self.seed, self.device = library, kind, seed, device
+        self.count, self.samples, self.rate_hz = batch, samples, library.data.rate_hz
+        self.recorded = text.strip() == RECORDED
+        self.degrade = parse("" if self.recorded else text, noises={"library": self._noise})
+        self._helper = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[list[Tensor]]] | None = None
+
+    def _noise(self, samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+        found, _ = self.library.excerpts("noise", 1, samples, rng)
+        return found
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """The examples of *step*."""
+        waiting = self._next
+        made = waiting[1].result() if waiting and waiting[0] == step else self._make(step)
+        self._next = step + 1, self._helper.submit(self._make, step + 1)
+        return tuple(part.to(self.device) for part in made)
+
+    def _make(self, step: int) -> list[Tensor]:
+        rng = np.random.default_rng([self.seed, step])
+        if self.recorded:
+            found = self.library.pairs(self.kind, self.count, self.samples, rng)
+            return [torch.from_numpy(part) for part in found]
+        margin = round(self.library.data.margin_s * self.rate_hz)
+        whole = self.samples + 2 * margin
+        audio, bandwidth_hz = self.library.excerpts(self.kind, self.count, whole, rng, active=True)
+        peak = np.abs(audio).max(1, keepdims=True) + 1e-6
+        audio = audio * (10 ** (rng.uniform(*LEVEL_DB, (self.count, 1)) / 20) / peak)
+        degraded, wanted = self.degrade.batch(audio.astype(np.float32), self.rate_hz, rng)
+        cut = slice(margin, margin + self.samples)
+        return [torch.from_numpy(p) for p in (degraded[:, cut], wanted[:, cut], bandwidth_hz)]

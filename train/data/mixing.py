@@ -1,0 +1,248 @@
+"""Degradations of the `speech` recipe: seeded, a whole batch at a time.
+
+Voices and noises are made in time, then kept as spectra; mixing, levels and band limits happen on
+spectra, which costs a fraction (windows overlap-add linearly, so a mixture's spectrum is the sum).
+What is drawn is drawn by numpy, so a seed means the same on every device; what is computed is
+computed where the pool lives.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..config import Degrade
+from ..networks.spectral import BINS, HOP, RATE_HZ, WINDOW, spectra
+from .library import Library
+
+EARLY_S = 0.020  # reflections a listener hears as part of the voice
+ROOM_S = 0.6
+CPU = torch.device("cpu")
+
+
+def on(device: torch.device, values: NDArray[np.generic]) -> Tensor:
+    """Drawn numbers, as float32 where they are needed."""
+    return torch.from_numpy(values.astype(np.float32)).to(device)
+
+
+def curve(
+    count: int,
+    points: int,
+    decibels: tuple[float, float],
+    size: int,
+    rng: np.random.Generator,
+    device: torch.device,
+) -> Tensor:
+    """Random smooth gains (count, size), uniform in dB at *points* places."""
+    db = on(device, rng.uniform(*decibels, (count, 1, points)))
+    return (10 ** (functional.interpolate(db, size, mode="linear") / 20))[:, 0]
+
+
+def rooms(
+    count: int, settings: Degrade, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Impulse responses of simulated rooms: direct sound, a gap, exponentially decaying noise.
+
+    Returns:
+        The room (count, samples), and the part of it the target keeps: all of the first 20 ms,
+        then a fade of 30 ms time constant, so that the net shortens a room but does not gate it.
+    """
+    size = int(ROOM_S * RATE_HZ)
+    time_s = torch.arange(size, device=device) / RATE_HZ
+    t60_s = on(device, rng.uniform(*settings.t60_s, (count, 1)))
+    noise = on(device, rng.standard_normal((count, size), dtype=np.float32))
+    tail = noise * torch.exp(-6.9 * time_s / t60_s)  # 60 dB = a factor e^6.9
+    tail = tail * (time_s > on(device, rng.uniform(0.002, 0.02, (count, 1))))
+    drr_db = on(device, rng.uniform(*settings.drr_db, (count, 1)))
+    tail *= 10 ** (drr_db / 20) / tail.norm(dim=1, keepdim=True)
+    tail[:, 0] = 1
+    fade = torch.exp(-(time_s - EARLY_S).clamp(min=0) / 0.030)
+    return tail, tail * fade
+
+
+def voices(
+    library: Library,
+    count: int,
+    settings: Degrade,
+    rng: np.random.Generator,
+    device: torch.device = CPU,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Speech, some of it in rooms, equalised, at unit level.
+
+    Returns:
+        What the microphone hears and what the net should give, spectra (count, 2, T, BINS), and
+        the bandwidth in Hz (count,).
+    """
+    samples = _samples(library)
+    audio, bandwidth_hz = library.excerpts_on(device, "speech", count, samples, rng, active=True)
+    size = 1 << (samples + int(ROOM_S * RATE_HZ)).bit_length()
+    eq_db = settings.speech_eq_db
+    eq = curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
+    dry = torch.fft.rfft(audio, size) * eq
+    heard, wanted = dry.clone(), dry
+    if wet := int(rng.binomial(count, settings.reverb_share)):
+        room, early = rooms(wet, settings, rng, device)
+        heard[:wet] *= torch.fft.rfft(room, size)
+        wanted[:wet] *= torch.fft.rfft(early, size)
+    x, y = (torch.fft.irfft(z, size)[:, :samples] for z in (heard, wanted))
+    level = x.std(1, keepdim=True) + 1e-5
+    return spectra(x / level), spectra(y / level), bandwidth_hz
+
+
+def noises(
+    library: Library,
+    count: int,
+    settings: Degrade,
+    rng: np.random.Generator,
+    device: torch.device = CPU,
+) -> Tensor:
+    """Noise at unit level: recorded (half of it at another speed), synthetic, or music.
+
+    Returns:
+        Spectra (count, 2, T, BINS).
+    """
+    samples = _samples(library)
+    recorded, _ = library.excerpts_on(device, "noise", count, samples, rng)
+    speed = np.where(rng.random((count, 1)) < 0.5, rng.uniform(0.7, 1.4, (count, 1)), 1.0)
+    audio = faster(recorded, on(device, speed))
+    size = 1 << (samples - 1).bit_length()
+    z = torch.fft.rfft(audio, size)
+    coloured = int(rng.binomial(count, settings.coloured_share))
+    if coloured:
+        white = on(device, rng.standard_normal((coloured, samples), dtype=np.float32))
+        slope = on(device, rng.uniform(0, 1.2, (coloured, 1)))
+        pitch = torch.arange(size // 2 + 1, device=device) + 1
+        z[:coloured] = torch.fft.rfft(white, size) * pitch ** (-slope / 2)
+    tunes = min(int(rng.binomial(count, settings.music_share)), count - coloured)
+    if tunes and library.recordings["music"]:
+        music, _ = library.excerpts_on(device, "music", tunes, samples, rng)
+        z[coloured : coloured + tunes] = torch.fft.rfft(music, size)
+    eq_db = settings.noise_eq_db
+    z *= curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
+    audio = torch.fft.irfft(z, size)[:, :samples]
+    swelling = on(device, rng.random((count, 1))) < 0.3
+    audio = torch.where(swelling, audio * curve(count, 9, (-12, 6), samples, rng, device), audio)
+    return spectra(audio / (audio.std(1, keepdim=True) + 1e-6))
+
+
+def faster(audio: Tensor, speed: Tensor) -> Tensor:
+    """Rows (B, samples) at other speeds (B, 1), linearly interpolated, from the start again."""
+    samples = audio.shape[1]
+    # float64: at sample 120,000 a float32 position is 0.008 off, which is heard as noise.
+    places = (torch.arange(samples, device=audio.device).double() * speed.double()) % (samples - 1)
+    before = places.long()
+    share = (places - before).float()
+    return audio.gather(1, before) * (1 - share) + audio.gather(1, before + 1) * share
+
+
+def _samples(library: Library) -> int:
+    """An excerpt's length: whole hops."""
+    return int(library.data.seconds * RATE_HZ) // HOP * HOP + HOP
+
+
+class Pool:
+    """Voices and noises kept as spectra; every batch renews a few and mixes anew.
+
+    Renewing a quarter of a batch a step makes the data cost a tenth of a step, and no mixture ever
+    comes twice. What a step sees depends on the seed and the step alone: slots are renewed in turn
+    by a generator of the step, so a run that was stopped goes on with exactly the same data.
+
+    Args:
+        library: Where excerpts come from.
+        settings: Degradations.
+        size: Slots.
+        batch: Examples a step.
+        seed: Of everything drawn.
+        step: The first step there will be.
+        device: Where the pool lives.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        settings: Degrade,
+        size: int,
+        batch: int,
+        seed: int,
+        step: int = 0,
+        device: torch.device = CPU,
+    ) -> None:
+        library.need("speech", "noise")
+        if device.type != "cpu":
+            library.hold(device)
+        self.library, self.settings, self.size, self.seed = library, settings, size, seed
+        self.count, self.fresh, self.device = batch, max(4, batch // 4), device
+        self.hops = _samples(library) // HOP - 1
+        shape = (size, 2, self.hops, BINS)
+        self.slots = [torch.empty(shape, device=device) for _ in range(2)]
+        self.slots += [torch.empty(size, device=device), torch.empty(shape, device=device)]
+        self.ahead = device.type != "cpu"  # where a helper thread does not cost the step its cores
+        self._helper = ThreadPoolExecutor(1)
+        self._next: Future[tuple[Tensor, ...]] | None = None
+        for before in range(step - -(-size // self.fresh), step):
+            self._renew(before, self._make(before))
+
+    def _make(self, step: int) -> tuple[Tensor, ...]:
+        """New sounds for the slots whose turn it is."""
+        rng = np.random.default_rng([self.seed, step + 1_000_000, 1])
+        made = voices(self.library, self.fresh, self.settings, rng, self.device)
+        return (*made, noises(self.library, self.fresh, self.settings, rng, self.device))
+
+    def _renew(self, step: int, made: tuple[Tensor, ...]) -> None:
+        at = (step * self.fresh + torch.arange(self.fresh, device=self.device)) % self.size
+        for slots, fresh in zip(self.slots, made, strict=True):
+            slots[at] = fresh
+
+    def _fresh(self, step: int) -> tuple[Tensor, ...]:
+        """What `_make` makes; with `ahead` it was made while the step before ran."""
+        if not self.ahead:
+            return self._make(step)
+        made = self._next.result() if self._next else self._make(step)
+        self._next = self._helper.submit(self._make, step + 1)
+        return made
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Mix the examples of *step*; steps come in order.
+
+        Returns:
+            Degraded and wanted spectra (B, 2, T, BINS), and the bandwidth in Hz (B,) up to which
+            the wanted one is known.
+        """
+        self._renew(step, self._fresh(step))
+        heard, wanted, known_hz, noise_slots = self.slots
+        rng, s = np.random.default_rng([self.seed, step + 1_000_000]), self.settings
+        count = self.count
+        voice, first, second = (
+            torch.from_numpy(rng.choice(self.size, count, replace=False)).to(self.device)
+            for _ in range(3)
+        )
+        share = np.asarray(s.snr_share)
+        snr_db = rng.choice(s.snr_db, count, p=share / share.sum()) + rng.uniform(-2.5, 2.5, count)
+        noise = torch.roll(noise_slots[first], int(rng.integers(self.hops)), 2)
+        two = rng.random(count) < s.second_noise_share
+        other = self._column(np.where(two, 10 ** (rng.uniform(-12, 0, count) / 20), 0.0))
+        noise = noise + other * noise_slots[second]
+        noise *= self._column(10 ** (-snr_db / 20)) / (1 + other**2).sqrt()
+        level = self._column(10 ** (rng.uniform(*s.level_db, count) / 20))
+        x = (heard[voice] + noise) * level
+        y, bandwidth_hz = wanted[voice] * level, known_hz[voice]
+        for row in np.flatnonzero(rng.random(count) < s.band_limit_share):
+            cut = round(float(rng.choice(s.band_limit_hz)) * WINDOW / RATE_HZ)
+            x[row, :, :, cut:] = 0
+            y[row, :, :, cut:] = 0
+        return x, y, bandwidth_hz
+
+    def _column(self, values: NDArray[np.float64]) -> Tensor:
+        """One number a row, to multiply spectra with."""
+        return on(self.device, values)[:, None, None, None]
+
+
+def known_bins(bandwidth_hz: Tensor) -> Tensor:
+    """1 for bins below each row's bandwidth, 0 above: (B, 1, BINS)."""
+    hz = torch.arange(BINS, device=bandwidth_hz.device) * RATE_HZ / WINDOW
+    return (hz[None] < bandwidth_hz[:, None]).float()[:, None]

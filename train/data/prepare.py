@@ -1,0 +1,258 @@
+"""Decode a data set once: one int16 file a kind, degraded twins beside it, and an index.
+
+Memory stays the same whatever the size: short files are decoded whole, a few at a time, long ones
+are streamed. Every recording that is whole in the cache has a line in prepared.jsonl, so a run that
+was killed goes on where it was: what has no line is cut off and decoded again. index.json appears
+when everything is there.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+from rtdenoise.errors import AudioError, UsageError
+
+from .layouts import Found, find
+from .library import DEGRADED, INDEX, Recording
+
+DONE = "prepared.jsonl"
+SHORTEST_S = 0.25
+BLOCK_S = 20.0
+LONG_S = 300.0  # longer files are streamed by one thread
+CLIPPED_SHARE = 1e-3  # of samples at full scale: counted, and skipped if that is asked for
+TRUSTED = 0.975  # of a bandwidth below the rate's own: filters and codecs end a little early
+
+
+@dataclass
+class Decoded:
+    """One file as the cache wants it, or why it cannot be used."""
+
+    audio: NDArray[np.int16]
+    twin: NDArray[np.int16] | None
+    rate_hz: int
+    fault: str = ""
+    clipped: bool = False
+
+
+def prepare(
+    folder: Path,
+    cache: Path,
+    rate_hz: int = 48_000,
+    layout: str = "auto",
+    kind: str = "speech",
+    jobs: int = 2,
+    skip_clipped: bool = False,
+) -> Counter[str]:
+    """Decode *folder* into *cache*, or go on.
+
+    Args:
+        folder: A data set; see `datasets`.
+        cache: Made if it is not there.
+        rate_hz: Of the cache.
+        layout: Of the data set, or `auto`.
+        kind: Of plain folders.
+        jobs: Files at a time.
+        skip_clipped: Leave out what is at full scale too often.
+
+    Returns:
+        How many recordings were used, and how many skipped for which reason.
+
+    Raises:
+        UsageError: no such folder or layout, or the cache is of another rate or data set.
+        AudioError: nothing usable, or the disk is full.
+    """
+    found = find(folder, layout, kind)
+    cache.mkdir(parents=True, exist_ok=True)
+    before = _read_done(cache, {"rate_hz": rate_hz, "folder": str(folder)})
+    todo = [f for f in found if f.path not in before]
+    try:
+        with _Writer(cache, before) as writer:
+            for f, decoded in _decode_all(todo, rate_hz, jobs):
+                if skip_clipped and decoded.clipped and not decoded.fault:
+                    decoded.fault = "clipped"
+                writer.add(f, decoded)
+    except OSError as error:
+        raise AudioError(
+            f"cannot write the cache {cache}: {error.strerror}. What is done is kept; "
+            "make room and run the same command again"
+        ) from None
+    return _finish(cache, rate_hz)
+
+
+def _decode_all(found: list[Found], rate_hz: int, jobs: int) -> Iterator[tuple[Found, Decoded]]:
+    """In order; a few files ahead, so that memory does not grow with the data set."""
+    left = iter(found)
+    with ThreadPoolExecutor(jobs) as pool:
+        while group := list(islice(left, 4 * jobs)):
+            yield from zip(group, pool.map(lambda f: _decode(f, rate_hz), group), strict=True)
+
+
+def _decode(found: Found, rate_hz: int) -> Decoded:
+    """A file, and its twin."""
+    nothing = np.zeros(0, np.int16)
+    try:
+        audio, own_hz, clipped = _samples(found.path, rate_hz)
+        twin = _samples(found.degraded, rate_hz)[0] if found.degraded else None
+    except (OSError, RuntimeError, ValueError) as error:
+        return Decoded(nothing, None, rate_hz, f"unreadable ({error})")
+    fault = ""
+    if len(audio) < SHORTEST_S * rate_hz:
+        fault = f"shorter than {SHORTEST_S} s"
+    elif np.abs(audio).max() < 4:
+        fault = "silent"
+    elif twin is not None and abs(len(twin) - len(audio)) > 0.1 * rate_hz:
+        fault = "its degraded twin has another length"
+    if twin is not None and not fault:
+        twin = np.pad(twin[: len(audio)], (0, max(0, len(audio) - len(twin))))
+    return Decoded(audio, twin, own_hz, fault, clipped)
+
+
+def _samples(path: str, rate_hz: int) -> tuple[NDArray[np.int16], int, bool]:
+    """Mono int16 at *rate_hz*, the file's own rate, whether it is clipped.
+
+    Raises:
+        ValueError: NaN or infinite samples.
+    """
+    parts, full, total, stream = [], 0, 0, None
+    for block, own_hz in _blocks(path):
+        if not np.isfinite(block).all():
+            raise ValueError("NaN or infinite samples")
+        full, total = full + int((np.abs(block) >= 0.9999).sum()), total + block.size
+        mono = block.mean(1)
+        if own_hz != rate_hz:
+            stream = stream or soxr.ResampleStream(own_hz, rate_hz, 1, "float32", "HQ")
+            mono = stream.resample_chunk(mono)
+        parts.append(_as_int16(mono))
+    if stream:
+        parts.append(_as_int16(stream.resample_chunk(np.zeros(0, np.float32), last=True)))
+    audio = np.concatenate(parts) if parts else np.zeros(0, np.int16)
+    return audio, own_hz if parts else rate_hz, full > CLIPPED_SHARE * max(total, 1)
+
+
+def _blocks(path: str) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """(samples, channels) float32 and the rate, block by block."""
+    file, _, row = path.partition("#")
+    if row:  # a row of an array file, 16 kHz
+        data = np.load(file, mmap_mode="r")[int(row)]
+        scale = 32768.0 if data.dtype.kind == "i" else 1.0
+        yield np.asarray(data, np.float32).reshape(-1, 1) / scale, 16_000
+        return
+    with sf.SoundFile(path) as sound:
+        size = int(BLOCK_S * sound.samplerate)
+        for block in sound.blocks(size, dtype="float32", always_2d=True):
+            yield block, sound.samplerate
+
+
+def _as_int16(mono: NDArray[np.float32]) -> NDArray[np.int16]:
+    return np.asarray((mono * 32767).clip(-32768, 32767), np.int16)
+
+
+class _Writer:
+    """The cache's files, and the list of what is whole in them."""
+
+    def __init__(self, cache: Path, before: dict[str, dict[str, Any]]) -> None:
+        self.cache, self.files = cache, dict[str, IO[bytes]]()
+        self.at: Counter[str] = Counter()
+        for line in before.values():
+            if recording := line.get("recording"):
+                self.at[recording["kind"]] = max(self.at[recording["kind"]], recording["stop"])
+        self.done = (cache / DONE).open("a")
+        for path in cache.glob("*.i16"):
+            self._file(path.name, self.at[path.name.split(".")[0]])
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files.values():
+            file.close()
+        self.done.close()
+
+    def _file(self, name: str, samples: int) -> IO[bytes]:
+        """Open for appending after *samples*; what is behind was never finished."""
+        if name not in self.files:
+            file = (self.cache / name).open("ab")
+            file.truncate(2 * samples)
+            self.files[name] = file
+        return self.files[name]
+
+    def add(self, found: Found, decoded: Decoded) -> None:
+        """Append, then say so."""
+        line: dict[str, Any] = {"path": found.path, "clipped": decoded.clipped}
+        if decoded.fault:
+            line["fault"] = decoded.fault
+            print(f"skipped {found.path}: {decoded.fault}")
+        else:
+            start = self.at[found.kind]
+            stop = start + len(decoded.audio)
+            sides = [(f"{found.kind}.i16", decoded.audio)]
+            if decoded.twin is not None:
+                sides.append((f"{found.kind}{DEGRADED}", decoded.twin))
+            for name, audio in sides:
+                file = self._file(name, start)
+                file.write(audio.tobytes())
+                file.flush()
+            own = min(found.bandwidth_hz, decoded.rate_hz / 2)
+            self.at[found.kind] = stop
+            line["recording"] = asdict(
+                Recording(
+                    found.kind, found.source, found.origin, found.licence, start, stop,
+                    own, found.split, decoded.twin is not None,
+                    zlib.crc32(decoded.audio.tobytes()),
+                )
+            )  # fmt: skip
+        self.done.write(json.dumps(line) + "\n")
+        self.done.flush()
+
+
+def _read_done(cache: Path, header: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Lines of an earlier try by path; its header must be ours."""
+    path = cache / DONE
+    if not path.is_file():
+        if (cache / INDEX).is_file():
+            raise UsageError(f"{cache} is a finished cache; take another folder, or delete it")
+        path.write_text(json.dumps(header) + "\n")
+        return {}
+    lines = []
+    for text in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:  # the line a kill cut in two: its audio is decoded again
+            break
+    if not lines or lines[0] != header:
+        raise UsageError(f"{cache} was begun from {lines[:1]}, not {header}; take another folder")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {line["path"]: line for line in lines[1:]}
+
+
+def _finish(cache: Path, rate_hz: int) -> Counter[str]:
+    """Write the index, tell what was skipped and why."""
+    lines = [json.loads(text) for text in (cache / DONE).read_text().splitlines()][1:]
+    recordings = [line["recording"] for line in lines if "recording" in line]
+    for r in recordings:
+        if r["bandwidth_hz"] < 0.9 * rate_hz / 2:
+            r["bandwidth_hz"] *= TRUSTED
+        r["bandwidth_hz"] = min(r["bandwidth_hz"], rate_hz / 2)
+    counts = Counter(line["fault"].split(" (")[0] for line in lines if "fault" in line)
+    counts["used"] = len(recordings)
+    counts["clipped, kept"] = sum(line["clipped"] and "fault" not in line for line in lines)
+    print(", ".join(f"{what}: {count}" for what, count in counts.items() if count))
+    if not recordings:
+        raise AudioError(f"nothing usable: {sum(counts.values())} files, all skipped, see above")
+    part = cache / (INDEX + ".part")
+    part.write_text(json.dumps({"rate_hz": rate_hz, "recordings": recordings}))
+    part.replace(cache / INDEX)
+    return counts

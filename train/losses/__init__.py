@@ -1,0 +1,1 @@
+"""Losses, (estimate, reference) -> scalar, and the nets that some of them need."""

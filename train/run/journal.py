@@ -1,0 +1,211 @@
+"""What a run leaves for people: log.csv, dev.csv, curves, pictures, sound, TensorBoard's events.
+
+Every picture is made anew from the CSVs, so a run that was stopped and went on has one curve.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+import torch
+from torch import Tensor
+
+from rtdenoise.files.picture import Spectrogram, panels
+from rtdenoise.files.scores import Scores
+
+from ..config import Recipe
+from ..extras import needed
+from ..systems.base import Number
+
+SAMPLES = 3  # of the development side that are heard and seen
+NAMES = ("degraded", "restored", "wanted")
+
+
+class Journal:
+    """Notes of one run; a process that does not lead notes nothing.
+
+    Args:
+        run: Its folder.
+        recipe: Settings.
+        step: Steps so far: later lines of a slice that was killed after its last checkpoint are
+            dropped, since these steps will come again.
+        leads: Whether to write at all.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe, step: int, leads: bool = True) -> None:
+        self.run, self.recipe, self.leads = run, recipe, leads
+        self.recent: list[dict[str, Number]] = []
+        self._bar: Any = None
+        self._events: Any = None
+        if not leads:
+            return
+        for name in ("log.csv", "dev.csv"):
+            forget_after(run / name, step)
+        if recipe.run.tensorboard:
+            needed("tensorboard", "train")
+            writer = needed("torch.utils.tensorboard", "train")
+            self._events = writer.SummaryWriter(run / "events", purge_step=step)
+        if sys.stderr.isatty():
+            self._bar = progress_bar(recipe)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for thing, close in ((self._events, "close"), (self._bar, "stop")):
+            if thing is not None:
+                getattr(thing, close)()
+
+    def note(self, step: int, spent_s: float, losses: Mapping[str, Number]) -> None:
+        """Note one step; a mean of every `log_steps` becomes a line."""
+        self.recent.append(dict(losses))
+        if not self.leads or step % self.recipe.run.log_steps:
+            return
+        means = {name: mean([r[name] for r in self.recent]) for name in losses}
+        self.recent.clear()
+        heard_s = step * self.recipe.optim.batch * self.recipe.data.seconds
+        speed = f"{heard_s / max(spent_s, 1e-9):.0f}x"
+        add_row(self.run / "log.csv", {"step": step, "seconds": round(spent_s, 1)} | means)
+        self._scalars("train", means, step)
+        text = " ".join(f"{name} {value:.4g}" for name, value in means.items())
+        if self._bar is None:
+            print(step, f"{spent_s:.0f} s", text, speed, flush=True)
+        else:
+            done = self.recipe.optim.progress(step, spent_s)
+            self._bar.update(self._bar.task_ids[0], completed=done, text=f"{step} {text} {speed}")
+
+    def judge(
+        self, step: int, spent_s: float, degraded: Tensor, restored: Tensor, wanted: Tensor
+    ) -> None:
+        """Score, hear and see waveforms (B, samples) of the development side."""
+        sides = [side.float().cpu().numpy() for side in (degraded, restored, wanted)]
+        means = {"step": step, "seconds": round(spent_s, 1)} | scores(*sides)
+        add_row(self.run / "dev.csv", means)
+        self._scalars("dev", {k: v for k, v in means.items() if k not in ("step", "seconds")}, step)
+        rate_hz, folder = self.recipe.data.rate_hz, self.run / "samples"
+        folder.mkdir(exist_ok=True)
+        for row in range(min(SAMPLES, len(sides[0]))):
+            spectrograms = []
+            for name, side in zip(NAMES, sides, strict=True):
+                audio = side[row : row + 1]
+                sf.write(folder / f"{row}_{name}.flac", audio.T.clip(-1, 1), rate_hz, "PCM_24")
+                if self._events is not None:
+                    self._events.add_audio(f"{row}/{name}", side[row], step, rate_hz)
+                spectrogram = Spectrogram(rate_hz, 1, audio.shape[1])
+                spectrogram.add(audio)
+                spectrograms.append(spectrogram)
+            title = f"{self.recipe.name}, step {step}"
+            (folder / f"{row}.png").write_bytes(panels(spectrograms, NAMES, title))
+        curves(self.run)
+
+    def _scalars(self, side: str, values: dict[str, float], step: int) -> None:
+        if self._events is not None:
+            for name, value in values.items():
+                self._events.add_scalar(f"{side}/{name}", value, step)
+
+
+def mean(values: Sequence[Number]) -> float:
+    """Of numbers, or of tensors that wait on a GPU: one look for all of them."""
+    if isinstance(values[0], Tensor):
+        return float(torch.stack([torch.as_tensor(v) for v in values]).mean())
+    return float(np.mean([float(v) for v in values]))
+
+
+def scores(degraded: np.ndarray, restored: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+    """Mean SI-SDR, SNR and LSD over rows (B, samples), of the input and of the output."""
+    found: dict[str, float] = {}
+    for name, side in (("in", degraded), ("out", restored)):
+        rows = []
+        for estimate, reference in zip(side, wanted, strict=True):
+            score = Scores(1)
+            score.add(estimate[None], reference[None])
+            rows.append(score.result())
+        for label, column in (("SI-SDR dB", "si_sdr"), ("SNR dB", "snr"), ("LSD", "lsd")):
+            found[f"{column}_{name}"] = round(float(np.nanmean([row[label] for row in rows])), 4)
+    return found
+
+
+def add_row(path: Path, row: dict[str, float]) -> None:
+    """Append to a CSV; a new one gets its header."""
+    fresh = not path.is_file()
+    with path.open("a", newline="") as out:
+        writer = csv.DictWriter(out, row.keys())
+        if fresh:
+            writer.writeheader()
+        writer.writerow({name: round(value, 6) for name, value in row.items()})
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """All rows of a CSV of numbers; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as lines:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the rows of steps that will be made again."""
+    rows = read_rows(path)
+    if any(row["step"] > step for row in rows):
+        path.unlink()
+        for row in rows:
+            if row["step"] <= step:
+                add_row(path, row | {"step": int(row["step"])})
+
+
+def curves(run: Path) -> None:
+    """curves.png: every column of log.csv and dev.csv over the steps, input and output together."""
+    from matplotlib.figure import Figure
+
+    plots: dict[str, dict[str, list[float]]] = {}
+    steps: dict[str, list[float]] = {}
+    for name in ("log", "dev"):
+        rows = read_rows(run / f"{name}.csv")
+        steps[name] = [r["step"] for r in rows]
+        for column in (c for c in (rows[0] if rows else ()) if c not in ("step", "seconds")):
+            stem, _, side = column.rpartition("_")
+            title, line = (stem, side) if side in ("in", "out") else (column, "")
+            plots.setdefault(f"{name}: {title}", {})[line] = [r[column] for r in rows]
+    if not plots:
+        return
+    figure = Figure(figsize=(11, 2.4 * -(-len(plots) // 3)), dpi=110, layout="constrained")
+    for number, (title, lines) in enumerate(plots.items()):
+        axis = figure.add_subplot(-(-len(plots) // 3), 3, number + 1)
+        for line, y in lines.items():
+            x = steps[title[:3]]
+            dash = "--" if line == "in" else "-"
+            axis.plot(x, y, dash, marker="." if len(x) < 30 else "", label=line or None)
+        # One step that went astray would press everything else into a line.
+        low, high = np.nanpercentile(np.concatenate(list(lines.values())), [1, 99])
+        if high > low:
+            axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+        if len(lines) > 1:
+            axis.legend(fontsize=8)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("step")
+        axis.grid(alpha=0.3)
+    figure.savefig(run / "curves.png")
+
+
+def progress_bar(recipe: Recipe) -> Any:
+    """A bar over the whole run, with the latest losses."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        BarColumn(20), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.fields[text]}")
+    )
+    bar.add_task(recipe.name, total=1.0, text="")
+    bar.start()
+    return bar

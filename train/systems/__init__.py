@@ -1,0 +1,1 @@
+"""The nets of a recipe, and what one step does to them."""
