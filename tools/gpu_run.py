@@ -15,6 +15,7 @@ fails starts again, more carefully; the other goes on.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ import sys
 import tarfile
 import threading
 import time
+from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +60,36 @@ def say(*words: object) -> None:
     print(f"[{time.time() - BEGUN:5.1f}]", *words, flush=True)
 
 
-def check(cache: bool = True) -> int:
-    """Everything that a run needs, in seconds; 0 if it is here."""
+def check(quick: bool = False) -> int:
+    """Everything that a run needs, in seconds; 0 if it is here. *quick*: without torch."""
+    faults = [f"{name}: carry .whl" for name in NEEDED if not find_spec(name)]
+    if not quick:
+        faults += _deep()
+    faults += [f"no {name}" for name in (RECIPE, MODEL) if not (ROOT / name).is_file()]
+    if (CACHE / "index.json").is_file():
+        rows = json.loads((CACHE / "index.json").read_text())["recordings"]
+        sides = Counter(f"{row['split'] or 'by hash'} {row['kind']}" for row in rows)
+        say("recordings:", dict(sides))
+        if not sides.keys() & {"dev noise", "by hash noise"}:
+            say("WARNING: no noise on the dev side, unless an origin is held out")
+    else:
+        faults.append(f"no cache in {CACHE}: gpu_run.sh parts unpack")
+    free = (shutil.disk_usage(path).free >> 20 for path in ("/tmp", CACHE.parent))
+    say("cores", os.cpu_count(), "free MiB", *free)
+    for fault in faults:
+        say("MISSING", fault)
+    return len(faults)
+
+
+def _deep() -> list[str]:
+    """What is wrong with packages, GPU and sources."""
     faults = []
     for name in NEEDED:
         try:
             module = importlib.import_module(name)
             say(name, getattr(module, "__version__", ""))
         except Exception as error:
-            faults.append(f"{name}: {error}; carry .whl")
+            faults.append(f"{name}: {error!r}")
     sys.path.insert(0, str(ROOT))
     try:
         import torch
@@ -77,18 +101,7 @@ def check(cache: bool = True) -> int:
         say("train: imported")
     except Exception as error:
         faults.append(f"train: {error!r}")
-    faults += [f"no {name}" for name in (RECIPE, MODEL) if not (ROOT / name).is_file()]
-    if cache and not (CACHE / "index.json").is_file():
-        faults.append(f"no cache in {CACHE}: gpu_run.sh parts unpack")
-    say(
-        "cores",
-        os.cpu_count(),
-        "free MiB",
-        *(shutil.disk_usage(p).free >> 20 for p in ("/tmp", CACHE.parent)),
-    )
-    for fault in faults:
-        say("MISSING", fault)
-    return len(faults)
+    return faults
 
 
 def parts(unpack: bool) -> int:
@@ -248,15 +261,14 @@ def main(words: list[str]) -> int:
     if verb == "parts":
         return parts("unpack" in words)
     if verb == "smoke":
-        if check():
-            return 1
-        smoke = [sys.executable, "tools/gpu_smoke.py", str(CACHE), RECIPE, *words[1:]]
-        return subprocess.run(smoke, cwd=ROOT, env=os.environ, check=False).returncode
+        faults = check()
+        if not faults:
+            sys.path.insert(0, str(ROOT / "tools"))
+            importlib.import_module("gpu_smoke").main([str(CACHE), RECIPE, *words[1:]])
+        return faults
     if verb == "train":
-        if check():
-            return 1
-        return train(float(words[1]), words[2:] or list(RUNS_TO_MAKE))
-    return check("cache" in words)
+        return check(quick=True) or train(float(words[1]), words[2:] or list(RUNS_TO_MAKE))
+    return check()
 
 
 if __name__ == "__main__":
