@@ -5,7 +5,15 @@ echo "gpu_run $* $(date +%T)"
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}" NUMBA_CACHE_DIR="${NUMBA_CACHE_DIR:-/tmp/numba}"
-export PARTS="${PARTS:-/tmp/parts}" CACHE="${CACHE:-/dev/shm/cache}" RUNS="${RUNS:-/tmp/runs}" OUT="${OUT:-/tmp/out}"
+# The cache in memory where there is room (30 h are 11 GB), and where it already is.
+if [ -z "${CACHE:-}" ]; then
+    CACHE=/dev/shm/cache
+    room=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
+    if [ -e /tmp/cache/index.json ] || { [ ! -e $CACHE/index.json ] && [ "${room:-0}" -lt 20000000 ]; }; then
+        CACHE=/tmp/cache
+    fi
+fi
+export CACHE PARTS="${PARTS:-/tmp/parts}" RUNS="${RUNS:-/tmp/runs}" OUT="${OUT:-/tmp/out}"
 export CUDA_MODULE_LOADING=LAZY TF_CPP_MIN_LOG_LEVEL=3
 SITE="${SITE:-/tmp/site}"
 if ls .whl/*.whl >/dev/null 2>&1 && [ ! -e "$SITE/.done" ]; then

@@ -69,7 +69,7 @@ def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.devi
     """Keys, drops, crackle: impulses at random moments, each a short ringing."""
     most = 60
     seconds = samples / RATE_HZ
-    count = np.minimum(rng.poisson(rng.uniform(1, 25, (rows, 1)) * seconds), most)
+    count = rng.poisson(rng.uniform(1, 25, (rows, 1)) * seconds).clip(1, most)
     size = rng.normal(0, 1, (rows, most)) * (np.arange(most) < count)
     at = put(rng.integers(0, samples, (rows, most)), device)
     out = torch.zeros(rows, samples, device=device)
