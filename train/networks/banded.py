@@ -309,7 +309,7 @@ class Banded(nn.Module):
         past = (0, 0, self.taps - 1, 0)
         past_re = functional.pad(re[:, :, : self.low], past)
         past_im = functional.pad(im[:, :, : self.low], past)
-        # Contiguous: they come with time and rows swapped, which a GPU reads at a tenth of its pace.
+        # They come with time and rows swapped, which a GPU reads at a tenth of its pace.
         gains, filters = gains.contiguous().float(), filters.contiguous().float()
         return self.shape(re, im, past_re, past_im, gains, filters)
 
