@@ -9,7 +9,8 @@
 they print, and puts into $OUT every two minutes and at the end, for each run: RUN.pt, a small
 checkpoint (averaged weights; as RUN/checkpoint.pt it is what `python -m train export` reads), the
 whole one in pieces RUN.full.0, .1 (`cat` them: a run goes on from it), and logs.tgz. A run that
-fails starts again, more carefully; the other goes on.
+fails starts again, more carefully; the other goes on. The schedule's clock, in minutes of steps, is
+what fits into SECONDS, or MINUTES; a second call goes on with the first one's until that is over.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _mend(path: Path) -> None:
 
 def command(name: str, minutes: float, careful: int) -> list[str]:
     """What makes a run."""
-    changes = [*RUNS_TO_MAKE[name], f"optim.minutes={minutes:.4g}", *SETTINGS]
+    changes = [*RUNS_TO_MAKE[name], f"optim.minutes={minutes}", *SETTINGS]
     if careful > 1 and not (RUNS / name / "checkpoint.pt").is_file():
         changes.append("optim.batch=64")
     start = ["--from", STARTED_FROM[name]] if name in STARTED_FROM else []
@@ -239,8 +240,13 @@ def _pieces(path: Path, out: Path) -> None:
 
 def train(seconds: float, names: list[str]) -> int:
     """All runs side by side, over before *seconds* are."""
+    plan = RUNS / "minutes.txt"
     minutes = max(0.1, SHARE * (seconds - BEGINNING_S - ENDING_S) / 60)
-    say(f"{', '.join(names)}: {minutes:.2f} minutes of steps")
+    if plan.is_file():  # a run that goes on keeps its clock
+        minutes = float(plan.read_text())
+    minutes = round(float(os.environ.get("MINUTES", minutes)), 3)
+    plan.write_text(str(minutes))
+    say(f"{', '.join(names)}: {minutes:.2f} minutes of steps in all")
     children = [Child(name, minutes) for name in names]
 
     def stop(*_: Any) -> None:
