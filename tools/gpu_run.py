@@ -112,10 +112,14 @@ def parts(unpack: bool) -> int:
     say(f"{len(found)} parts, {size >> 20} MiB in {PARTS}:", *(part.name for part in found))
     if not unpack:
         return 0
-    tools = [PARTS / "unpack.py", *(part / "unpack.py" for part in found), ROOT / "tools/unpack.py"]
+    tools = [
+        PARTS / "unpack.py",
+        *(part / "unpack.py" for part in found),
+        ROOT / "tools/unpack_parts.py",
+    ]
     tool = next((path for path in tools if path.is_file()), None)
     if tool is None or not found:
-        say("MISSING parts or unpack.py: carry .gpu/unpack.py")
+        say("MISSING parts: carry .gpu/partNN")
         return 1
     shutil.rmtree(CACHE, ignore_errors=True)
     command = [sys.executable, str(tool), str(PARTS), str(CACHE)]
