@@ -39,7 +39,8 @@ class Live:
     Args:
         source: `mic`, an index, part of a device's name, `file:PATH` or `null` (silence).
         sink: `speakers`, an index, part of a device's name, `file:PATH` or `null` (nowhere).
-        effect: What processes: an effect, or the name or path of a model.
+        effect: What processes: an effect (a plugin of pedalboard is one), or the name or path of
+            a model.
         rate: Hz of the ends. None: the file's, else the model's own, else the devices'.
         channels: Of the devices. None: the file's, else one, which goes to both ears.
         block: Samples a callback. 0: as many as the device likes; None: a hop of the model.

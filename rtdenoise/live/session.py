@@ -131,7 +131,7 @@ class Session:
         }
 
     def summary(self) -> dict[str, Any]:
-        """What happened, for the end of the run and for `--json`."""
+        """What happened, for people at the end of the run and for machines."""
         p50_s, p99_s = self.counters.hop_percentiles_s(50, 99)
         return {
             "seconds": round(self.frames / self.rate, 3),
