@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..errors import DeviceError, Problem, UsageError
 from .arguments import add_model, add_strength, strength
 from .interrupt import until_interrupted
 
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 HELP = "clean the microphone's sound while you talk"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
-HINT = "`rtdenoise devices` lists the devices; --in and --out take file:PATH and null as well."
+ADVICE = {
+    Problem.EXISTS: "Choose another name, or overwrite it: -f",
+    Problem.FOLDER_OUT: "Choose another folder",
+    Problem.FORMAT: "Give another format: --out file:NAME.flac or --record NAME.flac",
+}
 LOOK_S = 0.1  # between two looks at the meters
 
 
@@ -63,14 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def make_effect(args: argparse.Namespace) -> Effect:
     """The board or the model that the flags ask for."""
+    from ..chain.effect import Denoise, with_strength
+
     if args.board:
-        from ..chain.board import open_board
+        from ..chain.boardfile import open_board
 
-        return open_board(args.board)
-    from ..chain.effect import Denoise
-
-    how = strength(args)
-    return Denoise(args.model, how.mix, how.atten_lim_db, how.residual)
+        return with_strength(open_board(args.board), strength(args))
+    return Denoise(args.model, args.mix, args.atten_lim, args.residual)
 
 
 def run(
@@ -107,7 +111,6 @@ def run(
 @contextmanager
 def _named_by_flags() -> Iterator[None]:
     """Errors of the live end in the words of this command: which flag, and what to type."""
-    from ..errors import DeviceError, UsageError
     from ..live.devices import DeviceNameError
     from ..live.negotiate import WishError
 
@@ -116,14 +119,12 @@ def _named_by_flags() -> Iterator[None]:
     except WishError as error:
         flag = FLAGS.get(error.setting, f"--{error.setting}")
         raise UsageError(f"{flag} {error.value}: {error.reason}") from error
-    except DeviceError as error:
-        text = error.worded(FLAGS[error.kind]) if isinstance(error, DeviceNameError) else str(error)
-        raise DeviceError(f"{text}\n{HINT}") from error
+    except DeviceNameError as error:
+        raise DeviceError(error.worded(FLAGS[error.kind]), error.problem) from error
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What `Live` is to be asked for; refuses what can be refused before a model is loaded."""
-    from ..errors import UsageError
     from ..live.ends import FileEnd, NullEnd, parse_end
     from ..live.negotiate import Wishes
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from ..errors import DeviceError
+from ..errors import DeviceError, Problem
 
 Kind = Literal["input", "output"]
 Callback = Callable[[Any, Any, int, Any, Any], None]
@@ -52,7 +52,7 @@ class DeviceNameError(DeviceError):
         self, wanted: str, kind: Kind, matches: Sequence[Device], usable: Sequence[Device]
     ) -> None:
         self.wanted, self.kind, self.matches, self.usable = wanted, kind, matches, usable
-        super().__init__(self.worded(kind))
+        super().__init__(self.worded(kind), Problem.DEVICE)
 
     def worded(self, end: str) -> str:
         """The message, with *end* as the name of what the device was wanted for."""
@@ -81,7 +81,8 @@ def choose(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
     if not usable:
         raise DeviceError(
             f"PortAudio sees no {kind} device. Plug one in, or check that this user may use sound "
-            "(group audio on Linux). Files and null work without."
+            "(group audio on Linux). Files and null work without.",
+            Problem.DEVICE,
         )
     if wanted.isdecimal():
         matches = [d for d in usable if d.index == int(wanted)]
@@ -180,7 +181,8 @@ class PortAudio:
             raise DeviceError(
                 f"no PortAudio on this machine ({error}). Install it: sudo apt install "
                 "libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS). Files and null "
-                "need none."
+                "need none.",
+                Problem.DEVICE,
             ) from None
 
     def devices(self) -> list[Device]:
@@ -237,7 +239,8 @@ class PortAudio:
             ends = " and ".join(map(str, wiring.devices))
             raise DeviceError(
                 f"{ends} cannot be opened at {wiring.rate} Hz, {wiring.channels[0]} in, "
-                f"{wiring.channels[1]} out: {error}. Another program may hold it."
+                f"{wiring.channels[1]} out: {error}. Another program may hold it.",
+                Problem.DEVICE,
             ) from None
 
 

@@ -25,7 +25,7 @@ from .processing import Processing
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
-    from ..nets.line import Strength
+    from ..core.blend import Strength
 
 WAIT_S = 0.5  # of waiting in one go: on Windows Ctrl-C is not heard meanwhile
 
@@ -196,17 +196,17 @@ class Live:
     @property
     def strength(self) -> Strength:
         """How much of the processing is heard; it may be set at any time, and glides."""
-        return self._processing.strength
+        return self._processing.effect.strength
 
     @strength.setter
     def strength(self, value: Strength) -> None:
-        self._processing.strength = value
+        self._processing.effect.strength = value
 
     @property
     def bypass(self) -> bool:
         """Whether the input is heard, as late as the processed sound; it glides."""
-        return self._processing.bypass
+        return self._processing.effect.bypass
 
     @bypass.setter
     def bypass(self, value: bool) -> None:
-        self._processing.bypass = value
+        self._processing.effect.bypass = value

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..audio import check_channels, check_rate
-from ..errors import DeviceError, UsageError
+from ..errors import DeviceError, Problem, UsageError
 
 USUAL_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 MAX_BLOCK = 65_536
@@ -182,7 +182,9 @@ def _rate(source: Offer, sink: Offer, pace: Pace, wanted: int | None) -> int:
         taken = [str(rate) for rate in USUAL_RATES_HZ if device.takes(rate)]
         lines.append(f"{device.name} takes {', '.join(taken) or 'none of the usual'}")
     tried = ", ".join(map(str, choices))
-    raise DeviceError("\n  ".join([f"no device rate fits: tried {tried} Hz.", *lines]))
+    raise DeviceError(
+        "\n  ".join([f"no device rate fits: tried {tried} Hz.", *lines]), Problem.DEVICE
+    )
 
 
 def _channels(source: Offer, sink: Offer, wanted: int | None) -> tuple[int, int]:

@@ -7,19 +7,17 @@ print or raise; what happens is counted in plain numbers and told from the main 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Samples, fit_channels, gain_to_db
+from ..core.counters import Counters
 from ..core.ring import Ring
 from ..core.stage import Stage
-from ..nets.engine import Counters
 
 Frames = NDArray[np.float32]  # (samples, channels): PortAudio's order
-WARM_UP_HOPS = 20  # a scripted net profiles its first calls: they take up to 45 ms
 WARM_UP_BLOCKS = 8
 
 
@@ -72,10 +70,8 @@ class Session:
         Args:
             block: Samples a push; 0: any number will come.
         """
-        block = block or 512
-        hops = ceil(WARM_UP_HOPS * self.period_s * self.rate / block)
-        for _ in range(max(WARM_UP_BLOCKS, hops)):
-            self.stage.push(np.zeros((self.rows, block), np.float32))
+        for _ in range(WARM_UP_BLOCKS):
+            self.stage.push(np.zeros((self.rows, block or 512), np.float32))
         self.stage.reset()
         self.counters.clear()
 
@@ -125,7 +121,7 @@ class Session:
             "out_db": out_db,
             "p50_ms": 1e3 * p50_s,
             "p99_ms": 1e3 * p99_s,
-            "load_percent": 100 * p99_s / self.period_s,
+            "load_percent": 100 * self.counters.load_percentiles(99)[0],
             "xruns": self.xruns_in + self.xruns_out,
             "late": self.counters["late"],
         }

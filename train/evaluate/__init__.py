@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtdenoise.errors import UsageError
 from rtdenoise.files.pending import Pending
-from rtdenoise.nets import torchscript as generator
+from rtdenoise.nets.box import find as find_model
 
 from .baselines import choose
 from .metrics import names
@@ -61,7 +61,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     models = named(args.model, "--model")
     if args.card and not models:
         raise UsageError("--card needs a --model: it is that model's card")
-    cards = [generator.find(model).card for model in models.values()]
+    cards = [find_model(model).card for model in models.values()]
     task = args.task or next((card.task for card in cards), "denoise")
     if args.cutoff_hz is not None:
         task = "superres"

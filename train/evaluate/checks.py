@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from rtdenoise.audio import Samples
 from rtdenoise.core.stage import process
+from rtdenoise.core.stream import Stream
 from rtdenoise.errors import UsageError
 from rtdenoise.nets.line import Line
+from rtdenoise.nets.net import Net
 from rtdenoise.nets.torchscript import Generator
 
 MAX_LAG_S = 0.1
@@ -154,14 +156,14 @@ class Unchanged:
         return windows, state
 
 
-def identity_run(generator: Generator, audio: Samples, rate_hz: int) -> None:
+def identity_run(generator: Net, audio: Samples, rate_hz: int) -> None:
     """Run *audio* through the host with a net that does nothing in the place of *generator*.
 
     Raises:
         UsageError: what comes out is not what went in: no score of this host means anything.
     """
     unchanged = Generator(Unchanged(), replace(generator.card, lookahead=0))
-    out = process(Line(unchanged, rate_hz, audio.shape[0]), audio)
+    out = process(Line(unchanged, Stream(rate_hz, audio.shape[0])), audio)
     if rate_hz == generator.card.sample_rate:
         if (off := float(np.abs(out - audio).max())) > 1e-5:
             raise UsageError(f"the identity run is off by {off:.2g}: the host changes the sound")
