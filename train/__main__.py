@@ -64,7 +64,7 @@ def _fit(args: argparse.Namespace) -> None:
 
 def _features(args: argparse.Namespace) -> str:
     from . import config
-    from .losses.features import pretrain
+    from .run.pretrain import pretrain
 
     recipe = config.load(args.recipe, args.set)
     loss = pretrain(args.kind, recipe, args.cache, args.out, args.steps, args.width)
@@ -72,7 +72,7 @@ def _features(args: argparse.Namespace) -> str:
 
 
 def _export(args: argparse.Namespace) -> str:
-    from .export import export
+    from .run.export import export
 
     return export(args.runs, args.out, args.metrics).to_json() + "\n"
 

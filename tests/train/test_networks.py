@@ -16,7 +16,6 @@ from rtdenoise.errors import UsageError
 from rtdenoise.nets.card import Card, weights_sha256
 from rtdenoise.nets.torchscript import load
 from rtdenoise.proof.verify import verify
-from train import export
 from train.losses import adversaries, features, wave as waveform_losses
 from train.networks import make
 from train.networks.audiounet import AudioUNetCore
@@ -24,6 +23,7 @@ from train.networks.contract import quick_conv, subpixel, superpixel
 from train.networks.germain import GermainCore, LossNetwork
 from train.networks.mugan import Autoencoder, MuGanCore
 from train.networks.segan import Emphasis, SeganCore
+from train.run import export
 
 RATE = 16_000
 SMALL: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def small(name, shaken=0.0):
     """A narrow net; *shaken* weights are not those of the start, which is nearly the identity."""
     torch.manual_seed(0)
-    net = make(name.split()[0], **SMALL[name])
+    net: Any = make(name.split()[0], **SMALL[name])
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(shaken * torch.randn_like(parameter))

@@ -20,18 +20,20 @@ from rtdenoise.cli import INTERRUPTED
 from rtdenoise.errors import AudioError, ModelError, UsageError
 from rtdenoise.nets.torchscript import load as load_model
 from rtdenoise.proof.verify import verify
-from train import config, export
+from train import config
 from train.__main__ import main
 from train.data.library import Library, Recording, check_no_leak, side_of
 from train.data.mixing import Pool
 from train.data.prepare import prepare
 from train.evaluate import mixes
-from train.networks.spectral import HOP, Spectral, sound, spectra
+from train.networks import make as make_net
+from train.networks.spectral import FRAMING, HOP, Spectral
+from train.run import export
 from train.run.checkpoint import CHECKPOINT, TrainingError, save
 from train.run.journal import read_rows, scores
 from train.run.loop import fit
-from train.systems.choice import network
-from train.systems.spectral import SpectralSystem
+from train.spectra import sound, spectra
+from train.systems import make
 from train.team import Team
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
@@ -113,10 +115,10 @@ def test_the_demo_is_never_trained_on():
 def test_a_batch_depends_on_seed_and_step_alone(cache):
     """A run that was stopped goes on with the same data."""
     library = Library(cache, TINY.data)
-    pool = Pool(library, TINY.degrade, 16, 8, seed=3)
+    pool = Pool(library, TINY.degrade, FRAMING, 16, 8, seed=3)
     early = [pool.batch(step) for step in range(3)]
-    late = Pool(library, TINY.degrade, 16, 8, seed=3, step=2).batch(2)
-    hurried = Pool(library, TINY.degrade, 16, 8, seed=3)
+    late = Pool(library, TINY.degrade, FRAMING, 16, 8, seed=3, step=2).batch(2)
+    hurried = Pool(library, TINY.degrade, FRAMING, 16, 8, seed=3)
     hurried.ahead = True  # as on a GPU: a thread makes the next sounds
     assert all(torch.equal(a, b) for a, b in zip(early[0], hurried.batch(0), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(early[1], hurried.batch(1), strict=True))
@@ -130,8 +132,8 @@ def test_a_batch_depends_on_seed_and_step_alone(cache):
 
 def test_the_loss_falls_and_reaches_every_parameter(cache):
     """On one batch, again and again."""
-    trainer = SpectralSystem(TINY, Team(), network(TINY))
-    batch = Pool(Library(cache, TINY.data), TINY.degrade, 16, 8, seed=0).batch(0)
+    trainer = make(TINY, Team())
+    batch = Pool(Library(cache, TINY.data), TINY.degrade, FRAMING, 16, 8, seed=0).batch(0)
     losses = [trainer.step(batch, step, 0.0)["loss"] for step in range(120)]
 
     assert losses[-1] < 0.85 * losses[0]
@@ -248,7 +250,10 @@ def test_the_dev_scores_of_an_identity_are_those_of_its_input():
     found = scores(noisy, noisy, wanted)
 
     assert found["snr_in"] == found["snr_out"] == pytest.approx(20, abs=0.5)
-    assert sound(spectra(torch.from_numpy(wanted))).shape == (2, 4800 // HOP * HOP - 2 * HOP)
+    assert sound(spectra(torch.from_numpy(wanted), FRAMING), FRAMING).shape == (
+        2,
+        4800 // HOP * HOP - 2 * HOP,
+    )
 
 
 def test_another_recipe_does_not_go_on_with_a_run(cache, run):
@@ -313,7 +318,7 @@ def test_export_refuses_a_net_that_streams_differently(run, tmp_path):
     with pytest.raises(ModelError, match="streamed != whole"):
         export.write(Forgets(), card, tmp_path / "net.pt")
     with pytest.raises(ModelError, match="lacks data"):
-        export.write(network(TINY), replace(card, data=[]), tmp_path / "net.pt")
+        export.write(make_net(**TINY.net), replace(card, data=[]), tmp_path / "net.pt")
     assert (tmp_path / "net.pt").read_text() == "before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good.pt", "net.pt"]
 

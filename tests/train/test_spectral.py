@@ -14,10 +14,10 @@ from train import config
 from train.config import Optim
 from train.data.mixing import known_bins
 from train.losses.spectral import compressed, log_snr
-from train.networks.spectral import HOP, WINDOW, Spectral, band_bank, running_mean_matrix, spectra
+from train.networks.spectral import FRAMING, HOP, SLOWEST, WINDOW, Spectral
+from train.spectra import band_bank, running_mean_matrix, spectra
+from train.systems import make
 from train.systems.base import optimisers, step_by
-from train.systems.choice import network
-from train.systems.spectral import SpectralSystem
 from train.team import Team
 
 TINY = config.load(Path(__file__).parents[2] / "train" / "recipes" / "tiny.toml")
@@ -87,11 +87,11 @@ def test_training_sees_what_the_stream_computes(net):
     """The batched features and filters of the trainer are those of forward, window by window."""
     hops = int(TINY.data.seconds * 48_000) // HOP
     audio = 0.1 * torch.randn(2, (hops + 1) * HOP)
-    x = spectra(audio)
+    x = spectra(audio, FRAMING)
     windows = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
     with torch.inference_mode():
         streamed, _ = net(windows, net.initial_state(2))
-        features = net.see(x[:, 0], x[:, 1], running_mean_matrix(hops))
+        features = net.see(x[:, 0], x[:, 1], running_mean_matrix(hops, SLOWEST))
         re, im = net.restore(x[:, 0], x[:, 1], *net.decide_all(features))
 
     torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
@@ -102,7 +102,7 @@ def test_a_net_grows_without_changing_what_it_does(net):
     weights = {name: value.numpy() for name, value in net.state_dict().items()}
     sizes = {"hidden": 24, "bands": 16, "low_bins": 16, "taps": 3, "deeper": 2}
     recipe = replace(TINY, net={"network": "spectral", **sizes})
-    system = SpectralSystem(recipe, Team(), network(recipe))
+    system = make(recipe, Team())
     grown = system.start_from(weights)
     windows = torch.randn(2, 10, WINDOW)
     with torch.inference_mode():
@@ -118,14 +118,14 @@ def test_a_net_grows_without_changing_what_it_does(net):
 
 def test_bands_share_out_every_bin():
     """No bin is lost and none counts twice."""
-    torch.testing.assert_close(band_bank(64).sum(1), torch.ones(513))
-    torch.testing.assert_close(running_mean_matrix(300).sum(1), torch.ones(300))
+    torch.testing.assert_close(band_bank(64, FRAMING).sum(1), torch.ones(513))
+    torch.testing.assert_close(running_mean_matrix(300, SLOWEST).sum(1), torch.ones(300))
 
 
 def test_losses_are_zero_at_the_reference_and_know_their_mask():
     """And grow with the error; what is above the bandwidth costs nothing."""
     x = torch.randn(2, 2, 5, 513)
-    reference, known = (x[:, 0], x[:, 1]), known_bins(torch.tensor([4000.0, 4000.0]))
+    reference, known = (x[:, 0], x[:, 1]), known_bins(torch.tensor([4000.0, 4000.0]), FRAMING)
     above = x.clone()
     above[..., 100:] += 1.0
     losses = (
@@ -140,7 +140,7 @@ def test_losses_are_zero_at_the_reference_and_know_their_mask():
 
 def test_each_tap_is_made_orthogonal_for_itself(net):
     """Muon's step of the filters: every real and imaginary tap moves along all directions alike."""
-    folded, both = optimisers(net, Optim(muon_lr=1e-2, muon_decay=0.0))
+    folded, both = optimisers(net, Optim(muon_lr=1e-2, muon_decay=0.0), net.side_by_side())
     for parameter in net.parameters():
         parameter.grad = torch.randn_like(parameter)
     before = net.filters.weight.detach().clone()

@@ -19,13 +19,14 @@ from tests.train.sets import make_cache
 from train import config
 from train.__main__ import main
 from train.data.library import Library
-from train.export import export
 from train.losses import features
 from train.losses.wave import within
 from train.run.checkpoint import CHECKPOINT
+from train.run.export import export
 from train.run.journal import read_rows
 from train.run.loop import fit
-from train.systems.choice import make
+from train.run.pretrain import pretrain
+from train.systems import make
 from train.team import Team
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
@@ -56,8 +57,8 @@ def feature_files(caches, tmp_path_factory):
         ("germain", "seed-germain", 16_000),
     ):
         recipe = config.load(RECIPES / f"{name}.toml", ["optim.batch=6", "data.dev_share=0.3"])
-        first = features.pretrain(kind, recipe, caches[rate], folder / "first.pt", 2, 0.1)
-        last = features.pretrain(kind, recipe, caches[rate], folder / f"{kind}.pt", 40, 0.1)
+        first = pretrain(kind, recipe, caches[rate], folder / "first.pt", 2, 0.1)
+        last = pretrain(kind, recipe, caches[rate], folder / f"{kind}.pt", 40, 0.1)
         assert last < first
     return folder
 
@@ -143,7 +144,7 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
     with torch.inference_mode():
         state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=False)["system"]["average"]
         system.net.load_state_dict(state)
-        whole = system.net.wave(degraded).numpy()  # type: ignore[operator]
+        whole = system.net.wave(degraded).numpy()
     streamed = process(Line(net, 48_000, 1), degraded.numpy())
     np.testing.assert_allclose(streamed, whole, atol=1e-4)
 

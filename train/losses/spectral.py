@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Loss
+from ..spectra import Framing
 from .perceptual import Estoi, Pmsqe
 
-Spectra = tuple[Tensor, Tensor]  # real and imaginary part, each (B, T, BINS)
+Spectra = tuple[Tensor, Tensor]  # real and imaginary part, each (B, T, bins)
 
 
 def compressed(
@@ -22,7 +23,7 @@ def compressed(
     Args:
         estimate: The net's.
         reference: What it should be.
-        known: Mask (B, 1, BINS) of the bins the reference knows.
+        known: Mask (B, 1, bins) of the bins the reference knows.
         under: Extra cost of magnitudes that are too small.
         complex_part: Weight of the complex difference.
     """
@@ -52,14 +53,14 @@ def log_snr(estimate: Spectra, reference: Spectra, known: Tensor) -> Tensor:
 class Restoration(nn.Module):
     """The recipe's sum of losses on spectra; what has no weight is not computed."""
 
-    def __init__(self, weights: Loss) -> None:
+    def __init__(self, weights: Loss, framing: Framing) -> None:
         super().__init__()
         self.weights = weights
         heard: dict[str, nn.Module] = {}
         if weights.estoi:
-            heard["estoi"] = Estoi()
+            heard["estoi"] = Estoi(framing)
         if weights.pmsqe:
-            heard["pmsqe"] = Pmsqe()
+            heard["pmsqe"] = Pmsqe(framing)
         self.heard = nn.ModuleDict(heard)
 
     def forward(self, estimate: Spectra, reference: Spectra, known: Tensor) -> dict[str, Tensor]:

@@ -11,10 +11,11 @@ from rtdenoise.errors import UsageError
 from .audiounet import audiounet
 from .germain import germain
 from .mugan import mugan
+from .protocol import Trainable
 from .segan import segan
 from .spectral import Spectral
 
-MAKERS: dict[str, Callable[..., Any]] = {
+MAKERS: dict[str, Callable[..., Trainable]] = {
     "audiounet": audiounet,
     "germain": germain,
     "mugan": mugan,
@@ -23,7 +24,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def make(network: str, **settings: Any) -> Any:
+def make(network: str, **settings: Any) -> Trainable:
     """A generator with new weights.
 
     Raises:

@@ -88,7 +88,7 @@ def audiounet(
     causal: bool = False,
     window: int = 2048,
     rate_hz: int = 16_000,
-) -> nn.Module:
+) -> Patches | Causal:
     """The net in windows: looking both ways in each, as in the paper, or back only, to live with.
 
     Args:

@@ -7,7 +7,7 @@ start. 16385 samples of receptive field, a second at 16 kHz, half of it ahead: n
 
 The loss network (`LossNetwork`): 14 layers of 3 taps that halve the time, 32 channels doubling
 every 5 layers, batch norm, leaky ReLU; a mean over time and a linear layer name what is heard. The
-loss is the difference of its first 6 layers' activations, see train/features.py.
+loss is the difference of its first 6 layers' activations, see train/losses/features.py.
 
 TorchScript reads the annotations, so this file has no `annotations` from __future__.
 """
@@ -113,7 +113,7 @@ def germain(
     causal: bool = False,
     window: int = 32_768,
     rate_hz: int = 16_000,
-) -> nn.Module:
+) -> Patches | Causal:
     """The denoiser in windows; see `audiounet.audiounet` for what the arguments mean."""
     core = GermainCore(width, dilations, causal)
     if causal:

@@ -161,7 +161,7 @@ def mugan(
     causal: bool = False,
     window: int = 2048,
     rate_hz: int = 16_000,
-) -> nn.Module:
+) -> Patches | Causal:
     """The generator in windows; see `audiounet.audiounet` for what the arguments mean."""
     core = MuGanCore(depth, width, dropout, causal)
     if causal:

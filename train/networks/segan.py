@@ -112,6 +112,6 @@ class SeganCore(nn.Module):
 
 def segan(
     width: float = 1.0, levels: int = 11, window: int = 16_384, rate_hz: int = 16_000
-) -> nn.Module:
+) -> Patches:
     """The generator in windows; see `audiounet.audiounet` for what the arguments mean."""
     return Patches(SeganCore(width, levels, window), window, window // 2, rate_hz)

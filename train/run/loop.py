@@ -15,7 +15,7 @@ import torch
 
 from ..config import Recipe
 from ..data.library import Library, check_no_leak
-from ..systems.choice import make
+from ..systems import make
 from ..team import Team
 from .checkpoint import TrainingError, keep, resume
 from .journal import Journal
