@@ -130,8 +130,12 @@ def test_every_network_becomes_a_model_the_host_runs(name, caches, feature_files
 def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
     """The streaming net on what spectra cannot mix: a codec and clipping; whole = streamed."""
     cache = make_cache(clips, tmp_path, 48_000)
-    sets = ["degradation=clip -12 | codec gsm", "objective.compressed=1.0", "data.seconds=0.3"]
-    recipe = config.load(RECIPES / "tiny.toml", [*sets, "run.tensorboard=false"])
+    recipe = replace(
+        config.load(RECIPES / "tiny.toml", ["data.seconds=0.3", "run.tensorboard=false"]),
+        train=config.Train("waves"),
+        degradation="clip -12 | codec gsm",
+        objective=config.Objective(compressed=1.0),
+    )
     torch.manual_seed(0)
     system = make(recipe, Team())
     batch = system.feed(Library(cache, recipe.data), 0, 0).batch(0)

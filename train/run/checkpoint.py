@@ -12,7 +12,7 @@ import torch
 from rtdenoise.errors import RtdenoiseError, UsageError
 from rtdenoise.nets import torchscript as generator
 
-from ..config import Recipe
+from ..config import Recipe, stored
 from ..data.library import Library
 from ..systems.base import System
 
@@ -68,7 +68,7 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
     """
     if (run / CHECKPOINT).is_file():
         saved = torch.load(run / CHECKPOINT, weights_only=False, map_location=system.device)
-        if saved["recipe"] != recipe.as_dict():
+        if stored(saved["recipe"]) != recipe:
             raise UsageError(f"{run} was begun with another recipe; take another folder")
         system.load_state(saved["system"])
         return Progress(saved["step"], saved["spent_s"], saved["ancestors"])

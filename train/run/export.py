@@ -23,7 +23,7 @@ from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
 
 from .. import networks
-from ..config import Recipe, build
+from ..config import stored
 from ..networks.protocol import Trainable
 from .checkpoint import CHECKPOINT
 
@@ -62,7 +62,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
                 f"{run} and {folders[0]} did not begin with the same weights; their mean is no "
                 "net. Begin both with `fit --from MODEL`"
             )
-    recipe: Recipe = build(Recipe, saved["recipe"])
+    recipe = stored(saved["recipe"])
     net = networks.make(**recipe.net)
     averages = [other["system"]["average"] for other in checkpoints]
     net.load_state_dict({name: _mean([a[name] for a in averages]) for name in averages[0]})

@@ -62,7 +62,7 @@ def fit(
     feed = system.feed(library, at.step, seed + 7919 * team.rank)
     unseen = system.feed(dev, 0, DEV_SEED, few=True).batch(0) if team.leads else ()
 
-    slice_s = saved_s = judged_s = stopped = 0.0
+    slice_s = saved_s = scored_s = stopped = 0.0
     with Journal(run, recipe, at.step, team.leads) as journal:
         while not stopped and (minutes is None or slice_s < 60 * minutes):
             progress = recipe.optim.progress(at.step, at.spent_s)
@@ -84,12 +84,12 @@ def fit(
             if slice_s - saved_s > recipe.run.checkpoint_s:
                 keep(run, recipe, system, library, at)
                 saved_s = slice_s
-            if slice_s - judged_s > recipe.run.judge_s and team.leads:
-                journal.judge(at.step, at.spent_s, *system.restore(unseen))
-                judged_s = slice_s
+            if slice_s - scored_s > recipe.run.dev_s and team.leads:
+                journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
+                scored_s = slice_s
         keep(run, recipe, system, library, at)
         if team.leads:
-            journal.judge(at.step, at.spent_s, *system.restore(unseen))
+            journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
     team.close()
     return at.step
 

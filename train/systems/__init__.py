@@ -26,11 +26,11 @@ def make(recipe: Recipe, team: Team) -> System:
             f"the net {recipe.net['network']} works at {net.rate_hz} Hz, but data.rate_hz = "
             f"{recipe.data.rate_hz}: its recordings would sound too fast or too slow"
         )
-    if recipe.degradation:
+    if recipe.train.on == "waves":
         return WaveSystem(recipe, team, net)
     if isinstance(net, TrainableOnSpectra):
         return SpectralSystem(recipe, team, net)
     raise UsageError(
-        f"{recipe.net['network']} trains on waveforms: say what to undo, as in "
-        'degradation = "lowpass 2500..8000"'
+        f'{recipe.net["network"]} cannot be trained on spectra: set train.on = "waves", and a '
+        "degradation to undo"
     )

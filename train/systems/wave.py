@@ -25,11 +25,16 @@ class WaveSystem(System):
     """A generator, the losses it learns from, and the discriminator it plays against, if any.
 
     Raises:
-        UsageError: no loss has a weight, or a loss lacks what it needs.
+        UsageError: nothing is to be undone, no loss has a weight, or a loss lacks what it needs.
     """
 
     def __init__(self, recipe: Recipe, team: Team, net: Trainable) -> None:
         super().__init__(recipe, team, net)
+        if not recipe.degradation:
+            raise UsageError(
+                "training on waves needs a degradation: say what to undo, as in "
+                'degradation = "lowpass 2500..8000"'
+            )
         o = recipe.objective
         self.weights = {name: getattr(o, name) for name in LOSSES if getattr(o, name)}
         if not self.weights:
