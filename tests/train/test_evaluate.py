@@ -14,7 +14,7 @@ import soundfile as sf
 from rtdenoise.errors import UsageError
 from rtdenoise.nets.torchscript import Generator
 from tests.toy_nets import Identity, card_for
-from train.__main__ import main
+from train.cli import main
 from train.evaluate import checks, metrics, tables
 from train.evaluate.baselines import BASELINES
 from train.evaluate.metrics import measure
@@ -352,12 +352,12 @@ def test_files_that_cannot_be_scored_are_named_and_skipped(pairs, capsys):
     ("flags", "message"),
     [
         (["--baseline", "magic"], "no baseline 'magic'; known: sinc"),
-        (["--baseline", "sinc"], "needs --cutoff-hz"),
-        (["--task", "superres"], "needs --cutoff-hz"),
+        (["--baseline", "sinc"], "needs a cut-off; give --cutoff-hz"),
+        (["--task", "superres"], "needs a cut-off; give --cutoff-hz"),
         (["--estimates", "x=/nowhere"], "wanted a file for each"),
         (["--model", "a=speech", "--model", "a=speech"], "'a' is taken"),
         (["--model", "nothing"], "no model 'nothing'"),
-        (["--card", "c.json"], "needs a --model"),
+        (["--card", "c.json"], "needs a model; it is that of a --model"),
         (["--metrics", "snr,pesq_wb"], "no metric 'pesq_wb' for this; known: snr, si_sdr"),
         (["--data", "/nowhere"], "wanted a folder with clean/"),
     ],

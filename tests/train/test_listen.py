@@ -16,7 +16,7 @@ import soundfile as sf
 
 from rtdenoise.errors import UsageError
 from tests.train.listening import NAMES, RATE, sound
-from train.__main__ import main
+from train.cli import main
 from train.listen import results
 from train.listen.results import Rating
 from train.listen.stimuli import prepare

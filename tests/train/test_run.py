@@ -21,7 +21,7 @@ from rtdenoise.errors import AudioError, ModelError, UsageError
 from rtdenoise.nets.torchscript import load as load_model
 from rtdenoise.proof.verify import verify
 from train import config
-from train.__main__ import main
+from train.cli import main
 from train.data.library import Library, Recording, check_no_leak, side_of
 from train.data.mixing import Pool
 from train.data.prepare import prepare

@@ -17,7 +17,7 @@ from rtdenoise.nets.torchscript import load
 from rtdenoise.proof.verify import verify
 from tests.train.sets import make_cache
 from train import config
-from train.__main__ import main
+from train.cli import main
 from train.data.library import Library
 from train.losses import features
 from train.losses.wave import within
@@ -224,11 +224,14 @@ def test_pairs_depend_on_seed_and_step_alone(caches, feature_files):
         (["objective.adversarial=1"], "needs objective.discriminator"),
         (["objective.discriminator=jury"], "known: mugan"),
         (["objective.features=1", "objective.features_from=ears"], "known: autoencoder, germain"),
-        (["objective.features=1", "objective.features_from=germain"], "make it: python -m train"),
+        (
+            ["objective.features=1", "objective.features_from=germain"],
+            r"no weights of germain in '' \(objective.features_file\)",
+        ),
         (["degradation="], "say what to undo"),
         (["optim.kind=adagrad"], "known: adamw, rmsprop"),
         (["net.network=wavenet"], "known: audiounet"),
-        (["data.rate_hz=16000"], "another: python -m train prepare"),
+        (["data.rate_hz=16000"], "is at 10000 Hz, data.rate_hz = 16000"),
     ],
 )
 def test_a_wrong_recipe_is_one_clear_error(changes, message, caches, feature_files, tmp_path):

@@ -10,7 +10,7 @@
 | librispeech | train-clean-100/SPEAKER/CHAPTER/*.flac | the speaker; its own splits |
 | pairs | clean/ beside noisy/ or degraded/, equal names | the file |
 | folders | speech/, noise/, music/ | the folder below, or the file |
-| plain | anything else that holds sound, of --kind | the folder below, or the file |
+| plain | anything else that holds sound, of the kind asked for | the folder below, or the file |
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def find(folder: Path, layout: str = "auto", kind: str = "speech") -> list[Found
     if layout != "auto" and layout not in LAYOUTS:
         raise UsageError(f"unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
     if kind not in KINDS:
-        raise UsageError(f"--kind {kind}: known: {', '.join(KINDS)}")
+        raise UsageError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
     name = (
         layout if layout != "auto" else next(n for n, (tell, _) in LAYOUTS.items() if tell(folder))
     )
@@ -97,7 +97,7 @@ def below(path: Path, root: Path) -> str:
 
 
 def _manifest(folder: Path, kind: str) -> Iterator[Found]:
-    """Missing columns: kind = --kind, source_id = the path, bandwidth = the file's."""
+    """Missing columns: kind = the argument, source_id = the path, bandwidth = the file's."""
     table = folder / "manifest.csv"
     if table.is_file():
         with table.open(newline="") as lines:

@@ -1,4 +1,4 @@
-"""`python -m train evaluate`: checks, then every system on every pair, then tables and a report."""
+"""Every system on every pair, after the checks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.line import Line
 from rtdenoise.nets.torchscript import Generator
 
+from ..errors import ArgumentError
 from . import checks
 from .baselines import BASELINES
 from .metrics import coherence, measure
@@ -94,10 +95,7 @@ def run(
     """
     good, skipped, faults = examine(pairs, settings)
     if faults and not settings.force:
-        raise UsageError(
-            "these pairs cannot be scored:\n  " + "\n  ".join(faults) + "\n--force scores them "
-            "nevertheless, and says so in the table"
-        )
+        raise ArgumentError("these pairs cannot be scored:\n  " + "\n  ".join(faults), "force")
     lags = {name: _lags(folder, good, settings) for name, folder in settings.estimates.items()}
     number = len(good) if not settings.shown else min(settings.shown, len(good))
     chosen = {good[i].name for i in np.linspace(0, len(good) - 1, number).round().astype(int)}
@@ -247,20 +245,3 @@ def _delays(settings: Settings, lags: dict[str, dict[str, int]]) -> dict[str, st
         middle = int(np.median(list(lag.values())))
         words[name] = "said to be none" if settings.aligned else f"estimated: {middle} samples"
     return words
-
-
-def named(entries: list[str], wanted: str) -> dict[str, str]:
-    """NAME=VALUE entries as a dict; a bare VALUE is named by itself (a path by its stem).
-
-    Raises:
-        UsageError: one name twice.
-    """
-    found: dict[str, str] = {}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if not equals:
-            name, value = Path(entry).stem, entry
-        if name in found or name == INPUT:
-            raise UsageError(f"{wanted} {entry}: the name {name!r} is taken; give NAME=VALUE")
-        found[name] = value
-    return found

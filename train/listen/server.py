@@ -10,8 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from rtdenoise.errors import UsageError
-
+from ..errors import ArgumentError
 from .stimuli import Test
 from .store import Store
 
@@ -115,6 +114,4 @@ def serve(store: Store, test: Test, host: str, port: int) -> Server:
     try:
         return Server((host, port), partial(Handler, store))
     except OSError as error:
-        raise UsageError(
-            f"cannot listen at {host}:{port}: {error.strerror}; try another --port"
-        ) from None
+        raise ArgumentError(f"cannot listen at {host}:{port}: {error.strerror}", "port") from None

@@ -15,6 +15,7 @@ from scipy.signal import firwin, oaconvolve
 from rtdenoise.audio import Samples
 from rtdenoise.errors import AudioError, UsageError
 
+from ..errors import ArgumentError
 from ..evaluate.checks import link
 from ..evaluate.pairs import MAX_APART_S, read, sounds
 from ..extras import needed
@@ -58,7 +59,7 @@ def prepare(
         UsageError: a folder or file is missing, silent, or of another rate or length.
     """
     if not reference.is_dir():
-        raise UsageError(f"--reference {reference}: no such folder")
+        raise ArgumentError(f"{reference}: no such folder of clean files", "reference")
     clean = sounds(reference)
     theirs = {name: sounds(f) if f.is_dir() else {} for name, f in folders.items()}
     for name, files in theirs.items():

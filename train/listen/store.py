@@ -14,6 +14,7 @@ from typing import Any
 
 from rtdenoise.errors import UsageError
 
+from ..errors import ArgumentError
 from .stimuli import REFERENCE, Test
 
 SCHEMA = """
@@ -71,9 +72,9 @@ class Store:
                     (found[0], title, method, systems, test.digest),
                 )
         if found[1:] != (method, test.digest):
-            raise UsageError(
-                f"{path} holds ratings of another test ({found[1]}, other sounds or other items); "
-                "give another --db"
+            raise ArgumentError(
+                f"{path} holds ratings of another test ({found[1]}, other sounds or other items)",
+                "path",
             )
         self.id = str(found[0])
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rtdenoise.errors import UsageError
 
+from ..errors import ArgumentError
 from ..networks.germain import LossNetwork
 from ..networks.mugan import Autoencoder
 from .wave import sounding
@@ -95,9 +96,8 @@ def load(kind: str, path: str, warmup_steps: int = 100) -> nn.Module:
             f"objective.features_from = {kind!r}; known: autoencoder, germain, discriminator"
         )
     if not Path(path).is_file():
-        raise UsageError(
-            f"no {kind} in {path!r} (objective.features_file); make it: "
-            f"python -m train features {kind} RECIPE --cache CACHE -o {path or 'features.pt'}"
+        raise ArgumentError(
+            f"no weights of {kind} in {path!r} (objective.features_file)", "features_file"
         )
     saved = torch.load(path, weights_only=True)
     if saved["kind"] != kind:

@@ -24,6 +24,7 @@ from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
 
 from .. import networks
 from ..config import stored
+from ..errors import ArgumentError
 from ..networks.protocol import Trainable
 from .checkpoint import CHECKPOINT
 
@@ -58,9 +59,9 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
         if len(folders) > 1 and (
             not shared or other["ancestors"][:shared] != saved["ancestors"][:shared]
         ):
-            raise UsageError(
-                f"{run} and {folders[0]} did not begin with the same weights; their mean is no "
-                "net. Begin both with `fit --from MODEL`"
+            raise ArgumentError(
+                f"{run} and {folders[0]} did not begin with the same weights: their mean is no net",
+                "start",
             )
     recipe = stored(saved["recipe"])
     net = networks.make(**recipe.net)
@@ -106,7 +107,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
 
 def _checkpoint(run: Path) -> dict[str, Any]:
     if not (run / CHECKPOINT).is_file():
-        raise UsageError(f"no {CHECKPOINT} in {run}; train first: python -m train fit ...")
+        raise ArgumentError(f"no {CHECKPOINT} in {run}", "run")
     saved: dict[str, Any] = torch.load(run / CHECKPOINT, weights_only=False, map_location="cpu")
     return saved
 
