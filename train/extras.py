@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from rtdenoise.errors import UsageError
 
 
-def needed(name: str, extra: str = "eval") -> Any:
+def needed(name: str, extra: str = "eval", load: Callable[[str], Any] = import_module) -> Any:
     """Import a package, or say how to get it.
 
+    Args:
+        name: module to import, as in auraloss.freq.
+        extra: extra of rtdenoise that installs its package.
+        load: imports a module by its name.
+
     Raises:
-        UsageError: it is not installed.
+        UsageError: the package is not installed.
     """
     try:
-        return import_module(name)
+        return load(name)
     except ImportError:
         package = name.partition(".")[0].replace("_", "-")
         raise UsageError(

@@ -7,6 +7,7 @@ clean ones. Either is seen at once in the estimates below, so nothing is scored 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from rtdenoise.audio import Samples
-from rtdenoise.core.stage import process
+from rtdenoise.core.stage import Stage, process
 from rtdenoise.errors import UsageError
 from rtdenoise.nets.line import Line
 from rtdenoise.nets.torchscript import Generator
@@ -154,14 +155,25 @@ class Unchanged:
         return windows, state
 
 
-def identity_run(generator: Generator, audio: Samples, rate_hz: int) -> None:
+def identity_run(
+    generator: Generator,
+    audio: Samples,
+    rate_hz: int,
+    through: Callable[[Stage, Samples], Samples] = process,
+) -> None:
     """Run *audio* through the host with a net that does nothing in the place of *generator*.
+
+    Args:
+        generator: the net whose card says how the host cuts windows.
+        audio: sound to run, (channels, samples).
+        rate_hz: rate of that sound.
+        through: runs sound through a stage of the host.
 
     Raises:
         UsageError: what comes out is not what went in: no score of this host means anything.
     """
     unchanged = Generator(Unchanged(), replace(generator.card, lookahead=0))
-    out = process(Line(unchanged, rate_hz, audio.shape[0]), audio)
+    out = through(Line(unchanged, rate_hz, audio.shape[0]), audio)
     if rate_hz == generator.card.sample_rate:
         if (off := float(np.abs(out - audio).max())) > 1e-5:
             raise UsageError(f"the identity run is off by {off:.2g}: the host changes the sound")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..data.library import Library
 from ..systems.base import System
 
 CHECKPOINT = "checkpoint.pt"
+Writer = Callable[[dict[str, Any], Path], object]
 
 
 @dataclass
@@ -38,15 +40,20 @@ class TrainingError(RtdenoiseError):
     """The run cannot go on; the message says where what was saved lies."""
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
+def save(path: Path, content: dict[str, Any], write: Writer = torch.save) -> None:
     """Write a checkpoint beside the old one, then swap.
+
+    Args:
+        path: file of the checkpoint.
+        content: what a run needs to go on exactly.
+        write: writes such a content to a file.
 
     Raises:
         TrainingError: it could not be written.
     """
     fresh = path.with_suffix(".new")
     try:
-        torch.save(content, fresh)
+        write(content, fresh)
     except (OSError, RuntimeError) as error:
         fresh.unlink(missing_ok=True)
         raise TrainingError(f"cannot write {path} ({error}); the one before is kept") from None

@@ -18,7 +18,7 @@ from train.losses.spectral import Restoration
 from train.networks.spectral import FRAMING, RATE_HZ
 from train.spectra import spectra
 
-CLIPS = Path(__file__).parents[2] / "examples" / "audio"
+CLIPS = Path(__file__).parents[3] / "examples" / "audio"
 SNRS_DB = (-5, 0, 5, 10, 20)
 
 
