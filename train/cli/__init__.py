@@ -1,6 +1,6 @@
 """The command line: `python -m train VERB ...`. A file per verb here.
 
-Each verb has HELP, add_arguments and run, and in MENDS what to type where an argument of a library
+Each verb has HELP, add_arguments and run, and in ADVICE what to type where an argument of a library
 function would mend an error (`errors.ArgumentError`). Exit codes are the host's: 0 ok, 1 bad audio
 or a run that cannot go on, 2 usage, 4 model, 130 interrupted. Verbs import torch and the rest only
 when they run.
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         verb.add_arguments(sub)
-        sub.set_defaults(do=verb.run, mends=getattr(verb, "MENDS", {}))
+        sub.set_defaults(do=verb.run, advice=getattr(verb, "ADVICE", {}))
     return root
 
 
@@ -51,13 +51,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.do(args))
     except RtdenoiseError as error:
-        print(f"train {args.verb}: {error}{mend(error, args.mends)}", file=sys.stderr)
+        print(f"train {args.verb}: {told(error, args.advice)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def mend(error: RtdenoiseError, mends: dict[str, str]) -> str:
-    """What to type so that *error* does not come again, as far as the verb knows."""
-    known = mends.get(error.argument) if isinstance(error, ArgumentError) else None
-    return f"; {known}" if known else ""
+def told(error: RtdenoiseError, advice: dict[str, str]) -> str:
+    """The message of *error*, and what to type about it, as far as the verb's *advice* goes."""
+    hint = advice.get(error.argument) if isinstance(error, ArgumentError) else None
+    return f"{error}. {hint}" if hint else str(error)

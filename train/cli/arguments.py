@@ -9,7 +9,7 @@ from rtdenoise.errors import UsageError
 
 from ..config import Recipe, load
 
-NO_CACHE = "make one: python -m train prepare DATA CACHE, with --rate HZ for the rate of the recipe"
+NO_CACHE = "Make one: python -m train prepare DATA CACHE, with --rate HZ for the rate of the recipe"
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import argparse
 from .arguments import NO_CACHE, add_recipe, recipe_of
 
 HELP = "hours and sources of every side of the split, and leaks"
-MENDS = {"cache": NO_CACHE}
+ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

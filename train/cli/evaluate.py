@@ -13,12 +13,12 @@ from pathlib import Path
 from .arguments import named
 
 HELP = "checks, scores and a report of systems on pairs"
-MENDS = {
-    "card": "it is that of a --model",
-    "cutoff_hz": "give --cutoff-hz HZ, the end of the band that was kept",
+ADVICE = {
+    "card": "It holds the numbers of a --model",
+    "cutoff_hz": "Give --cutoff-hz HZ, the end of the band that was kept",
     "data": "`python -m train mixes` makes such a folder",
     "force": "--force scores them nevertheless, and says so in the table",
-    "names": "give NAME=VALUE",
+    "names": "Give NAME=VALUE",
 }
 
 

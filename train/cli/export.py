@@ -12,9 +12,9 @@ import argparse
 from pathlib import Path
 
 HELP = "a run as a model that rtdenoise loads"
-MENDS = {
-    "run": "train first: python -m train fit RECIPE --cache CACHE --run RUN",
-    "start": "begin both with the same: python -m train fit --from MODEL",
+ADVICE = {
+    "run": "Train first: python -m train fit RECIPE --cache CACHE --run RUN",
+    "start": "Begin both with one model: python -m train fit --from MODEL",
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from .arguments import NO_CACHE, add_recipe, recipe_of
 
 HELP = "train a net for a feature loss"
-MENDS = {"cache": NO_CACHE}
+ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,9 +18,9 @@ from rtdenoise.cli.interrupt import until_interrupted
 from .arguments import NO_CACHE, add_recipe, recipe_of
 
 HELP = "train a net, or go on with a run"
-MENDS = {
+ADVICE = {
     "cache": NO_CACHE,
-    "features_file": "make it: python -m train features KIND RECIPE --cache CACHE -o FILE",
+    "features_file": "Make it: python -m train features KIND RECIPE --cache CACHE -o FILE",
 }
 
 

@@ -14,10 +14,10 @@ from rtdenoise.errors import UsageError
 from .arguments import named, numbers
 
 HELP = "a blind listening test in the browser"
-MENDS = {
-    "path": "give another --db",
-    "port": "try another --port",
-    "reference": "--reference has to name it",
+ADVICE = {
+    "path": "Give another --db",
+    "port": "Try another --port",
+    "reference": "--reference names it",
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from .arguments import NO_CACHE, add_recipe, numbers, recipe_of
 
 HELP = "degraded and clean files of unseen sources"
-MENDS = {"cache": NO_CACHE}
+ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

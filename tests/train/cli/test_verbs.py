@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 
 from tests.train.sets import RECIPES
 from train.cli import VERBS, main
+
+HOUSE = Path(__file__).parents[3] / "train"
 
 
 def test_alone_it_says_what_there_is(capsys):
@@ -32,12 +39,12 @@ def test_the_command_line(cache, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--baseline", "magic"], "no baseline 'magic'; known: sinc"),
-        (["--baseline", "sinc"], "needs a cut-off; give --cutoff-hz"),
-        (["--task", "superres"], "needs a cut-off; give --cutoff-hz"),
+        (["--baseline", "sinc"], "needs a cut-off. Give --cutoff-hz"),
+        (["--task", "superres"], "needs a cut-off. Give --cutoff-hz"),
         (["--estimates", "x=/nowhere"], "wanted a file for each"),
         (["--model", "a=speech", "--model", "a=speech"], "'a' is taken"),
         (["--model", "nothing"], "no model 'nothing'"),
-        (["--card", "c.json"], "needs a model; it is that of a --model"),
+        (["--card", "c.json"], "needs a model. It holds the numbers of a --model"),
         (["--metrics", "snr,pesq_wb"], "no metric 'pesq_wb' for this; known: snr, si_sdr"),
         (["--data", "/nowhere"], "wanted a folder with clean/"),
     ],
@@ -62,3 +69,37 @@ def test_wrong_flags_are_one_line(flags, message, capsys):
     """As everywhere."""
     assert main(["listen", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+BELOW = [file for file in sorted(HOUSE.rglob("*.py")) if file.parent != HOUSE / "cli"]
+
+
+def texts(file):
+    """Every text in a file that is no docstring."""
+    tree = ast.parse(file.read_text())
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.value
+
+
+@pytest.mark.parametrize("file", BELOW, ids=lambda f: str(f.relative_to(HOUSE)))
+def test_only_the_command_line_knows_an_option(file):
+    """A message below it would name what other callers of the library do not have."""
+    said = [text for text in texts(file) if "color-scheme" not in text]  # CSS has such variables
+
+    assert [text for text in said if re.search(r"(?<![\w-])--[a-z]", text)] == []
+
+
+def test_every_argument_that_would_mend_an_error_is_an_option_of_some_verb():
+    """`ArgumentError` names an argument; a verb has to know what to type for it."""
+    advice = set().union(
+        *(getattr(import_module(f"train.cli.{verb}"), "ADVICE", {}) for verb in VERBS)
+    )
+    named = set()
+    for file in BELOW:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "ArgumentError":
+                named.add(ast.literal_eval(node.args[-1]))
+
+    assert named == advice
