@@ -2,7 +2,7 @@
 
 Both metrics look at energies in bands of windows of about 25 ms, and so can read the windows that
 training on spectra already has, without going back to sound. They are close to the metrics (see
-tests/train/test_perceptual.py) but not the metrics: 1024 samples at 48 kHz are not their windows.
+tests/train/losses/test_perceptual.py) but not the metrics: 1024 samples at 48 kHz are not their windows.
 """
 
 from __future__ import annotations

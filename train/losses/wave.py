@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import torch
@@ -57,6 +57,16 @@ def stft(estimate: Tensor, reference: Tensor) -> Tensor:
         return 0.0 * estimate.sum()
     loss: Tensor = _auraloss(estimate.shape[1])(estimate[:, None], reference[:, None])
     return loss
+
+
+def check(names: Iterable[str]) -> None:
+    """Refuse losses whose package is missing, before any time is spent.
+
+    Raises:
+        UsageError: it names the package.
+    """
+    if "stft" in names:
+        needed("auraloss", "train")
 
 
 @cache

@@ -13,9 +13,8 @@ from rtdenoise.errors import UsageError
 from ..config import Recipe
 from ..data.degraded import Pairs
 from ..data.library import Library
-from ..extras import needed
 from ..losses import adversaries, features
-from ..losses.wave import LOSSES, within
+from ..losses.wave import LOSSES, check, within
 from ..networks.protocol import Trainable
 from ..team import Team
 from .base import Batch, System, half, plain_optimiser, rate_factor
@@ -39,8 +38,7 @@ class WaveSystem(System):
         self.weights = {name: getattr(o, name) for name in LOSSES if getattr(o, name)}
         if not self.weights:
             raise UsageError(f"[objective] is empty: give a weight to one of {', '.join(LOSSES)}")
-        if "stft" in self.weights:
-            needed("auraloss", "train")
+        check(self.weights)
         self.discriminator: nn.Module | None = None
         if o.discriminator:
             opponent = adversaries.make(o.discriminator, o.discriminator_width)
