@@ -19,23 +19,23 @@ class Data:
     """The recordings that train a net, those that score it, and how excerpts are drawn from them.
 
     Attributes:
-        dev_share: share of the sources (speakers, noise recordings) on the development side, which
+        dev_share: Share of the sources (speakers, noise recordings) on the development side, which
             scores a run while it trains.
-        test_share: share of the sources on the test side, which nothing reads before the last
+        test_share: Share of the sources on the test side, which nothing reads before the last
             evaluation.
-        held_out_sources: names of sources that are on the development side whatever the share says
+        held_out_sources: Names of sources that are on the development side whatever the share says
             (the voices of the demo).
-        held_out_origins: data sets all of whose sources are on the development side (the noises of
+        held_out_origins: Data sets all of whose sources are on the development side (the noises of
             the demo).
-        length_power: a recording is drawn as often as its length to this power says. With 1 one
+        length_power: A recording is drawn as often as its length to this power says. With 1 one
             long talker outweighs a hundred short ones, with 0 three seconds come as often as ten
             minutes.
-        narrow_weight: how often speech whose band ends below 8 kHz is drawn, relative to the rest.
-        seconds: length of a training excerpt.
-        margin_s: a waveform is degraded with this much sound before and after the excerpt, and the
+        narrow_weight: How often speech whose band ends below 8 kHz is drawn, relative to the rest.
+        seconds: Length of a training excerpt.
+        margin_s: A waveform is degraded with this much sound before and after the excerpt, and the
             margins are cut off again. So an excerpt begins in the middle of a room's echoes and of
             a filter's ringing, as windows do.
-        rate_hz: sample rate of the cache, which has to be the net's.
+        rate_hz: Sample rate of the cache, which has to be the net's.
     """
 
     dev_share: float = 0.06
@@ -56,21 +56,21 @@ class Degrade:
     A pair of numbers is the range (low, high) that a value is drawn from, evenly.
 
     Attributes:
-        snr_db: centres of the SNR of a mixture; what is drawn lies within 2.5 dB of one of them.
-        snr_share: how often each of these centres is drawn.
+        snr_db: Centres of the SNR of a mixture; what is drawn lies within 2.5 dB of one of them.
+        snr_share: How often each of these centres is drawn.
         level_db: RMS level of the voice relative to full scale.
-        speech_eq_db: largest gain and cut of the random equaliser on voices.
-        noise_eq_db: largest gain and cut of the random equaliser on noises.
-        reverb_share: share of the voices that are in a room. The target keeps the first 20 ms of
+        speech_eq_db: Largest gain and cut of the random equaliser on voices.
+        noise_eq_db: Largest gain and cut of the random equaliser on noises.
+        reverb_share: Share of the voices that are in a room. The target keeps the first 20 ms of
             the room and fades out the rest.
-        t60_s: reverberation time of these rooms.
-        drr_db: energy of the room's echoes relative to the direct sound.
-        coloured_share: share of the noises that are synthetic, with a power of 1/f^0 to 1/f^1.2.
-        music_share: share of the noises that are music.
-        second_noise_share: share of the mixtures that have two noises.
-        band_limit_share: share of the mixtures that are low-passed, input and target alike, as by
+        t60_s: Reverberation time of these rooms.
+        drr_db: Energy of the room's echoes relative to the direct sound.
+        coloured_share: Share of the noises that are synthetic, with a power of 1/f^0 to 1/f^1.2.
+        music_share: Share of the noises that are music.
+        second_noise_share: Share of the mixtures that have two noises.
+        band_limit_share: Share of the mixtures that are low-passed, input and target alike, as by
             a device of narrow band.
-        band_limit_hz: cut-offs of these low-passes.
+        band_limit_hz: Cut-offs of these low-passes.
     """
 
     snr_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
@@ -93,11 +93,11 @@ class Loss:
     """Weights of the losses on spectra, see losses/spectral.py; 0 leaves a loss out.
 
     Attributes:
-        under: extra cost of a magnitude that is too small; one that is too large costs 1.
-        complex_part: weight of the difference of complex values; that of magnitudes weighs 1.
-        log_snr: weight of the logarithm of the noise-to-signal ratio.
-        estoi: weight of 1 - ESTOI.
-        pmsqe: weight of the disturbance that PESQ measures.
+        under: Extra cost of a magnitude that is too small; one that is too large costs 1.
+        complex_part: Weight of the difference of complex values; that of magnitudes weighs 1.
+        log_snr: Weight of the logarithm of the noise-to-signal ratio.
+        estoi: Weight of 1 - ESTOI.
+        pmsqe: Weight of the disturbance that PESQ measures.
     """
 
     under: float = 0.5
@@ -112,24 +112,24 @@ class Objective:
     """Weights of the losses on waveforms, and the adversary; 0 leaves a loss out.
 
     Attributes:
-        l1: weight of the mean absolute difference.
-        l2: weight of the mean squared difference.
-        snr: weight of the negative SNR in dB.
-        si_sdr: weight of the negative SI-SDR in dB, which a wrong gain does not change.
-        stft: weight of the difference of STFTs at several resolutions.
-        compressed: weight of the difference of compressed complex spectra.
-        features: weight of the difference of the features that another net computes.
-        features_from: the net that computes them: autoencoder (Kim and Sathe), germain, or
+        l1: Weight of the mean absolute difference.
+        l2: Weight of the mean squared difference.
+        snr: Weight of the negative SNR in dB.
+        si_sdr: Weight of the negative SI-SDR in dB, which a wrong gain does not change.
+        stft: Weight of the difference of STFTs at several resolutions.
+        compressed: Weight of the difference of compressed complex spectra.
+        features: Weight of the difference of the features that another net computes.
+        features_from: The net that computes them: autoencoder (Kim and Sathe), germain, or
             discriminator.
-        features_file: file with the weights of that net, which `features` has trained; not for the
+        features_file: File with the weights of that net, which `features` has trained; not for the
             discriminator.
-        features_warmup_steps: steps in which the usual loss of Germain's layers is measured.
-        adversarial: weight of the generator's loss in the game against the discriminator.
+        features_warmup_steps: Steps in which the usual loss of Germain's layers is measured.
+        adversarial: Weight of the generator's loss in the game against the discriminator.
         discriminator: mugan, segan, spectrogram or period; empty means that there is no adversary.
-        discriminator_width: factor on the number of the discriminator's channels.
-        game: rules of the game: bce, lsgan or hinge.
-        warmup_steps: steps before the adversary and the features begin to count.
-        discriminator_lr: largest learning rate of the discriminator.
+        discriminator_width: Factor on the number of the discriminator's channels.
+        game: Rules of the game: bce, lsgan or hinge.
+        warmup_steps: Steps before the adversary and the features begin to count.
+        discriminator_lr: Largest learning rate of the discriminator.
     """
 
     l1: float = 0.0
@@ -155,22 +155,22 @@ class Optim:
     """How the weights move.
 
     Attributes:
-        kind: the optimiser of everything that Muon does not train: adamw or rmsprop.
-        betas: decay rates of AdamW's running means of the gradient and of its square.
-        batch: excerpts that one step sees. Small batches won: 16 with Muon was level with 64 and
+        kind: The optimiser of everything that Muon does not train: adamw or rmsprop.
+        betas: Decay rates of AdamW's running means of the gradient and of its square.
+        batch: Excerpts that one step sees. Small batches won: 16 with Muon was level with 64 and
             three times the hours (prototype, 2 cores).
-        muon_lr: largest learning rate of Muon, which trains matrices, and convolutions as matrices;
+        muon_lr: Largest learning rate of Muon, which trains matrices, and convolutions as matrices;
             0 trains all with the plain optimiser. Constant 4e-3 without decay diverged after 2,500
             steps.
-        muon_decay: weight decay of the matrices; without it they grow until bfloat16 gives way.
-        lr: largest learning rate of the plain optimiser.
-        warmup_steps: steps in which the learning rates rise from 0, linearly.
-        decay_share: share of the run, at its end, in which the learning rates fall to a
+        muon_decay: Weight decay of the matrices; without it they grow until bfloat16 gives way.
+        lr: Largest learning rate of the plain optimiser.
+        warmup_steps: Steps in which the learning rates rise from 0, linearly.
+        decay_share: Share of the run, at its end, in which the learning rates fall to a
             two-hundredth, linearly.
-        clip: largest norm of the gradient; a longer one is scaled down to it.
-        ema: the weights that are kept are a running mean; this is its decay rate a step.
-        minutes: training time of the whole run, over all its slices: the clock of the schedule.
-        steps: steps of the whole run, as the clock in place of minutes; 0 means minutes.
+        clip: Largest norm of the gradient; a longer one is scaled down to it.
+        ema: The weights that are kept are a running mean; this is its decay rate a step.
+        minutes: Training time of the whole run, over all its slices: the clock of the schedule.
+        steps: Steps of the whole run, as the clock in place of minutes; 0 means minutes.
     """
 
     kind: str = "adamw"
@@ -196,15 +196,15 @@ class Run:
     """How the run is carried out: seed, machine, notes.
 
     Attributes:
-        seed: seed of the first weights and of everything that is drawn.
-        threads: threads that torch may use on a CPU.
-        pool: voices and noises that are kept as spectra; each step renews some and mixes anew.
-        compile: let torch.compile make the element-wise parts of training on spectra 1.5 times as
+        seed: Seed of the first weights and of everything that is drawn.
+        threads: Threads that torch may use on a CPU.
+        pool: Voices and noises that are kept as spectra; each step renews some and mixes anew.
+        compile: Let torch.compile make the element-wise parts of training on spectra 1.5 times as
             fast (it needs a C++ compiler).
-        log_steps: steps between two lines of log.csv.
-        checkpoint_s: seconds between two checkpoints.
-        dev_s: seconds between two evaluations on the development side: scores, sound, pictures.
-        tensorboard: write events for TensorBoard too (it needs the tensorboard package).
+        log_steps: Steps between two lines of log.csv.
+        checkpoint_s: Seconds between two checkpoints.
+        dev_s: Seconds between two evaluations on the development side: scores, sound, pictures.
+        tensorboard: Write events for TensorBoard too (it needs the tensorboard package).
     """
 
     seed: int = 1
@@ -245,18 +245,18 @@ class Recipe:
         name: name of the model on its card.
         task: denoise, dereverb or superres.
         kind: speech or music: what the net restores.
-        description: a sentence for the card.
-        licence: licence of the model on its card.
-        train: whether the net is trained on spectra or on waveforms.
-        data: the recordings.
-        degrade: damage to train against on spectra.
-        degradation: damage to train against on waveforms, in the language of `rtdenoise degrade`;
+        description: A sentence for the card.
+        licence: Licence of the model on its card.
+        train: Whether the net is trained on spectra or on waveforms.
+        data: The recordings.
+        degrade: Damage to train against on spectra.
+        degradation: Damage to train against on waveforms, in the language of `rtdenoise degrade`;
             or `recorded`, for a data set's own pairs.
         net: `network` names one of train/networks; the other keys are its settings.
-        loss: weights of the losses on spectra.
-        objective: weights of the losses on waveforms.
-        optim: how the weights move.
-        run: how the run is carried out.
+        loss: Weights of the losses on spectra.
+        objective: Weights of the losses on waveforms.
+        optim: How the weights move.
+        run: How the run is carried out.
     """
 
     name: str = "speech"

@@ -9,7 +9,7 @@ class ArgumentError(UsageError):
     """A call that another value of one argument would mend.
 
     Attributes:
-        argument: the argument's name. `python -m train` says which option that is: train/cli.
+        argument: The argument's name. `python -m train` says which option that is: train/cli.
     """
 
     def __init__(self, message: str, argument: str) -> None:

@@ -13,9 +13,9 @@ def needed(name: str, extra: str = "eval", load: Callable[[str], Any] = import_m
     """Import a package, or say how to get it.
 
     Args:
-        name: module to import, as in auraloss.freq.
-        extra: extra of rtdenoise that installs its package.
-        load: imports a module by its name.
+        name: Module to import, as in auraloss.freq.
+        extra: Extra of rtdenoise that installs its package.
+        load: Imports a module by its name.
 
     Raises:
         UsageError: the package is not installed.

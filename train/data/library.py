@@ -35,10 +35,10 @@ class Recording:
         kind: speech, noise or music.
         source: Who or what it is of.
         origin: The data set.
-        licence: Of the recording.
+        licence: Licence of the recording.
         start: First sample.
         stop: After the last.
-        bandwidth_hz: Up to which it holds sound.
+        bandwidth_hz: Highest frequency it holds.
         split: train, dev or test, where the data set has its own; empty: by hash.
         paired: Its degraded twin is in the cache too.
         digest: CRC-32 of the samples, to find one recording under two names; 0: not known.

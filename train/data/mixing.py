@@ -159,9 +159,9 @@ class Pool:
         library: Where excerpts come from.
         settings: Degradations.
         framing: The windows of the net that will hear the examples.
-        size: Slots.
+        size: How many voices, and how many noises, are kept.
         batch: Examples a step.
-        seed: Of everything drawn.
+        seed: Another seed draws other sounds and other mixtures.
         step: The first step there will be.
         device: Where the pool lives.
     """

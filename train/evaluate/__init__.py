@@ -25,8 +25,8 @@ class Outputs:
     """The files that an evaluation writes beside its tables; None writes none.
 
     Attributes:
-        csv: folder of a CSV for each system, with a row for each file.
-        report: page with the tables, spectrograms and players.
+        csv: Folder of a CSV for each system, with a row for each file.
+        report: Page with the tables, spectrograms and players.
         card: JSON with the numbers of the first model, for `export`.
     """
 
@@ -51,10 +51,10 @@ def settle(
         models: name or path of each generator, by its name in the tables.
         task: denoise, dereverb or superres; None means the first model's. A cut-off means superres.
         kind: speech or music; None means the first model's.
-        baselines: names of baselines; None means those of the task.
-        cutoff_hz: end of the band that a low-pass kept, for super-resolution.
-        metrics: names of metrics; none means all that apply.
-        others: see `Settings`.
+        baselines: Names of baselines; None means those of the task.
+        cutoff_hz: End of the band that a low-pass kept, for super-resolution.
+        metrics: Names of metrics; none means all that apply.
+        others: See `Settings`.
 
     Raises:
         UsageError: an unknown name, a cut-off that is missing, two systems of one name.
@@ -90,10 +90,10 @@ def evaluate(
     """Check, score, write the *outputs*.
 
     Args:
-        data: folder of pairs, see `pairs.find`.
-        settings: what is scored, and how; `settle` makes them.
-        outputs: files to write.
-        say: is told how far the evaluation is.
+        data: Folder of pairs, see `pairs.find`.
+        settings: What is scored, and how; `settle` makes them.
+        outputs: Files to write.
+        say: Is told how far the evaluation is.
 
     Returns:
         The tables as Markdown.

@@ -32,7 +32,7 @@ class Link:
 
     Attributes:
         lag: Samples it comes late.
-        gain_db: Of what it has in common with the reference.
+        gain_db: How much louder it is, in what both have in common.
         polarity: 1, or -1 where it is upside down.
         correlation: 0..1 at that lag; of noise at 0 dB 0.7, of another recording below 0.1.
     """
@@ -164,10 +164,10 @@ def identity_run(
     """Run *audio* through the host with a net that does nothing in the place of *generator*.
 
     Args:
-        generator: the net whose card says how the host cuts windows.
-        audio: sound to run, (channels, samples).
-        rate_hz: rate of that sound.
-        through: runs sound through a stage of the host.
+        generator: The net whose card says how the host cuts windows.
+        audio: Sound to run, (channels, samples).
+        rate_hz: Rate of that sound.
+        through: Runs sound through a stage of the host.
 
     Raises:
         UsageError: what comes out is not what went in: no score of this host means anything.

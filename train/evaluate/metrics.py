@@ -35,7 +35,7 @@ class Metric:
         label: As on a card.
         digits: Decimals in tables.
         better: 1: high is good, -1: low is good.
-        group: always, speech (of voices only), or cutoff (needs a cut-off).
+        group: Always, speech (of voices only), or cutoff (needs a cut-off).
     """
 
     label: str
@@ -93,13 +93,13 @@ def measure(
     """Metrics that apply, or those *chosen*; NaN where one has no value (PESQ without speech).
 
     Args:
-        estimate: what a system made, (channels, samples).
-        reference: what it should have made, of the same shape.
-        rate_hz: rate of both.
+        estimate: What a system made, (channels, samples).
+        reference: What it should have made, of the same shape.
+        rate_hz: Rate of both.
         kind: speech or music.
-        cutoff_hz: end of the band that a low-pass kept; None: there was none.
-        chosen: names of metrics; none means all that apply.
-        quality: computes the DNSMOS columns of a voice at 16 kHz; None means `dnsmos`.
+        cutoff_hz: End of the band that a low-pass kept; None: there was none.
+        chosen: Names of metrics; none means all that apply.
+        quality: Computes the DNSMOS columns of a voice at 16 kHz; None means `dnsmos`.
 
     >>> r = np.sin(np.arange(16000, dtype=np.float32))[None]
     >>> round(measure(0.9 * r, r, 16000, kind="music")["snr"])

@@ -47,7 +47,7 @@ class Shown:
     """One file of the report; paths are names inside the media folder.
 
     Attributes:
-        name: Of the pair.
+        name: The pair's name.
         picture: Spectrograms of everything, on one scale.
         sounds: System and file, in the tables' order.
     """

@@ -40,12 +40,12 @@ class Settings:
         aligned: Outputs of those folders come without delay; otherwise it is estimated.
         baselines: Names of `baselines.BASELINES`.
         kind: speech or music.
-        cutoff_hz: Of the low-pass, for super-resolution.
+        cutoff_hz: End of the band that a low-pass kept, for super-resolution; None: there is none.
         metrics: Names of `metrics.METRICS`; none: all that apply.
         force: Score even where the checks refuse.
-        jobs: Processes.
+        jobs: Processes that score at the same time.
         media: Folder for the report's pictures and sounds; None: no report.
-        shown: Files of the report; 0: all.
+        shown: How many files the report shows; 0: all.
     """
 
     models: dict[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """What came out.
+    """The scores of an evaluation, and what they rest on.
 
     Attributes:
         systems: System -> file -> metric -> value; the input first.
@@ -87,7 +87,7 @@ def run(
 
     Args:
         pairs: See `pairs.find`.
-        settings: What and how.
+        settings: What is scored, and how.
         say: Is told how far it is.
 
     Raises:

@@ -15,12 +15,12 @@ def listen(test: Test, db: Path, title: str, method: str, host: str, port: int) 
     """Serve a test until Ctrl-C; the address, and what to know before, is printed.
 
     Args:
-        test: the sounds.
-        db: data base of the ratings; one that is there must be of the same test.
-        title: heading of the page.
+        test: The sounds.
+        db: Data base of the ratings; one that is there must be of the same test.
+        title: Heading of the page.
         method: mushra or acr.
-        host: address to listen at; one that is not loopback lets others take part.
-        port: port to listen at; 0 takes a free one.
+        host: Address to listen at; one that is not loopback lets others take part.
+        port: Port to listen at; 0 takes a free one.
 
     Raises:
         UsageError: the data base is of another test, or the address cannot be had.

@@ -1,7 +1,8 @@
 """Discriminators, and the games they play with a generator.
 
-Each judges (candidate, condition), both (B, 1, n), the condition being what was degraded, and gives
-scores of any shape and the activations of its layers, so that features can be matched. The games:
+A discriminator sees a candidate and a condition, both (B, 1, n): is this real sound, restored from
+that degraded one? It gives scores of any shape and the activations of its layers, so that features
+can be matched. The games:
 
 | game | discriminator wants | generator wants | source |
 |---|---|---|---|
@@ -32,12 +33,12 @@ class MuGanDiscriminator(nn.Module):
     """Kim and Sathe 2019: multiscale convolution, then seven with batch norm and superpixel.
 
     The paper's dense layers see the flattened last level; here its mean over time, so that excerpts
-    of any length are judged.
+    of any length have a score.
 
     Args:
         width: Multiplier of all channels.
-        levels: That halve the time.
-        dropout: In every level.
+        levels: How many levels halve the time.
+        dropout: Share of the activations that training sets to zero, in every level.
     """
 
     def __init__(self, width: float = 1.0, levels: int = 7, dropout: float = 0.2) -> None:
@@ -67,7 +68,7 @@ class SeganDiscriminator(nn.Module):
 
     Args:
         width: Multiplier of all channels.
-        levels: Of the encoder.
+        levels: Levels of the encoder.
     """
 
     def __init__(self, width: float = 1.0, levels: int = 11) -> None:
@@ -141,18 +142,18 @@ class Period(nn.Module):
 
 
 class Several(nn.Module):
-    """A jury: the verdicts of all, side by side."""
+    """Several discriminators: their scores and features side by side."""
 
-    def __init__(self, judges: list[nn.Module]) -> None:
+    def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(judges)
+        self.judges = nn.ModuleList(members)  # its name in older checkpoints
 
     def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
         """See the module."""
         scores: list[Tensor] = []
         features: list[Tensor] = []
-        for judge in self.judges:
-            more_scores, more_features = judge(candidate, condition)
+        for member in self.judges:
+            more_scores, more_features = member(candidate, condition)
             scores += more_scores
             features += more_features
         return scores, features
@@ -221,5 +222,5 @@ def game(name: str) -> tuple[Callable[[Tensor], Tensor], ...]:
 
 
 def mean_of(loss: Callable[[Tensor], Tensor], scores: list[Tensor]) -> Tensor:
-    """Over all judges, each counting the same."""
+    """Mean over all discriminators, each counting the same."""
     return torch.stack([loss(score) for score in scores]).mean()

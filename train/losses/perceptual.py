@@ -1,8 +1,8 @@
 """What listeners hear, as losses on spectra: quality after PESQ, intelligibility after ESTOI.
 
 Both metrics look at energies in bands of windows of about 25 ms, and so can read the windows that
-training on spectra already has, without going back to sound. They are close to the metrics (see
-tests/train/losses/test_perceptual.py) but not the metrics: 1024 samples at 48 kHz are not their windows.
+training on spectra already has, without going back to sound. They are close to the metrics, but not
+the metrics: a net's windows are not theirs (tests/train/losses/test_perceptual.py).
 """
 
 from __future__ import annotations

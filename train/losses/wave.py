@@ -78,7 +78,7 @@ def _auraloss(samples: int) -> nn.Module:
 
 
 def compressed_spectra(estimate: Tensor, reference: Tensor) -> Tensor:
-    """`losses.compressed` of 512-sample sqrt-Hann windows every 256."""
+    """`spectral.compressed` of 512-sample sqrt-Hann windows every 256."""
     window = torch.hann_window(512, device=estimate.device).sqrt()
     spectra = [
         torch.stft(x, 512, 256, window=window, return_complex=True) for x in (estimate, reference)

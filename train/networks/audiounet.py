@@ -94,10 +94,10 @@ def audiounet(
     Args:
         depth: Down blocks.
         width: Multiplier of all filters.
-        dropout: Share.
+        dropout: Share of the activations that training sets to zero.
         causal: Stream with the past as state; the hop is half a window.
         window: N, a multiple of twice the stride.
-        rate_hz: The net's.
+        rate_hz: Sample rate of the sound the net works on.
     """
     core = AudioUNetCore(depth, width, dropout, causal)
     if causal:

@@ -77,7 +77,7 @@ class LossNetwork(nn.Module):
     """What is heard: (B, 1, n) -> scores of the labels (B, labels).
 
     Args:
-        labels: How many.
+        labels: How many labels it tells apart.
         base: Channels of the first layers; 32 in the paper's code.
         layers: 14 in the paper's code.
     """

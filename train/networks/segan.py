@@ -57,8 +57,8 @@ class SeganCore(nn.Module):
 
     Args:
         width: Multiplier of all channels.
-        levels: Of the encoder; 11 in the paper.
-        window: At which z is a constant at inference.
+        levels: Levels of the encoder; 11 in the paper.
+        window: Samples over which z, a constant at inference, is drawn before it repeats.
     """
 
     z: Tensor

@@ -35,11 +35,11 @@ class Spectral(nn.Module):
 
     Args:
         hidden: Width of the recurrent layers.
-        layers: Of the GRU.
+        layers: Layers of the GRU.
         deeper: Layers of a second GRU above it, whose projected output is added to the first's; the
             projection begins at zero, so a net without it can grow one (`fit --from`).
-        bands: Of gains and energies.
-        low_bins: That get complex taps; 96 reach to 4.5 kHz.
+        bands: How many bands have a gain and an energy of their own.
+        low_bins: How many of the lowest bins get complex taps; 96 reach to 4.5 kHz.
         taps: Windows each of them looks at, the newest and the past.
     """
 

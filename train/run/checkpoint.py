@@ -44,9 +44,9 @@ def save(path: Path, content: dict[str, Any], write: Writer = torch.save) -> Non
     """Write a checkpoint beside the old one, then swap.
 
     Args:
-        path: file of the checkpoint.
-        content: what a run needs to go on exactly.
-        write: writes such a content to a file.
+        path: File of the checkpoint.
+        content: What a run needs to go on exactly.
+        write: Writes such a content to a file.
 
     Raises:
         TrainingError: it could not be written.

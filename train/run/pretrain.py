@@ -69,9 +69,9 @@ def pretrain(
         kind: autoencoder or germain.
         recipe: Its data, batch and seed are used.
         cache: What `data.prepare` made.
-        out: File; replaced when the net is done.
-        steps: How many.
-        width: Of the net; 1 is the paper's.
+        out: File for the weights; it is replaced when the net is trained.
+        steps: How many steps the net is trained for.
+        width: Factor on the number of the net's channels; 1 is the paper's.
 
     Returns:
         The mean loss of the last tenth: L2 over the sound's energy, or cross entropy in nats.
