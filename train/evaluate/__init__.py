@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rtdenoise.files.pending import Pending
 from rtdenoise.nets import torchscript as generator
@@ -43,7 +42,11 @@ def settle(
     baselines: Sequence[str] | None = None,
     cutoff_hz: float | None = None,
     metrics: Sequence[str] = (),
-    **others: Any,
+    estimates: Mapping[str, Path] | None = None,
+    aligned: bool = False,
+    force: bool = False,
+    jobs: int = 1,
+    shown: int = 0,
 ) -> Settings:
     """The settings of an evaluation, where the first model's card says what nobody else does.
 
@@ -54,7 +57,11 @@ def settle(
         baselines: Names of baselines; None means those of the task.
         cutoff_hz: End of the band that a low-pass kept, for super-resolution.
         metrics: Names of metrics; none means all that apply.
-        others: See `Settings`.
+        estimates: Folders of other systems' outputs, by name.
+        aligned: Whether these outputs come without delay; otherwise it is estimated.
+        force: Score even where the checks refuse.
+        jobs: Processes that score at the same time.
+        shown: How many files the report shows; 0: all.
 
     Raises:
         UsageError: an unknown name, a cut-off that is missing, two systems of one name.
@@ -73,7 +80,11 @@ def settle(
         kind=kind,
         cutoff_hz=cutoff_hz,
         metrics=tuple(names(kind, cutoff_hz, metrics)),
-        **others,
+        estimates=dict(estimates or {}),
+        aligned=aligned,
+        force=force,
+        jobs=jobs,
+        shown=shown,
     )
     taken = [*settings.baselines, *settings.estimates, *settings.models]
     if double := {name for name in taken if taken.count(name) > 1}:

@@ -50,8 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             body = self._body()
             if self.path == "/api/session":
-                known = body.get("session")
-                plan = self.store.session(known if isinstance(known, str) else None, self._agent())
+                begun = body.get("session")
+                plan = self.store.session(begun if isinstance(begun, str) else None, self._agent())
                 self._answer(HTTPStatus.OK, json.dumps(plan).encode(), "application/json")
             elif self.path == "/api/rating":
                 value, plays = float(body["value"]), int(body["plays"])
