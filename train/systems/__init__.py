@@ -10,7 +10,6 @@ from ..networks.protocol import TrainableOnSpectra
 from ..team import Team
 from .base import System
 from .spectral import SpectralSystem
-from .wave import WaveSystem
 
 
 def make(recipe: Recipe, team: Team) -> System:
@@ -27,6 +26,8 @@ def make(recipe: Recipe, team: Team) -> System:
             f"{recipe.data.rate_hz}: its recordings would sound too fast or too slow"
         )
     if recipe.train.on == "waves":
+        from .wave import WaveSystem  # its packages are not needed to train on spectra
+
         return WaveSystem(recipe, team, net)
     if isinstance(net, TrainableOnSpectra):
         return SpectralSystem(recipe, team, net)
