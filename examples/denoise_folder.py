@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rtdenoise.errors import AudioError
+from rtdenoise import AudioError, Denoise
 from rtdenoise.files.offline import process_file
 from rtdenoise.files.sound import SUFFIXES
-from rtdenoise.nets.line import Line
-from rtdenoise.nets.torchscript import Generator, find, one_thread
 
 
 class Levels:
@@ -34,14 +32,14 @@ class Levels:
         self.energy[1] += float(np.sum(block**2))
 
 
-def clean(file: Path, target: Path, generator: Generator) -> str:
+def clean(file: Path, target: Path, denoise: Denoise) -> str:
     """Process one recording; returns what happened."""
     levels = Levels()
     try:
         done = process_file(
             file,
             target / file.name,
-            lambda rate, channels: Line(generator, rate, channels),
+            denoise,
             listen=lambda reader: [levels],
         )
     except AudioError as error:  # one that is no audio does not stop the rest
@@ -52,8 +50,8 @@ def clean(file: Path, target: Path, generator: Generator) -> str:
 
 if __name__ == "__main__":
     folders = [Path(name) for name in sys.argv[1:3]] or [Path("examples/audio")]
-    generator = find((sys.argv[3:] or ["speech"])[0])
-    with tempfile.TemporaryDirectory() as temporary, one_thread():
+    denoise = Denoise((sys.argv[3:] or ["speech"])[0])
+    with tempfile.TemporaryDirectory() as temporary, denoise.one_thread():
         target = (folders[1:] or [Path(temporary)])[0]
         for file in sorted(f for f in folders[0].iterdir() if f.suffix.lower() in SUFFIXES):
-            print(clean(file, target, generator))
+            print(clean(file, target, denoise))

@@ -8,12 +8,30 @@ Importing this package loads neither torch nor numba nor pedalboard: names come 
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers see; the rest is found on first use
+    from .chain.board import Board as Board, Mix as Mix
+    from .chain.effect import Denoise as Denoise, DryWet as DryWet, Effect as Effect
+    from .core.blend import Strength as Strength
+    from .core.stream import Stream as Stream
+    from .errors import (
+        AudioError as AudioError,
+        DeviceError as DeviceError,
+        ModelError as ModelError,
+        RtdenoiseError as RtdenoiseError,
+        UsageError as UsageError,
+    )
+    from .nets.box import load as load
+    from .nets.card import Card as Card
+    from .nets.line import Line as Line
+    from .nets.torchscript import Generator as Generator
 
 _HOMES = {
     "AudioError": "errors",
     "Board": "chain.board",
     "Card": "nets.card",
+    "DryWet": "chain.effect",
     "Denoise": "chain.effect",
     "DeviceError": "errors",
     "Effect": "chain.effect",
@@ -22,9 +40,10 @@ _HOMES = {
     "Mix": "chain.board",
     "ModelError": "errors",
     "RtdenoiseError": "errors",
-    "Strength": "nets.line",
+    "Strength": "core.blend",
+    "Stream": "core.stream",
     "UsageError": "errors",
-    "load": "nets.torchscript",
+    "load": "nets.box",
 }
 __all__ = list(_HOMES)
 

@@ -7,41 +7,86 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from pedalboard import Gain, HighpassFilter, Invert
 
+from rtdenoise import Board, Denoise, Mix
 from rtdenoise.audio import Samples
+from rtdenoise.chain import native
+from rtdenoise.core.blend import Blend, Strength
 from rtdenoise.core.resample import Resampled
-from rtdenoise.core.stage import Stage, process
+from rtdenoise.core.stage import Chain, Stage, Sum, drain, process
+from rtdenoise.core.stream import Stream
 from rtdenoise.nets.engine import Engine
-from rtdenoise.nets.line import Line, Strength
+from rtdenoise.nets.line import Line
 from tests.toy_nets import Identity, Smoother, generator_for
 
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())
 TIME_DOMAIN = generator_for(Smoother(), analysis_window="rect", synthesis_window="hann")
+LONG = generator_for(Identity(), window=4096, hop=2048)
 LENGTH = 12_000
 NOISE = np.random.default_rng(440).standard_normal((2, LENGTH)).astype(np.float32) * 0.1
 
+STEREO = Stream(48_000, 2)
+
+
+class Frames:
+    """A stage that is no net and has no hop: it halves frames of 480 samples, as many nets do."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream, self.latency = stream, 480
+        self._waiting = self._ready = np.zeros((0, 0), np.float32)
+        self.reset()
+
+    def push(self, block: Samples) -> Samples:
+        self._waiting = np.concatenate((self._waiting, block), axis=1)
+        whole = self._waiting.shape[1] // 480 * 480
+        self._ready = np.concatenate((self._ready, 0.5 * self._waiting[:, :whole]), axis=1)
+        self._waiting = self._waiting[:, whole:]
+        out, self._ready = np.split(self._ready, [block.shape[1]], axis=1)
+        return out
+
+    def reset(self) -> None:
+        silence = np.zeros((self.stream.channels, 480), np.float32)
+        self._waiting, self._ready = silence[:, :0], silence
+
+
+def board(*effects: Callable[[], object]) -> Callable[[], Stage]:
+    """A board's stage, from effects that are made anew."""
+    return lambda: Board([make() for make in effects]).stage(STEREO)
+
+
 STAGES: dict[str, Callable[[], Stage]] = {
-    "engine, identity": lambda: Engine(IDENTITY, 2),
-    "engine, memory": lambda: Engine(SMOOTHER, 2),
-    "engine, rect and hann": lambda: Engine(TIME_DOMAIN, 2),
-    "engine, long windows": lambda: Engine(generator_for(Identity(), window=4096, hop=1024), 2),
-    "resampled, 44.1 kHz": lambda: Resampled(Engine(SMOOTHER, 2), 2, 44_100, 48_000),
-    "resampled, 44.056 kHz": lambda: Resampled(Engine(SMOOTHER, 2), 2, 44_056, 48_000),
-    "resampled, 96 kHz": lambda: Resampled(Engine(SMOOTHER, 2), 2, 96_000, 48_000),
-    "line, 48 kHz": lambda: Line(SMOOTHER, 48_000, 2),
-    "line, 16 kHz": lambda: Line(SMOOTHER, 16_000, 2, Strength(mix=60)),
-    "line, 11.025 kHz": lambda: Line(SMOOTHER, 11_025, 2, Strength(atten_lim_db=12)),
-    "line, residual": lambda: Line(SMOOTHER, 48_000, 2, Strength(residual=True)),
+    "engine, identity": lambda: Engine(IDENTITY, STEREO),
+    "engine, memory": lambda: Engine(SMOOTHER, STEREO),
+    "engine, rect and hann": lambda: Engine(TIME_DOMAIN, STEREO),
+    # hann at a quarter adds up to two, not one, and is refused: so the long windows are halves.
+    "engine, long windows": lambda: Engine(LONG, STEREO),
+    "resampled, 44.1 kHz": lambda: Resampled(Engine(SMOOTHER, STEREO), Stream(44_100, 2)),
+    "resampled, 44.056 kHz": lambda: Resampled(Engine(SMOOTHER, STEREO), Stream(44_056, 2)),
+    "resampled, 96 kHz": lambda: Resampled(Engine(SMOOTHER, STEREO), Stream(96_000, 2)),
+    "line, 48 kHz": lambda: Line(SMOOTHER, STEREO),
+    "line, 16 kHz": lambda: Line(SMOOTHER, Stream(16_000, 2), Strength(mix=60)),
+    "line, 11.025 kHz": lambda: Line(SMOOTHER, Stream(11_025, 2), Strength(atten_lim_db=12)),
+    "line, residual": lambda: Line(SMOOTHER, STEREO, Strength(residual=True)),
+    "frames": lambda: Frames(STEREO),
+    "blend of frames": lambda: Blend(Frames(STEREO), Strength(mix=30)),
+    "blend of a blend": lambda: Blend(Line(SMOOTHER, STEREO), Strength(atten_lim_db=6)),
+    "chain": lambda: Chain([Frames(STEREO), Line(SMOOTHER, STEREO)], STEREO),
+    "chain, empty": lambda: Chain([], STEREO),
+    "sum": lambda: Sum([Frames(STEREO), Line(SMOOTHER, STEREO), Chain([], STEREO)]),
+    "native": lambda: native.Native([Gain(-3), HighpassFilter(90)], STEREO),
+    "board": board(lambda: Gain(-6), lambda: Denoise(SMOOTHER), Invert),
+    "board, nested": board(
+        lambda: Denoise(SMOOTHER), lambda: Mix([Gain(-9), Denoise(IDENTITY, mix=70)])
+    ),
 }
-# hann at a quarter adds up to two, not one: such a net is refused, so the long windows are halves.
-STAGES["engine, long windows"] = lambda: Engine(generator_for(Identity(), window=4096, hop=2048), 2)
 each_stage = pytest.mark.parametrize("make", STAGES.values(), ids=STAGES.keys())
 
 
 def in_cuts(stage: Stage, audio: Samples, cuts: list[int]) -> Samples:
     """Push *audio* cut at *cuts*; what came out, the flush included."""
     blocks = np.split(audio, sorted(cuts), axis=1)
-    return np.concatenate([*(stage.push(b) for b in blocks), stage.flush()], axis=1)
+    return np.concatenate([*(stage.push(b) for b in blocks), drain(stage)], axis=1)
 
 
 @each_stage
@@ -71,7 +116,7 @@ def test_push_gives_as_many_samples_as_it_takes(make):
     stage = make()
     for n in (0, 1, 511, 512, 513, 4096):
         assert stage.push(NOISE[:, :n]).shape == (2, n)
-    assert stage.flush().shape == (2, stage.latency)
+    assert drain(stage).shape == (2, stage.latency)
 
 
 @each_stage
@@ -108,7 +153,7 @@ def test_silence_in_silence_out(make):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_never_poisons_what_follows(rate, bad):
     """NaN and infinity count as silence, once, and are counted."""
-    line, spoiled, mended = Line(SMOOTHER, rate, 2), NOISE.copy(), NOISE.copy()
+    line, spoiled, mended = Line(SMOOTHER, Stream(rate, 2)), NOISE.copy(), NOISE.copy()
     spoiled[0, 100:103], mended[0, 100:103] = bad, 0
 
     assert np.array_equal(process(line, spoiled), process(line, mended))
@@ -119,7 +164,7 @@ def test_nan_never_poisons_what_follows(rate, bad):
 def test_channels_do_not_touch_each_other(channels):
     """Each channel is a batch row: alone it sounds as in company."""
     audio = np.random.default_rng(channels).standard_normal((channels, 5000)).astype(np.float32)
-    together = process(Line(SMOOTHER, 48_000, channels), audio)
-    alone = [process(Line(SMOOTHER, 48_000, 1), row[None])[0] for row in audio]
+    together = process(Line(SMOOTHER, Stream(48_000, channels)), audio)
+    alone = [process(Line(SMOOTHER, Stream(48_000, 1)), row[None])[0] for row in audio]
 
     np.testing.assert_allclose(together, alone, atol=1e-6)

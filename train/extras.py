@@ -26,5 +26,5 @@ def needed(name: str, extra: str = "eval", load: Callable[[str], Any] = import_m
         package = name.partition(".")[0].replace("_", "-")
         raise UsageError(
             f"this needs the package {package}: pip install 'rtdenoise[{extra}]' (from a "
-            f"checkout: pip install -e '.[{extra}]'), or pip install {package}"
+            f"checkout: pip install '.[{extra}]'), or pip install {package}"
         ) from None

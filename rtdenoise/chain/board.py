@@ -6,19 +6,20 @@ the chain is ours, and runs of neighbouring native plugins in it are native.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableSequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, MutableSequence
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
 from ..audio import Samples
-from ..core.stage import Chain, Stage, Sum
+from ..core.counters import Counters
+from ..core.stage import Chain, Stage, Sum, pump
+from ..core.stream import Stream
 from ..errors import UsageError
-from ..nets.engine import Counters
 from . import native
-from .boardfile import EffectSettings, load_board
-from .effect import Denoise, Effect
+from .effect import Effect
 
 
 class Board(Effect, MutableSequence[Any]):
@@ -40,7 +41,6 @@ class Board(Effect, MutableSequence[Any]):
     """
 
     def __init__(self, effects: Iterable[Any] = ()) -> None:
-        super().__init__()
         self._effects: list[Any] = []
         self.extend(effects)
 
@@ -87,9 +87,26 @@ class Board(Effect, MutableSequence[Any]):
         self._effects = effects
         self.reset()
 
-    def _groups(self) -> list[Effect | list[Any]]:
+    @property
+    def _nets(self) -> list[Effect]:
+        """The effects on it that have nets, in the order of the sound."""
+        return [e for e in self._effects if isinstance(e, Effect) and e.own_rate is not None]
+
+    @property
+    def own_rate(self) -> int | None:  # type: ignore[override]
+        """The rate in Hz of the first net on it. None: there is none."""
+        return self._nets[0].own_rate if self._nets else None
+
+    @property
+    def own_hop(self) -> int | None:  # type: ignore[override]
+        """The shortest hop of its nets, in samples at `own_rate`. None: there is none."""
+        rate = self.own_rate or 0
+        hops = [(e.own_hop or 0) * rate / (e.own_rate or 1) for e in self._nets]
+        return round(min(hops)) if hops else None
+
+    def _groups(self) -> list[Group]:
         """Our effects one by one, and runs of neighbouring native plugins."""
-        groups: list[Effect | list[Any]] = []
+        groups: list[Group] = []
         for effect in self._effects:
             if isinstance(effect, Effect):
                 groups.append(effect)
@@ -100,39 +117,47 @@ class Board(Effect, MutableSequence[Any]):
                     groups.append([effect])
         return groups
 
-    def stage(
-        self,
-        rate: int,
-        channels: int,
-        block: int | None = None,
-        deadline_s: float | None = None,
-        counters: Counters | None = None,
-    ) -> BoardStage:
+    def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
         """See `Effect.stage`. Native plugins hold their own state: use one stage at a time."""
-        counters = Counters() if counters is None else counters
-        stages: list[Stage] = []
-        late = 0
-        for group in self._groups():
-            # A stage begins `late` samples into the stream: blocks keep their size only if that
-            # is a whole number of them.
-            promised = block if block and late % block == 0 else None
-            stage: Stage = (
-                native.Native(group, channels, rate)
-                if isinstance(group, list)
-                else group.stage(rate, channels, promised, deadline_s, counters)
-            )
-            late += stage.latency
-            stages.append(stage)
-        return BoardStage(stages, channels, counters)
+        return _chain(self._groups(), stream, counters)
 
-    def whole(self, audio: Samples, rate: int, buffer_size: int, counters: Counters) -> Samples:
-        """See `Effect.whole`. Native runs go through pedalboard whole, PitchShift too."""
-        for group in self._groups():
-            if isinstance(group, list):
-                audio = native.whole(group, audio, rate, buffer_size)
-            else:
-                audio = group.whole(audio, rate, buffer_size, counters)
-        return audio
+    def render(
+        self, blocks: Iterable[Samples], stream: Stream, counters: Counters
+    ) -> Iterator[Samples]:
+        """See `Effect.render`: what a stream and its flush would give.
+
+        PitchShift and its like, which cannot stream, get the whole recording at once.
+        """
+        rendered = iter(blocks)
+        for streams, run in groupby(self._groups(), _streams):
+            groups = list(run)
+            if streams:
+                rendered = pump(rendered, _chain(groups, stream, counters))
+                continue
+            for group in groups:
+                rendered = _whole(group, rendered, stream, counters)
+        return rendered
+
+    def warm_up(self, channels: int) -> None:
+        """See `Effect.warm_up`."""
+        for effect in self._effects:
+            if isinstance(effect, Effect):
+                effect.warm_up(channels)
+
+    def prepare_thread(self) -> None:
+        """See `Effect.prepare_thread`."""
+        for effect in self._effects:
+            if isinstance(effect, Effect):
+                effect.prepare_thread()
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """See `Effect.one_thread`."""
+        with ExitStack() as stack:
+            for effect in self._effects:
+                if isinstance(effect, Effect):
+                    stack.enter_context(effect.one_thread())
+            yield
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._effects!r})"
@@ -141,64 +166,73 @@ class Board(Effect, MutableSequence[Any]):
 class Mix(Board):
     """Effects side by side, aligned and added up, as pedalboard.Mix."""
 
-    def stage(
-        self,
-        rate: int,
-        channels: int,
-        block: int | None = None,
-        deadline_s: float | None = None,
-        counters: Counters | None = None,
-    ) -> BoardStage:
+    def _groups(self) -> list[Group]:
+        """Every branch is a group of its own."""
+        return [e if isinstance(e, Effect) else [e] for e in self._effects if e is not None]
+
+    def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
         """See `Effect.stage`."""
-        counters = Counters() if counters is None else counters
-        branches: list[Stage] = [
-            effect.stage(rate, channels, block, deadline_s, counters)
-            if isinstance(effect, Effect)
-            else native.Native([effect], channels, rate)
-            for effect in self._effects
-            if effect is not None
-        ]
-        return BoardStage([Sum(branches, channels)] if branches else [], channels, counters)
+        branches = [_stage(branch, stream, counters) for branch in self._groups()]
+        return Sum(branches) if branches else Chain([], stream)
 
-    def whole(self, audio: Samples, rate: int, buffer_size: int, counters: Counters) -> Samples:
-        """See `Effect.whole`."""
-        branches = [effect for effect in self._effects if effect is not None]
-        if not branches:
-            return audio
-        total = np.zeros(audio.shape, np.float32)
-        for effect in branches:
-            if isinstance(effect, Effect):
-                total += effect.whole(audio, rate, buffer_size, counters)
-            else:
-                total += native.whole([effect], audio, rate, buffer_size)
-        return total
+    def render(
+        self, blocks: Iterable[Samples], stream: Stream, counters: Counters
+    ) -> Iterator[Samples]:
+        """See `Effect.render`."""
+        if all(map(_streams, self._groups())):
+            return pump(blocks, self.stage(stream, counters))
+        return self._render_whole(list(blocks), stream, counters)
 
-
-class BoardStage(Chain):
-    """A board's effects as one stage, with what its nets count together."""
-
-    def __init__(self, stages: list[Stage], channels: int, counters: Counters) -> None:
-        super().__init__(stages, channels)
-        self.counters = counters
+    def _render_whole(
+        self, blocks: list[Samples], stream: Stream, counters: Counters
+    ) -> Iterator[Samples]:
+        """All at once, for branches that cannot stream."""
+        total = np.zeros((stream.channels, sum(block.shape[1] for block in blocks)), np.float32)
+        for branch in self._groups():
+            parts = list(
+                Board(branch if isinstance(branch, list) else [branch]).render(
+                    blocks, stream, counters
+                )
+            )
+            total += np.concatenate(parts, axis=1)
+        yield total
 
 
-def open_board(path: str | Path) -> Board:
-    """The board a TOML file describes; `settings` shows the format.
-
-    Raises:
-        UsageError: not TOML, an unknown type, an unknown parameter; the choices are listed.
-        ModelError: a model that cannot be loaded.
-    """
-    return Board([_make(effect) for effect in load_board(path)])
+Group = Effect | list[Any]  # one of our effects, or a run of native plugins
 
 
-def _make(settings: EffectSettings) -> Any:
-    if settings.type in ("Mix", "Board"):
-        kind = Mix if settings.type == "Mix" else Board
-        return kind([_make(effect) for effect in settings.effects])
-    if settings.type != "Denoise":
-        return native.make(settings.type, settings.parameters)
-    known = ("model", "mix", "atten_lim_db", "residual")
-    if unknown := sorted(set(settings.parameters) - set(known)):
-        raise UsageError(f"Denoise has no {unknown[0]!r}; known: {', '.join(known)}")
-    return Denoise(**settings.parameters)
+def _streams(group: Group) -> bool:
+    """Whether *group* works block by block."""
+    if isinstance(group, Board):
+        return all(map(_streams, group._groups()))
+    return isinstance(group, Effect) or native.streams(group)
+
+
+def _whole(
+    group: Group, blocks: Iterator[Samples], stream: Stream, counters: Counters
+) -> Iterator[Samples]:
+    """A whole recording through a group that cannot stream."""
+    if isinstance(group, Effect):
+        return group.render(blocks, stream, counters)
+    return native.whole(group, blocks, stream)
+
+
+def _chain(groups: list[Group], stream: Stream, counters: Counters | None) -> Chain:
+    """The groups as one stage."""
+    stages: list[Stage] = []
+    late = 0
+    for group in groups:
+        # A stage begins `late` samples into the stream: blocks keep their size only if that is a
+        # whole number of them.
+        kept = stream.block and late % stream.block == 0
+        part = _stage(group, stream if kept else stream.any_block(), counters)
+        late += part.latency
+        stages.append(part)
+    return Chain(stages, stream)
+
+
+def _stage(group: Group, stream: Stream, counters: Counters | None) -> Stage:
+    """A stage of one of our effects, or of a run of native plugins."""
+    if isinstance(group, Effect):
+        return group.stage(stream, counters)
+    return native.Native(group, stream)

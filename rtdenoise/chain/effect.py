@@ -1,78 +1,93 @@
-"""pedalboard's face: `Effect`, and `Denoise`, a generator as one. `board.py` puts them in chains.
+"""`Effect`, a maker of stages with pedalboard's call; `Denoise` and `DryWet`, two effects.
 
 An effect is called as pedalboard's own: `process(input_array, sample_rate, buffer_size, reset)`.
 reset=True: n samples in, n out, latency compensated. reset=False: streaming, the first `latency`
-samples are withheld, and whatever the block sizes the samples are the same.
+samples are withheld, `flush` gives the last ones, and whatever the block sizes the samples are the
+same.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio import Layout, Samples, check_channels, check_rate
-from ..core.stage import Stage, process
-from ..errors import ModelError
-from ..nets.engine import Counters
-from ..nets.line import Line, Strength
-from ..nets.torchscript import Generator, find, one_thread
+from ..audio import Samples, check_rate
+from ..core.blend import Blend, Strength
+from ..core.counters import Counters
+from ..core.stage import Stage, pump
+from ..core.stream import Stream
+from ..nets.box import find
+from ..nets.line import Line
+from ..nets.net import Net, warm_up
+from .call import Audio, Call
+from .parameter import Parameter
 
-Audio = NDArray[np.floating[Any]]
 
+class Effect(ABC):
+    """A maker of stages. It stands on a `Board`, in a board file, in files and in the live host.
 
-class Effect:
-    """What stands on a `Board`: a maker of stages, with pedalboard's call.
+    A subclass gives `stage`; the rest has defaults. examples/own_effect.py shows one.
 
-    Subclasses give `stage`. A stage of yours is an effect in five lines: examples/own_model.py
-    shows a net, docs/architecture.md what a stage must keep.
+    Attributes:
+        own_rate: The rate in Hz at which its nets work best. None: any rate is as good.
+        own_hop: Samples at *own_rate* between two windows of its nets. None: it has no hops.
+        parameters: What a board file may set. Empty: what the constructor takes.
     """
 
     is_effect, is_instrument = True, False
+    own_rate: int | None = None
+    own_hop: int | None = None
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
 
-    def __init__(self) -> None:
-        self._stream: tuple[Stage, int, int] | None = None  # with its rate and channels
-        self._withhold = 0
-        self._layout: Layout | None = None
-        self._counters = Counters()
-
-    def stage(
-        self,
-        rate: int,
-        channels: int,
-        block: int | None = None,
-        deadline_s: float | None = None,
-        counters: Counters | None = None,
-    ) -> Stage:
-        """A new stage of this effect.
-
-        Args:
-            rate: Hz.
-            channels: Rows of each block.
-            block: Promise that every push has this many samples; None: any.
-            deadline_s: Seconds a hop may take, live; None: any.
-            counters: Where nets count.
+    @abstractmethod
+    def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
+        """A new stage of this effect for *stream*; nets count in *counters*.
 
         Raises:
-            AudioError: a rate or channel count that cannot be.
+            AudioError: a rate or a channel count that the effect cannot process.
             UsageError: the effect cannot stream.
         """
-        raise NotImplementedError
 
-    def whole(self, audio: Samples, rate: int, buffer_size: int, counters: Counters) -> Samples:
-        """Process a whole recording (channels, n): as many samples out, aligned."""
-        return process(self.stage(rate, audio.shape[0], counters=counters), audio)
+    def render(
+        self, blocks: Iterable[Samples], stream: Stream, counters: Counters
+    ) -> Iterator[Samples]:
+        """Process a whole recording that comes in *blocks*; as many samples out, aligned."""
+        return pump(blocks, self.stage(stream, counters))
 
-    def reset(self) -> None:
-        """Forget the stream: the next block begins a new one."""
-        self._stream = self._layout = None
+    def latency(self, sample_rate: float) -> int:
+        """Samples of delay when streaming at *sample_rate* with any block size."""
+        return self.stage(Stream(check_rate(sample_rate), 1)).latency
+
+    def warm_up(self, channels: int) -> None:  # noqa: B027 - most effects need none
+        """Make what it holds as fast as it will be, before a stream begins."""
+
+    def prepare_thread(self) -> None:  # noqa: B027 - most effects need none
+        """Prepare the calling thread for the stages of this effect: see `Net.prepare_thread`."""
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """Run a block on one core: see `Net.one_thread`."""
+        return nullcontext()
+
+    @cached_property
+    def _call(self) -> Call:
+        return Call(self.stage, self.render)
 
     @property
     def counters(self) -> Counters:
-        """What the nets of this effect counted: hops, failed and dry ones, NaN samples."""
-        return self._counters
+        """What the nets of this effect counted when it was called: failed and dry hops, ..."""
+        return self._call.counters
+
+    def reset(self) -> None:
+        """Forget the stream: the next block begins a new one."""
+        self._call.reset()
 
     def process(
         self, input_array: Audio, sample_rate: float, buffer_size: int = 8192, reset: bool = True
@@ -82,7 +97,7 @@ class Effect:
         Args:
             input_array: (channels, samples), (samples, channels) or (samples,), float32 or float64.
             sample_rate: Hz.
-            buffer_size: Samples a native call; no effect on the result.
+            buffer_size: For pedalboard's sake; it has no effect on the result.
             reset: Begin anew, and give everything; or go on, and withhold the first `latency`.
 
         Returns:
@@ -99,45 +114,106 @@ class Effect:
                 f"only 32-bit and 64-bit floating point audio can be processed, got {array.dtype}"
             )
         rate = check_rate(sample_rate)
-        channels = self._stream[2] if self._stream and not reset else None
-        layout = Layout.of(array, channels, None if reset else self._layout)
-        audio = layout.to_samples(array)
-        check_channels(audio.shape[0])
-        with one_thread():
-            out = self._all(audio, rate, buffer_size) if reset else self._next(audio, rate)
-        self._layout = layout
-        return np.array(layout.from_samples(out), np.float32, order="C")
+        with self.one_thread():
+            out = self._call.whole(array, rate) if reset else self._call.next(array, rate)
+        return np.array(out, np.float32, order="C")
 
     __call__ = process
 
-    def _all(self, audio: Samples, rate: int, buffer_size: int) -> Samples:
-        self._stream = None
-        failed = self.counters["failed"]
-        out = self.whole(audio, rate, buffer_size, self.counters)
-        if lost := self.counters["failed"] - failed:
-            raise ModelError(f"the net failed in {lost} windows; `rtdenoise verify` finds out why")
-        return out
-
-    def _next(self, audio: Samples, rate: int) -> Samples:
-        if self._stream is None or self._stream[1:] != (rate, audio.shape[0]):
-            stage = self.stage(rate, audio.shape[0], counters=self._counters)
-            self._stream, self._withhold = (stage, rate, audio.shape[0]), stage.latency
-        out = self._stream[0].push(audio)
-        held = min(self._withhold, out.shape[1])
-        self._withhold -= held
-        return out[:, held:]
+    def flush(self) -> NDArray[np.float32]:
+        """The last `latency` samples of the stream, in its layout; the next block begins anew."""
+        with self.one_thread():
+            return np.array(self._call.rest(), np.float32, order="C")
 
 
-class Denoise(Effect):
-    """A generator as an effect.
+class Blended(Effect):
+    """An effect whose stages are `Blend`s: `mix`, `atten_lim_db`, `residual` and `bypass`.
+
+    They may be set while it runs, and reach every stage it made; they glide, so nothing clicks.
 
     Args:
-        model: Name in the box (`rtdenoise models`), path of a file, or a loaded `Generator`.
         mix: Percent of processed sound, 0..100.
         atten_lim_db: Remove no more than this; 0 = untouched, None = no limit.
         residual: Give what was removed in place of what was kept.
 
-    `mix`, `atten_lim_db` and `residual` may be set while it runs; they glide, so nothing clicks.
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    def __init__(
+        self, mix: float = 100.0, atten_lim_db: float | None = None, residual: bool = False
+    ) -> None:
+        self._strength, self._bypass = Strength(mix, atten_lim_db, residual), False
+        self._blends: WeakSet[Blend] = WeakSet()
+
+    def _made(self, blend: Blend) -> Blend:
+        if self._bypass:  # from its first sample, and not after a crossfade
+            blend.bypass = True
+            blend.reset()
+        self._blends.add(blend)
+        return blend
+
+    @property
+    def strength(self) -> Strength:
+        """How much of the processing is heard."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, value: Strength) -> None:
+        self._strength = value
+        for blend in self._blends:
+            blend.strength = value
+
+    @property
+    def bypass(self) -> bool:
+        """Whether the aligned input is given in place of the processed sound."""
+        return self._bypass
+
+    @bypass.setter
+    def bypass(self, value: bool) -> None:
+        self._bypass = value
+        for blend in self._blends:
+            blend.bypass = value
+
+    @property
+    def mix(self) -> float:
+        """Percent of processed sound."""
+        return self._strength.mix
+
+    @mix.setter
+    def mix(self, value: float) -> None:
+        self.strength = Strength(value, self.atten_lim_db, self.residual)
+
+    @property
+    def atten_lim_db(self) -> float | None:
+        """The most that is removed, in dB; None: no limit."""
+        return self._strength.atten_lim_db
+
+    @atten_lim_db.setter
+    def atten_lim_db(self, value: float | None) -> None:
+        self.strength = Strength(self.mix, value, self.residual)
+
+    @property
+    def residual(self) -> bool:
+        """Whether what was removed is given."""
+        return self._strength.residual
+
+    @residual.setter
+    def residual(self, value: bool) -> None:
+        self.strength = Strength(self.mix, self.atten_lim_db, value)
+
+    def _settings(self) -> str:
+        return f"mix={self.mix:g}, atten_lim_db={self.atten_lim_db}, residual={self.residual}"
+
+
+class Denoise(Blended):
+    """A generator as an effect.
+
+    Args:
+        model: Name in the box (`rtdenoise models`), path of a file, or a loaded net.
+        mix: Percent of processed sound, 0..100.
+        atten_lim_db: Remove no more than this; 0 = untouched, None = no limit.
+        residual: Give what was removed in place of what was kept.
 
     Raises:
         ModelError: no such model, or it breaks the contract.
@@ -150,67 +226,82 @@ class Denoise(Effect):
 
     def __init__(
         self,
-        model: str | Path | Generator = "speech",
+        model: str | Path | Net = "speech",
         mix: float = 100.0,
         atten_lim_db: float | None = None,
         residual: bool = False,
     ) -> None:
-        super().__init__()
-        self._strength = Strength(mix, atten_lim_db, residual)
-        self.generator = model if isinstance(model, Generator) else find(model)
-        self._lines: list[Line] = []
+        super().__init__(mix, atten_lim_db, residual)
+        self.net = find(model) if isinstance(model, str | Path) else model
+        self.own_rate, self.own_hop = self.net.card.sample_rate, self.net.card.hop
 
-    def stage(
-        self,
-        rate: int,
-        channels: int,
-        block: int | None = None,
-        deadline_s: float | None = None,
-        counters: Counters | None = None,
-    ) -> Line:
-        """See `Effect.stage`. Settings changed on the effect reach its newest stage."""
-        line = Line(
-            self.generator, rate, channels, self._strength, block, deadline_s, counters=counters
-        )
-        self._lines = [line]
-        return line
+    def stage(self, stream: Stream, counters: Counters | None = None) -> Blend:
+        """See `Effect.stage`."""
+        return self._made(Line(self.net, stream, self.strength, counters))
 
-    def latency(self, sample_rate: float) -> int:
-        """Samples of delay when streaming at *sample_rate* with any block size."""
-        return Line(self.generator, check_rate(sample_rate), 1).latency
+    def warm_up(self, channels: int) -> None:
+        """See `Effect.warm_up`."""
+        warm_up(self.net, channels)
 
-    def _set(self, strength: Strength) -> None:
-        self._strength = strength
-        for line in self._lines:
-            line.strength = strength
+    def prepare_thread(self) -> None:
+        """See `Effect.prepare_thread`."""
+        self.net.prepare_thread()
 
-    @property
-    def mix(self) -> float:
-        """Percent of processed sound."""
-        return self._strength.mix
-
-    @mix.setter
-    def mix(self, value: float) -> None:
-        self._set(Strength(value, self.atten_lim_db, self.residual))
-
-    @property
-    def atten_lim_db(self) -> float | None:
-        """The most that is removed, in dB; None: no limit."""
-        return self._strength.atten_lim_db
-
-    @atten_lim_db.setter
-    def atten_lim_db(self, value: float | None) -> None:
-        self._set(Strength(self.mix, value, self.residual))
-
-    @property
-    def residual(self) -> bool:
-        """Whether what was removed is given."""
-        return self._strength.residual
-
-    @residual.setter
-    def residual(self, value: bool) -> None:
-        self._set(Strength(self.mix, self.atten_lim_db, value))
+    def one_thread(self) -> AbstractContextManager[None]:
+        """See `Effect.one_thread`."""
+        return self.net.one_thread()
 
     def __repr__(self) -> str:
-        settings = f"mix={self.mix:g}, atten_lim_db={self.atten_lim_db}, residual={self.residual}"
-        return f"<rtdenoise.Denoise {self.generator.card.name!r} {settings}>"
+        return f"<rtdenoise.Denoise {self.net.card.name!r} {self._settings()}>"
+
+
+class DryWet(Blended):
+    """Any effect of ours, mixed with its aligned input.
+
+    Args:
+        effect: What processes.
+        mix: Percent of processed sound, 0..100.
+        atten_lim_db: Remove no more than this; 0 = untouched, None = no limit.
+        residual: Give what was removed in place of what was kept.
+
+    Raises:
+        UsageError: a setting out of range.
+    """
+
+    def __init__(
+        self,
+        effect: Effect,
+        mix: float = 100.0,
+        atten_lim_db: float | None = None,
+        residual: bool = False,
+    ) -> None:
+        super().__init__(mix, atten_lim_db, residual)
+        self.effect = effect
+        self.own_rate, self.own_hop = effect.own_rate, effect.own_hop
+
+    def stage(self, stream: Stream, counters: Counters | None = None) -> Blend:
+        """See `Effect.stage`."""
+        counters = Counters() if counters is None else counters
+        return self._made(Blend(self.effect.stage(stream, counters), self.strength, counters))
+
+    def warm_up(self, channels: int) -> None:
+        """See `Effect.warm_up`."""
+        self.effect.warm_up(channels)
+
+    def prepare_thread(self) -> None:
+        """See `Effect.prepare_thread`."""
+        self.effect.prepare_thread()
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """See `Effect.one_thread`."""
+        return self.effect.one_thread()
+
+    def __repr__(self) -> str:
+        return f"<rtdenoise.DryWet {self.effect!r} {self._settings()}>"
+
+
+def with_strength(effect: Effect, strength: Strength) -> Effect:
+    """*effect* at *strength*: itself where that changes nothing, else in a `DryWet`."""
+    if strength == Strength():
+        return effect
+    return DryWet(effect, strength.mix, strength.atten_lim_db, strength.residual)

@@ -14,8 +14,9 @@ from importlib import import_module
 
 from .. import __version__
 from ..errors import RtdenoiseError, UsageError
+from .advice import told
 
-VERBS = ("file", "live", "devices", "models", "info", "verify", "bench", "degrade")
+VERBS = ("file", "live", "effects", "devices", "models", "info", "verify", "bench", "degrade")
 INTERRUPTED = 130
 
 
@@ -56,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except RtdenoiseError as error:
-        print(f"rtdenoise {args.verb}: {error}", file=sys.stderr)
+        advice = getattr(import_module(f".{args.verb}", __name__), "ADVICE", None)
+        print(f"rtdenoise {args.verb}: {told(error, advice)}", file=sys.stderr)
         if args.verbose:
             logging.getLogger("rtdenoise").debug("where it came from", exc_info=error)
         return error.exit_code

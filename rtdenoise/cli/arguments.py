@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..nets.line import Strength
+    from ..core.blend import Strength
 
 DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL", "speech")
 
@@ -24,7 +24,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_strength(parser: argparse.ArgumentParser) -> None:
-    """--mix, --atten-lim, --residual: see `rtdenoise.line.Strength`."""
+    """--mix, --atten-lim, --residual: see `rtdenoise.Strength`."""
     parser.add_argument(
         "--mix",
         type=float,
@@ -46,6 +46,6 @@ def add_strength(parser: argparse.ArgumentParser) -> None:
 
 def strength(args: argparse.Namespace) -> Strength:
     """The `Strength` that the flags ask for; raises UsageError when out of range."""
-    from ..nets.line import Strength
+    from ..core.blend import Strength
 
     return Strength(args.mix, args.atten_lim, args.residual)

@@ -34,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the table and the verdict."""
     from ..audio import check_channels
     from ..errors import UsageError
-    from ..nets.torchscript import find, prepare_thread
+    from ..nets.box import find
     from ..proof.bench import RATES_HZ, engine_timings, offline_speed, paced_timing
 
     if not 1 <= args.seconds <= 3600:
         raise UsageError(f"--seconds {args.seconds:g}: wanted 1 to 3600")
     check_channels(args.channels)
-    prepare_thread()
-    generator, timings = find(args.model), []
+    net, timings = find(args.model), []
+    net.prepare_thread()
 
     def show(timing: Timing) -> None:
         timings.append(timing)
@@ -50,20 +50,20 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.json:
         print(f"{'':<28} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'deadline':>9}  real-time?")
-    for timing in engine_timings(generator):
+    for timing in engine_timings(net):
         show(timing)
-    own = generator.card.sample_rate
-    show(paced_timing(generator, own, args.channels, args.seconds))
+    own = net.card.sample_rate
+    show(paced_timing(net, own, args.channels, args.seconds))
     for rate in RATES_HZ:
         if rate != own:
-            show(paced_timing(generator, rate, args.channels, max(1.0, args.seconds / 3)))
-    speed = offline_speed(generator, own)
+            show(paced_timing(net, rate, args.channels, max(1.0, args.seconds / 3)))
+    speed = offline_speed(net, own)
     if args.json:
         rows = [timing.as_dict() for timing in timings]
-        print(json.dumps({"model": generator.card.name, "timings": rows, "offline_x": speed}))
+        print(json.dumps({"model": net.card.name, "timings": rows, "offline_x": speed}))
         return 0
     print(f"files: {speed:.0f} x real time on one core (mono, {own} Hz, decoding not counted)")
-    print(verdict(generator.card.name, [t for t in timings if t.name.startswith("paced")]))
+    print(verdict(net.card.name, [t for t in timings if t.name.startswith("paced")]))
     return 0
 
 

@@ -26,19 +26,35 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..errors import Problem
+from .advice import told
 from .arguments import DEFAULT_MODEL, add_model, add_strength, strength
 
 if TYPE_CHECKING:
+    from ..chain.effect import Effect
     from ..files.batch import Job, Plan
-    from ..files.offline import Listener, Report, StageFor
+    from ..files.offline import Listener, Report
     from ..files.sound import SoundReader
 
 HELP = "clean sound files"
+ADVICE = {
+    Problem.EXISTS: "Choose another name (-o), overwrite it (-f), or leave such files out "
+    "(--skip-existing)",
+    Problem.ITSELF: "Choose another name with -o, -O or --suffix, or replace the input with -f",
+    Problem.SAME_OUTPUT: "Name the folder they are in and add -r, to keep the tree, or use "
+    "--suffix",
+    Problem.FOLDER_IN: "Add -r to process the sound files in it",
+    Problem.FOLDER_OUT: "Choose another folder with -O DIR",
+    Problem.ONE_OUTPUT: "-o FILE names the output of one input, -O DIR the folder of several",
+    Problem.FORMAT: "Give another format: -o NAME.flac",
+    Problem.NET_FAILED: "Try `rtdenoise verify MODEL`, or another model with -m",
+}
 STD = "-"
 
 
@@ -94,7 +110,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plan, process, report."""
     from ..files import batch
-    from ..nets.torchscript import prepare_thread
 
     naming = batch.Naming(args.out, args.output_dir, args.suffix, args.force, args.skip_existing)
     plan = batch.plan(args.inputs, naming, args.recursive)
@@ -102,11 +117,13 @@ def run(args: argparse.Namespace) -> int:
     stop, told = Event(), _Told(args)
     told.plan(plan)
     if plan.jobs:
-        stage_for, model = _stage_for(args)
+        effect, model = _effects(args)
         workers = min(len(plan.jobs), args.jobs or os.cpu_count() or 1)
         with _progress(args, plan) as progress:
-            work = _Work(args, stage_for, model, stop, progress)
-            with closing(batch.run(plan.jobs, work, workers, stop, prepare_thread)) as results:
+            work = _Work(args, effect, model, stop, progress)
+            with closing(
+                batch.run(plan.jobs, work, workers, stop, effect().prepare_thread)
+            ) as results:
                 for job, result in results:
                     told.job(job, result)
     return told.end()
@@ -117,12 +134,6 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
     from ..errors import UsageError
 
     standard_out = any(job.target == STD for job in plan.jobs)
-    own_effect = (
-        args.model != DEFAULT_MODEL
-        or args.mix != 100
-        or args.atten_lim is not None
-        or args.residual
-    )
     refusals = {
         "--json and the sound would both go to stdout: give -o FILE": args.json and standard_out,
         "--picture needs a named output to stand next to: give -o FILE": args.picture
@@ -132,8 +143,8 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
         and sys.stdin.isatty(),
         "stdout is a terminal: give -o FILE, or send it on, | aplay": standard_out
         and sys.stdout.isatty(),
-        "--board has its own models and mix: leave -m, --mix, --atten-lim, --residual out, and "
-        "write them into the board": args.board and own_effect,
+        "--board names its own models: leave -m out, and write it into the board": args.board
+        and args.model != DEFAULT_MODEL,
         f"--jobs {args.jobs}: wanted 1 or more": args.jobs is not None and args.jobs < 1,
         f"--reference {args.reference} is one recording, but there are {len(plan.jobs)} inputs: "
         "give a folder that holds a clean file of the same name for each": args.reference
@@ -145,20 +156,20 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
             raise UsageError(message)
 
 
-def _stage_for(args: argparse.Namespace) -> tuple[StageFor, str]:
-    """What makes a stage for each file, and its name."""
+def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
+    """What makes the effect for each file, and its name."""
     if args.board:
-        from ..chain.board import open_board
+        from ..chain.boardfile import open_board
+        from ..chain.effect import with_strength
 
         open_board(args.board)  # now, so that a mistake in it stops everything
+        how = strength(args)
         # A board for each file: native plugins keep their sound in themselves.
-        return lambda rate, channels: open_board(args.board).stage(rate, channels), args.board
-    from ..nets.line import Line
-    from ..nets.torchscript import find
+        return lambda: with_strength(open_board(args.board), how), args.board
+    from ..chain.effect import Denoise
 
-    how = strength(args)
-    generator = find(args.model)
-    return lambda rate, channels: Line(generator, rate, channels, how), generator.card.name
+    effect = Denoise(args.model, args.mix, args.atten_lim, args.residual)
+    return lambda: effect, effect.net.card.name
 
 
 def _progress(args: argparse.Namespace, plan: Plan) -> Any:
@@ -189,9 +200,14 @@ class _Work:
     """What a worker thread does with one job."""
 
     def __init__(
-        self, args: argparse.Namespace, stage_for: StageFor, model: str, stop: Event, progress: Any
+        self,
+        args: argparse.Namespace,
+        effect: Callable[[], Effect],
+        model: str,
+        stop: Event,
+        progress: Any,
     ) -> None:
-        self.args, self.stage_for, self.model = args, stage_for, model
+        self.args, self.effect, self.model = args, effect, model
         self.stop, self.progress, self.lock = stop, progress, Lock()
 
     def watch(self, seconds: float) -> None:
@@ -226,7 +242,7 @@ class _Work:
             report = process_file(
                 job.source,
                 job.target,
-                self.stage_for,
+                self.effect(),
                 overwrite=self.args.force,
                 listen=listen,
                 watch=self.watch,
@@ -311,7 +327,7 @@ class _Told:
         from ..errors import RtdenoiseError
 
         self.failed.append((job.source, error))
-        text = str(error)
+        text = told(error, ADVICE)
         if not isinstance(error, RtdenoiseError):
             text = f"{job.source}: {type(error).__name__}: {error}. -vv shows where"
             if self.args.verbose > 1:

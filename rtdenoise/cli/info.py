@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the model (so that a damaged one is reported) and print its card."""
-    from ..nets.torchscript import find
+    from ..nets.box import find
 
     card = find(args.model).card
     print(card.to_json() if args.json else "\n".join(lines(card)))

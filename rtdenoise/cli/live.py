@@ -19,6 +19,7 @@ from .arguments import add_model, add_strength, strength
 from .interrupt import until_interrupted
 
 if TYPE_CHECKING:
+    from ..chain.effect import Effect
     from ..live.live import End
     from ..live.session import Session
 
@@ -128,6 +129,8 @@ def _check(args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str, Any]]:
     """Both ends, the warm session, its block, and the parts of the latency in ms."""
     from ..audio import check_channels, check_rate
+    from ..core.counters import Counters
+    from ..core.stream import Stream
     from ..files.sound import SoundReader
     from ..live.devices import Device, find_device, pick_rate
     from ..live.live import End
@@ -142,8 +145,8 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
         return None if name == "null" or name.startswith("file:") else find_device(name, kind)
 
     ins, outs = device(args.source, "input"), device(args.sink, "output")
-    make_stage, net_rate = _stage_maker(args)
-    rate = check_rate(pick_rate(ins, outs, args.rate or file_rate, net_rate))
+    effect = _effect(args)
+    rate = check_rate(pick_rate(ins, outs, args.rate or file_rate, effect.own_rate or 48_000))
     if file_rate not in (None, rate):
         from ..errors import UsageError
 
@@ -155,9 +158,11 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
         outputs = max(outputs, 2)  # a voice belongs in both ears
     block = round(HOP_S * rate) if args.block is None else args.block
     # Between files that do not wait for each other nothing can come late.
-    deadline_s = HOP_S if ins or outs or args.clock == "real" else None
-    stage, counters = make_stage(rate, stage_channels(inputs, outputs), block or None, deadline_s)
-    session = Session(stage, counters, rate, (inputs, outputs), HOP_S)
+    deadline = 1.0 if ins or outs or args.clock == "real" else None
+    rows, counters = stage_channels(inputs, outputs), Counters()
+    effect.warm_up(rows)
+    stage = effect.stage(Stream(rate, rows, block or None, deadline), counters)
+    session = Session(stage, counters, rate, (inputs, outputs), HOP_S, effect.prepare_thread)
     session.warm_up(block or 512)
     own = 1e3 * stage.latency / rate
     parts = {
@@ -171,35 +176,15 @@ def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str
     return End(inputs, ins, source_path), End(outputs, outs, sink_path), session, block, parts
 
 
-def _stage_maker(args: argparse.Namespace) -> tuple[Any, int]:
-    """(rate, rows, block, deadline_s) -> (stage, counters), and the rate the net likes best."""
-    from ..nets.line import Line
-    from ..nets.torchscript import find
+def _effect(args: argparse.Namespace) -> Effect:
+    """What processes the sound."""
+    from ..chain.effect import Denoise, with_strength
 
     if args.board:
-        from ..chain.board import open_board
+        from ..chain.boardfile import open_board
 
-        board = open_board(args.board)
-
-        def from_board(
-            rate: int, rows: int, block: int | None, deadline_s: float | None
-        ) -> tuple[Any, Any]:
-            stage = board.stage(rate, rows, block, deadline_s)
-            return stage, stage.counters
-
-        return from_board, 48_000
-    generator = find(args.model)
-    how = strength(args)
-
-    def from_model(
-        rate: int, rows: int, block: int | None, deadline_s: float | None
-    ) -> tuple[Any, Any]:
-        generator.warm_up(rows)
-        hop_s = generator.card.hop / generator.card.sample_rate
-        line = Line(generator, rate, rows, how, block, deadline_s and hop_s)
-        return line, line.counters
-
-    return from_model, generator.card.sample_rate
+        return with_strength(open_board(args.board), strength(args))
+    return Denoise(args.model, args.mix, args.atten_lim, args.residual)
 
 
 def _latency_line(parts: dict[str, float | None]) -> str:

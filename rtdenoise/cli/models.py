@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each model: what it does, for what, at which rate."""
-    from ..nets.torchscript import find, models
+    from ..nets.box import find, models
 
     cards = [find(name).card for name in models()]
     if args.json:

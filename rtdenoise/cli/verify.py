@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print each check as it is done; 4 when one fails."""
     from ..errors import ModelError
-    from ..nets.torchscript import find, prepare_thread
+    from ..nets.box import find
     from ..proof.verify import verify
 
-    prepare_thread()
-    generator, checks = find(args.model), []
-    for check in verify(generator, args.seed):
+    net, checks = find(args.model), []
+    net.prepare_thread()
+    for check in verify(net, args.seed):
         checks.append(check)
         if not args.json:
             print(f"{'ok  ' if check.passed else 'FAIL'}  {check.rule}: {check.found}", flush=True)
@@ -40,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([asdict(check) for check in checks], indent=1))
     failed = sum(not check.passed for check in checks)
     if not args.json:
-        print(f"{generator.card.name}: {len(checks) - failed} of {len(checks)} checks passed")
+        print(f"{net.card.name}: {len(checks) - failed} of {len(checks)} checks passed")
     return ModelError.exit_code if failed else 0

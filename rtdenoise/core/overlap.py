@@ -13,16 +13,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .jit import (
-    BUFFER,
-    SAMPLES_IN,
-    SAMPLES_OUT,
-    VECTOR,
-    VECTOR_IN,
-    WINDOWS_IN,
-    WINDOWS_OUT,
-    kernel,
-)
+from .jit import BUFFER, SAMPLES_IN, SAMPLES_OUT, VECTOR_IN, WINDOWS_IN, WINDOWS_OUT, kernel
 
 WINDOWS = ("sqrt_hann", "hann", "rect")
 
@@ -91,50 +82,3 @@ def overlap_add(windows, synthesis, tail, out):  # type: ignore[no-untyped-def]
             for i in range(kept):
                 rest = tail[c, i + hop] if i + hop < kept else np.float32(0.0)
                 tail[c, i] = rest + windows[c, t, hop + i] * synthesis[hop + i]
-
-
-@kernel(types.boolean(WINDOWS_IN))
-def all_finite(windows):  # type: ignore[no-untyped-def]
-    """Tell whether no value is NaN or infinite."""
-    # x - x is 0 for every finite x and NaN otherwise; unlike a test per value it vectorises.
-    bad = np.float32(0.0)
-    for c in range(windows.shape[0]):
-        for t in range(windows.shape[1]):
-            for i in range(windows.shape[2]):
-                bad += windows[c, t, i] - windows[c, t, i]
-    return bad == np.float32(0.0)
-
-
-@kernel(types.int64(SAMPLES_IN, SAMPLES_OUT))
-def clean(block, out):  # type: ignore[no-untyped-def]
-    """Copy *block* to *out* with 0 for NaN and infinity; return how many there were."""
-    bad = 0
-    for c in range(block.shape[0]):
-        for i in range(block.shape[1]):
-            value = block[c, i]
-            if np.isfinite(value):
-                out[c, i] = value
-            else:
-                out[c, i] = 0.0
-                bad += 1
-    return bad
-
-
-@kernel(types.void(SAMPLES_IN, SAMPLES_OUT, VECTOR, types.float32, types.float32, types.boolean))
-def blend(dry, wet, gain, target, step, residual):  # type: ignore[no-untyped-def]
-    """Put ``(1 - g) wet + g dry`` into *wet*, or what that lacks of *dry* if *residual*.
-
-    *gain*[0] is g; it moves towards *target* by *step* a sample, so that no setting can click.
-    """
-    g = gain[0]
-    for i in range(wet.shape[1]):
-        if g < target:
-            g = min(target, g + step)
-        elif g > target:
-            g = max(target, g - step)
-        for c in range(wet.shape[0]):
-            if residual:
-                wet[c, i] = (np.float32(1.0) - g) * (dry[c, i] - wet[c, i])
-            else:
-                wet[c, i] = (np.float32(1.0) - g) * wet[c, i] + g * dry[c, i]
-    gain[0] = g

@@ -13,10 +13,11 @@ from math import gcd
 import numpy as np
 import samplerate
 
-from ..audio import Samples, check_rate
+from ..audio import Samples
 from ..errors import AudioError
 from .ring import Ring
 from .stage import Stage
+from .stream import Stream
 
 QUALITY = "sinc_medium"
 SPAN = 4096  # samples a step; bounds the rings, and libsamplerate's work between two of our calls
@@ -60,7 +61,7 @@ def _shortfall(outer_hz: int, inner_hz: int, skipped: int) -> int:
 
 
 class Resampled:
-    """*inner*, a stage at *inner_hz*, as a stage at *outer_hz*.
+    """A stage that runs *inner*, made for another rate, on *stream*.
 
     The delay is a whole number of outer samples, so that a dry signal can be aligned with it. With
     outer : inner = q : p in lowest terms, p inner samples last exactly as long as q outer ones. Of
@@ -71,11 +72,11 @@ class Resampled:
         AudioError: the rates differ by more than 1 : 250, which libsamplerate cannot do.
     """
 
-    def __init__(self, inner: Stage, channels: int, outer_hz: int, inner_hz: int) -> None:
-        outer_hz, inner_hz = check_rate(outer_hz), check_rate(inner_hz)
+    def __init__(self, inner: Stage, stream: Stream) -> None:
+        outer_hz, inner_hz, channels = stream.rate, inner.stream.rate, stream.channels
         if max(outer_hz, inner_hz) > 250 * min(outer_hz, inner_hz):
             raise AudioError(f"cannot convert {outer_hz} Hz to {inner_hz} Hz: more than 250 times")
-        self.inner = inner
+        self.inner, self.stream = inner, stream
         self._there = _Converter(channels, outer_hz, inner_hz)
         self._back = _Converter(channels, inner_hz, outer_hz)
         common = gcd(outer_hz, inner_hz)
@@ -83,7 +84,6 @@ class Resampled:
         self._skip_at_start = inner.latency % p
         self._prime = _shortfall(outer_hz, inner_hz, self._skip_at_start)
         self._latency = inner.latency // p * q + self._prime
-        self._channels = channels
         self._ready = Ring(channels, self._prime + 4 * SPAN + 16)
         self.reset()
 
@@ -107,12 +107,6 @@ class Resampled:
             self._ready.write(self._back.push(np.ascontiguousarray(inner[:, drop:])))
             self._ready.read(out[:, at : at + SPAN])
         return out
-
-    def flush(self) -> Samples:
-        """See `Stage.flush`."""
-        rest = self.push(np.zeros((self._channels, self._latency), np.float32))
-        self.reset()
-        return rest
 
     def reset(self) -> None:
         """See `Stage.reset`."""

@@ -1,11 +1,11 @@
 """What every processor on the line is: samples in, as many samples out, later.
 
-`Chain` and `Sum` make one stage of several; `process` and `pump` drive one.
+`Chain` and `Sum` make one stage of several; `drain`, `process` and `pump` drive one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..audio import Samples
 from .ring import Ring
+from .stream import Stream
 
 SPAN = 65_536  # samples a step, so that delays are bounded whatever comes
 
@@ -24,6 +25,11 @@ class Stage(Protocol):
     """
 
     @property
+    def stream(self) -> Stream:
+        """What it was made for."""
+        ...
+
+    @property
     def latency(self) -> int:
         """Samples by which the output is late; constant for the life of the stage."""
         ...
@@ -32,37 +38,43 @@ class Stage(Protocol):
         """Take (channels, n), give (channels, n): the input of `latency` samples ago, processed."""
         ...
 
-    def flush(self) -> Samples:
-        """Give the last (channels, latency) samples, then be as new."""
-        ...
-
     def reset(self) -> None:
         """Forget everything: be as new."""
         ...
 
 
-class Sink(Protocol):
-    """Where samples go."""
+def drain(stage: Stage) -> Samples:
+    """The last (channels, latency) samples of what was pushed; the stage is as new afterwards.
 
-    def write(self, block: Samples) -> None:
-        """Take a block."""
-        ...
+    Silence pushes them out, in whole blocks where the stream promises blocks.
+    """
+    size = stage.stream.block or 1
+    whole = -(-stage.latency // size) * size
+    rest = stage.push(np.zeros((stage.stream.channels, whole), np.float32))
+    stage.reset()
+    return rest[:, : stage.latency]
+
+
+def pump(source: Iterable[Samples], stage: Stage) -> Iterator[Samples]:
+    """Carry *source* through a stage that is as new: aligned with the source and as long as it.
+
+    >>> from .stream import Stream
+    >>> blocks = [np.ones((1, 3), np.float32), np.ones((1, 2), np.float32)]
+    >>> [block.shape[1] for block in pump(blocks, Chain([], Stream(48_000, 1)))]
+    [3, 2, 0]
+    """
+    late = stage.latency
+    for block in source:
+        out = stage.push(block)
+        held = min(late, out.shape[1])
+        late -= held
+        yield out[:, held:]
+    yield drain(stage)[:, late:]
 
 
 def process(stage: Stage, audio: Samples) -> Samples:
     """Run *audio* through a stage that is as new: same length, latency compensated."""
-    late = np.concatenate((stage.push(audio), stage.flush()), axis=1)
-    return late[:, stage.latency :]
-
-
-def pump(source: Iterable[Samples], stage: Stage, sink: Sink) -> None:
-    """Carry *source* through *stage* into *sink*, aligned with the source and as long as it."""
-    late = stage.latency
-    for block in source:
-        out = stage.push(block)
-        sink.write(out[:, min(late, out.shape[1]) :])
-        late -= min(late, out.shape[1])
-    sink.write(stage.flush()[:, late:])
+    return np.concatenate(list(pump([audio], stage)), axis=1)
 
 
 class Chain:
@@ -74,11 +86,11 @@ class Chain:
 
     Args:
         stages: In the order of the sound.
-        channels: Rows of each block.
+        stream: What the first of them was made for.
     """
 
-    def __init__(self, stages: Sequence[Stage], channels: int) -> None:
-        self.stages, self._channels = list(stages), channels
+    def __init__(self, stages: Sequence[Stage], stream: Stream) -> None:
+        self.stages, self.stream = list(stages), stream
         self._begin()
 
     def _begin(self) -> None:
@@ -99,12 +111,6 @@ class Chain:
             block = np.concatenate((block[:, :quiet], out), axis=1) if quiet else out
         return block
 
-    def flush(self) -> Samples:
-        """See `Stage.flush`."""
-        rest = self.push(np.zeros((self._channels, self.latency), np.float32))
-        self.reset()
-        return rest
-
     def reset(self) -> None:
         """See `Stage.reset`."""
         for stage in self.stages:
@@ -116,24 +122,18 @@ class Sum:
     """The sum of stages side by side, each delayed to the latest of them, so that they are in step.
 
     Args:
-        stages: At least one.
-        channels: Rows of each block.
+        stages: At least one, all made for the same stream.
     """
 
-    def __init__(self, stages: Sequence[Stage], channels: int) -> None:
-        self.stages, self._channels = list(stages), channels
-        self._latency = max(stage.latency for stage in self.stages)
-        self._delays = [Ring(channels, self._latency + SPAN) for _ in self.stages]
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages, self.stream = list(stages), stages[0].stream
+        self.latency = max(stage.latency for stage in self.stages)
+        self._delays = [Ring(self.stream.channels, self.latency + SPAN) for _ in self.stages]
         self._prime()
-
-    @property
-    def latency(self) -> int:
-        """The longest of theirs."""
-        return self._latency
 
     def _prime(self) -> None:
         for stage, delay in zip(self.stages, self._delays, strict=True):
-            delay.reset(silence=self._latency - stage.latency)
+            delay.reset(silence=self.latency - stage.latency)
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`."""
@@ -146,12 +146,6 @@ class Sum:
                 delay.read(late)
                 part += late
         return total
-
-    def flush(self) -> Samples:
-        """See `Stage.flush`."""
-        rest = self.push(np.zeros((self._channels, self._latency), np.float32))
-        self.reset()
-        return rest
 
     def reset(self) -> None:
         """See `Stage.reset`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import soxr
 from numpy.typing import NDArray
 
 from ..audio import db_to_gain
-from ..chain.native import make, whole
+from ..chain.native import gsm
+from ..core.named import find_named
 from ..errors import UsageError
 from .batch import Batch
 
@@ -34,11 +34,8 @@ def _coded(sound: NDArray[np.float32], rate_hz: int, name: str, kbps: float) -> 
     inner_hz = min((r for r in rates if r >= rate_hz), default=rates[-1])
     padded = np.pad(sound, ((0, 0), (0, round(PAD_S * rate_hz))))
     inside = _at(padded, rate_hz, inner_hz)
-    if name == "gsm":
-        heard = whole([make("GSMFullRateCompressor", {})], inside, inner_hz, 8192)
-    else:
-        heard = transcoded(inside, inner_hz, name, kbps)
-    back = _at(heard, inner_hz, rate_hz)
+    coded = gsm(inside, inner_hz) if name == "gsm" else transcoded(inside, inner_hz, name, kbps)
+    back = _at(coded, inner_hz, rate_hz)
     lag = delay(back[0], sound[0], round(PAD_S * rate_hz))
     back = np.pad(back, ((0, 0), (max(0, -lag), sound.shape[1])))[:, max(0, lag) :]
     return np.ascontiguousarray(back[:, : sound.shape[1]])
@@ -122,7 +119,7 @@ def gain(batch: Batch, draws: list[dict[str, Any]]) -> None:
 
 def user(batch: Batch, draws: list[dict[str, Any]], place: str) -> None:
     """A callable (audio (channels, samples), rate_hz, rng, **parameters) -> audio of that shape."""
-    function = find(place)
+    function = find_named(place, "step")
     for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
         found = np.asarray(function(batch.audio[row], batch.rate_hz, rng, **d), np.float32)
         if found.shape != batch.audio[row].shape:
@@ -131,16 +128,3 @@ def user(batch: Batch, draws: list[dict[str, Any]], place: str) -> None:
                 "(channels, samples), as it got"
             )
         batch.audio[row] = found
-
-
-def find(place: str) -> Any:
-    """What `module:function` names.
-
-    Raises:
-        UsageError: there is none.
-    """
-    module, _, name = place.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"no step {place}: {error}. Is its folder on PYTHONPATH?") from None

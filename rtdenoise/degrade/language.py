@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.named import find_named
 from ..errors import AudioError, UsageError
 from . import damage, filters, sounds
 from .batch import Batch
@@ -209,7 +210,7 @@ def _step(text: str, noises: dict[str, Provider]) -> Step:
     name, bare, named = _words(text)
     chance = CHANCE.check(name, named.pop("p", "1"))
     if ":" in name:
-        damage.find(name)
+        find_named(name, "step")
         return Step(name, partial(damage.user, place=name), _free(name, named, bare), chance)
     if name not in STEPS:
         raise UsageError(f"unknown step {name!r}; known: {', '.join(STEPS)}, module:function")

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from ..errors import AudioError, UsageError
+from ..errors import AudioError, Problem, UsageError
 from .pending import STD, exists_error
 from .sound import SUFFIXES
 
@@ -92,13 +92,15 @@ def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan
         UsageError: one name for several outputs, or settings that contradict each other.
     """
     if naming.output is not None and naming.folder is not None:
-        raise UsageError("-o names one file, -O a folder: give one of them")
+        raise UsageError("one output and a folder of outputs were given, wanted one of them")
     if naming.output is not None and (
         naming.output.endswith(("/", os.sep)) or Path(naming.output).is_dir()
     ):
-        raise UsageError(f"-o {naming.output} is a folder: use -O {naming.output}")
+        raise UsageError(
+            f"the output {naming.output} is a folder, wanted a file", Problem.ONE_OUTPUT
+        )
     if naming.folder is not None and Path(naming.folder).is_file():
-        raise UsageError(f"-O {naming.folder} is a file, wanted a folder. For one output: -o FILE")
+        raise UsageError(f"the folder of outputs {naming.folder} is a file", Problem.ONE_OUTPUT)
     made = Plan()
     found: dict[str, Job] = {}  # by the real path, so that a file named twice is one job
     folders = sum(Path(name).is_dir() for name in inputs)
@@ -112,8 +114,9 @@ def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan
     jobs = list(found.values())
     if naming.output is not None and len(jobs) > 1:
         raise UsageError(
-            f"-o {naming.output} is one file, but there are {len(jobs)} inputs "
-            f"({jobs[0].source}, {jobs[1].source}, ...). Use -O DIR or --suffix"
+            f"the output {naming.output} is one file, but there are {len(jobs)} inputs "
+            f"({jobs[0].source}, {jobs[1].source}, ...)",
+            Problem.ONE_OUTPUT,
         )
     named = [(path, job.source) for path, job in found.items()]
     outputs = {os.path.realpath(j.target) for j in jobs if not _same(j)}
@@ -134,7 +137,7 @@ def _expand(
     path = Path(name)
     if path.is_dir():
         if not recursive:
-            raise AudioError(f"{name} is a folder. Add -r to process the sound files in it")
+            raise AudioError(f"{name} is a folder, wanted a sound file", Problem.FOLDER_IN)
         files = list(_walk(path, folder))
         if not files:
             raise AudioError(
@@ -179,8 +182,8 @@ def _refuse_conflicts(jobs: list[Job]) -> None:
         key = os.path.realpath(job.target)
         if key in owner:
             raise UsageError(
-                f"{owner[key]} and {job.source} would both be written to {job.target}. "
-                "Name the folder they are in and add -r, to keep the tree, or use --suffix"
+                f"{owner[key]} and {job.source} would both be written to {job.target}",
+                Problem.SAME_OUTPUT,
             )
         owner[key] = job.source
 
@@ -194,10 +197,7 @@ def _sort_in(job: Job, naming: Naming, made: Plan) -> None:
         made.failed.append(
             (
                 job,
-                UsageError(
-                    f"{job.target} is the input itself. Choose another name with -o, -O or "
-                    "--suffix, or replace the input with -f"
-                ),
+                UsageError(f"{job.target} is the input itself", Problem.ITSELF),
             )
         )
     elif exists and not naming.force:

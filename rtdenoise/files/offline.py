@@ -1,25 +1,39 @@
-"""One sound file through one stage into another, in blocks: any length in the same memory."""
+"""One sound file through one effect into another, in blocks: any length in the same memory."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ..audio import Samples
-from ..core.overlap import clean
-from ..core.stage import Sink, Stage, pump
-from ..errors import AudioError, ModelError
+from ..core.counters import Counters
+from ..core.kernels import clean
+from ..core.stream import Stream
+from ..errors import AudioError, ModelError, Problem
 from .scores import Scores
 from .sound import BLOCK, SoundReader, SoundWriter, encoding
 
-StageFor = Callable[[int, int], Stage]  # (rate, channels) -> a stage that is as new
 MAX_RIFF_BYTES = 4_290_000_000  # wav and aiff count bytes in 32 bits
 SAMPLE_BYTES = {"DOUBLE": 8, "PCM_24": 3, "PCM_16": 2, "PCM_U8": 1, "ULAW": 1, "ALAW": 1}
+
+
+class Renders(Protocol):
+    """What processes a whole recording; every effect does."""
+
+    def render(
+        self, blocks: Iterable[Samples], stream: Stream, counters: Counters
+    ) -> Iterator[Samples]:
+        """Process *blocks*: as many samples out, aligned with them."""
+        ...
+
+    def latency(self, sample_rate: float) -> int:
+        """Samples by which it would be late live."""
+        ...
 
 
 class Listener(Protocol):
@@ -46,7 +60,7 @@ class Report:
         frames: Samples per channel, of both.
         format: Of the output: "WAV", "FLAC", ...
         subtype: Of the output: "PCM_16", "FLOAT", ...
-        latency: Samples by which the stage was late and the output is not.
+        latency: Samples by which the effect would be late live; the output is not.
         elapsed_s: Seconds it took, reading and writing included.
         clipped: Output samples held at full scale.
         nonfinite: NaN and infinite input samples, replaced by 0.
@@ -78,17 +92,16 @@ class Report:
 
 
 class _Watched:
-    """The source and the sink of the pump: cleans, counts, and lets others listen."""
+    """The blocks of a file on their way into what processes them: cleaned, counted, listened to."""
 
     def __init__(
         self,
         reader: SoundReader,
-        writer: SoundWriter,
-        stage: Stage,
+        counters: Counters,
         listeners: Sequence[Listener],
         watch: Callable[[float], None],
     ) -> None:
-        self.reader, self.writer, self.stage = reader, writer, stage
+        self.reader, self.counters = reader, counters
         self.listeners, self.watch = listeners, watch
         self.nonfinite = 0
 
@@ -101,34 +114,27 @@ class _Watched:
             self.check()
             self.watch(block.shape[1] / self.reader.rate)
 
-    def write(self, block: Samples) -> None:
-        for listener in self.listeners:
-            listener.after(block)
-        self.writer.write(block)
-
     def check(self) -> None:
         """A net that fails is covered for live; a file must not look finished when it is not."""
-        counters: Any = getattr(self.stage, "counters", None)
-        if counters is not None and counters["failed"]:
-            fault = getattr(getattr(self.stage, "engine", None), "fault", None)
+        if self.counters["failed"]:
             raise ModelError(
-                f"the net failed on {self.reader.name} "
-                f"({type(fault).__name__ + ': ' + str(fault) if fault else 'it gave NaN'}), "
-                "so nothing was written. Try `rtdenoise verify MODEL`, or another model with -m"
+                f"the net failed on {self.reader.name} ({self.counters.why()}), so nothing was "
+                "written",
+                Problem.NET_FAILED,
             )
 
 
 def process_file(
     source: str | Path,
     target: str | Path,
-    stage_for: StageFor,
+    effect: Renders,
     *,
     overwrite: bool = False,
     listen: Callable[[SoundReader], Sequence[Listener]] = lambda reader: (),
     watch: Callable[[float], None] = lambda seconds: None,
     block: int = BLOCK,
 ) -> Report:
-    """Run the sound file *source* through a stage into *target*.
+    """Run the sound file *source* through an effect into *target*.
 
     The output has the rate, the channels, the length and the timing of the input, and its format
     and subtype as far as the suffix of *target* allows. It appears when it is whole, or never.
@@ -136,7 +142,7 @@ def process_file(
     Args:
         source: Any file libsndfile reads, or `-` for stdin.
         target: Where to, or `-` for stdout.
-        stage_for: Makes the stage: `lambda rate, channels: Line(generator, rate, channels)`.
+        effect: What processes it, as `Denoise("speech")`.
         overwrite: Replace *target* if it is there; it may then be *source* itself.
         listen: Given the open file, makes those who want to hear input and output.
         watch: Called after each block with its seconds; it may raise to stop the work.
@@ -150,7 +156,8 @@ def process_file(
     with SoundReader(source, block) as reader:
         format, subtype = encoding(target, reader)
         _check_size(target, reader, format, subtype)
-        stage = stage_for(reader.rate, reader.channels)
+        stream, counters = Stream(reader.rate, reader.channels), Counters()
+        latency = effect.latency(reader.rate)
         writer = SoundWriter(
             target,
             reader.rate,
@@ -162,10 +169,13 @@ def process_file(
             overwrite=overwrite,
         )
         with writer:
-            line = _Watched(reader, writer, stage, listen(reader), watch)
-            sink: Sink = line
-            pump(line, stage, sink)
-            line.check()
+            listeners = listen(reader)
+            source_blocks = _Watched(reader, counters, listeners, watch)
+            for out in effect.render(source_blocks, stream, counters):
+                for listener in listeners:
+                    listener.after(out)
+                writer.write(out)
+            source_blocks.check()
         return Report(
             reader.name,
             str(target),
@@ -174,11 +184,11 @@ def process_file(
             writer.frames,
             format,
             subtype,
-            stage.latency,
+            latency,
             time.perf_counter() - start,
             writer.clipped,
-            line.nonfinite,
-            (*reader.warnings, *_warnings(writer, line.nonfinite)),
+            source_blocks.nonfinite,
+            (*reader.warnings, *_warnings(writer, source_blocks.nonfinite)),
         )
 
 
@@ -186,8 +196,9 @@ def _check_size(target: str | Path, reader: SoundReader, format: str, subtype: s
     size = reader.frames * reader.channels * SAMPLE_BYTES.get(subtype, 4)
     if format in ("WAV", "WAVEX", "AIFF") and size > MAX_RIFF_BYTES:
         raise AudioError(
-            f"{target} would have {size / 1e9:.1f} GB; a {format} file cannot hold more than 4.29. "
-            "Give another format: -o NAME.w64, NAME.rf64 or NAME.flac"
+            f"{target} would have {size / 1e9:.1f} GB; a {format} file cannot hold more than 4.29, "
+            "a w64, rf64 or flac can",
+            Problem.FORMAT,
         )
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ..errors import AudioError
+from ..errors import AudioError, Problem
 
 STD = "-"  # stdin or stdout
 
@@ -50,7 +50,9 @@ class Pending:
         try:
             self._fd, self._hidden = _create(folder)
         except OSError as error:
-            raise AudioError(f"cannot write {self.name}: {explain(error, folder)}") from None
+            raise AudioError(
+                f"cannot write {self.name}: {explain(error, folder)}", Problem.FOLDER_OUT
+            ) from None
         self.path = Path(f"/proc/self/fd/{self._fd}") if self._hidden is None else self._hidden
 
     @property
@@ -75,7 +77,9 @@ class Pending:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise AudioError(f"cannot write {self.name}: {explain(error, self.folder)}") from None
+            raise AudioError(
+                f"cannot write {self.name}: {explain(error, self.folder)}", Problem.FOLDER_OUT
+            ) from None
         finally:
             self.discard()
 
@@ -140,10 +144,7 @@ def _create(folder: Path) -> tuple[int, Path | None]:
 
 def exists_error(name: str) -> AudioError:
     """What to raise when *name* is there and may not be replaced."""
-    return AudioError(
-        f"{name} exists. Choose another name (-o), overwrite it (-f), or leave such files out "
-        "(--skip-existing)."
-    )
+    return AudioError(f"{name} exists, and was not to be replaced", Problem.EXISTS)
 
 
 def make_folder(folder: Path) -> None:
@@ -156,22 +157,24 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise AudioError(f"cannot create the folder {folder}: {reason}. Try another -O") from None
+        raise AudioError(
+            f"cannot create the folder {folder}: {reason}", Problem.FOLDER_OUT
+        ) from None
 
 
 def explain(error: OSError, folder: Path) -> str:
     """Why *folder* could not be written, and what to do, in words.
 
     >>> explain(OSError(errno.EACCES, "Permission denied"), Path("/root"))
-    'permission denied in /root. Choose another folder with -O DIR.'
+    'permission denied in /root'
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(folder).free / 1e6
         return (
             f"the disk, a quota or a ulimit is full ({free:.0f} MB free in {folder}). "
-            "Make room, or use -O DIR."
+            "Make room, or choose another folder"
         )
     if not folder.is_dir():
         return f"there is no folder {folder}. Create it: mkdir -p {folder}"
     text = (error.strerror or str(error)).lower()
-    return f"{text} in {folder}. Choose another folder with -O DIR."
+    return f"{text} in {folder}"

@@ -24,7 +24,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ..audio import Samples, check_channels, check_rate
-from ..errors import AudioError
+from ..errors import AudioError, Problem
 from .pending import STD, Pending, explain
 
 BLOCK = 65_536  # samples a read: 1.4 s at 48 kHz; large enough for nets to run at matrix speed
@@ -245,7 +245,7 @@ def _spooled_stdin() -> IO[bytes]:
 
 def _check_readable(path: Path) -> None:
     if path.is_dir():
-        raise AudioError(f"{path} is a folder. Add -r to process the sound files in it.")
+        raise AudioError(f"{path} is a folder, wanted a sound file", Problem.FOLDER_IN)
     try:
         path.open("rb").close()
     except FileNotFoundError:
@@ -314,7 +314,8 @@ class SoundWriter:
                 raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
             raise AudioError(
                 f"{path}: {self.format} {self.subtype} cannot hold {channels} channels at "
-                f"{rate} Hz ({str(error).split(': ')[-1]}) Give another format: -o NAME.flac"
+                f"{rate} Hz ({str(error).split(': ')[-1]})",
+                Problem.FORMAT,
             ) from None
         for name, value in (tags or {}).items():
             with suppress(soundfile.LibsndfileError):  # this format has no place for it

@@ -6,16 +6,16 @@ print or raise; what happens is counted in plain numbers and told from the main 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Samples, fit_channels, gain_to_db
+from ..core.counters import Counters
 from ..core.ring import Ring
 from ..core.stage import Stage
-from ..nets.engine import Counters
-from ..nets.torchscript import prepare_thread
 
 Frames = NDArray[np.float32]  # (samples, channels): PortAudio's order
 
@@ -29,6 +29,7 @@ class Session:
         rate: Hz.
         channels: Of input and output.
         period_s: The time a hop may take.
+        prepare: Called in the audio thread before its first block.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Session:
         rate: int,
         channels: tuple[int, int],
         period_s: float,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self.stage, self.counters, self.rate, self.period_s = stage, counters, rate, period_s
         self.inputs, self.outputs = channels
@@ -47,7 +49,7 @@ class Session:
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self.peaks = np.zeros(2, np.float32)
         self.recording: Ring | None = None
-        self._prepared = False
+        self._prepare, self._prepared = prepare, False
 
     def warm_up(self, block: int) -> None:
         """Run a few blocks, so that nothing is done for the first time in the audio thread."""
@@ -62,7 +64,7 @@ class Session:
         """Process a block, as sounddevice asks for it; a missing side is silence, or nowhere."""
         try:
             if not self._prepared:
-                prepare_thread()
+                self._prepare()
                 self._prepared = True
             if status:
                 self.xruns_in += bool(status.input_overflow or status.input_underflow)

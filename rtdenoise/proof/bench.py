@@ -1,4 +1,4 @@
-"""Is a generator real-time here? `rtdenoise bench MODEL` measures, and says yes or no.
+"""Is a net real-time here? `rtdenoise bench MODEL` measures, and says yes or no.
 
 A tight loop flatters: between two hops of a stream the caches and clocks go cold, and the same hop
 costs up to eight times as much. So the verdict rests on *paced* hops, one per hop period, in a
@@ -18,9 +18,10 @@ import numpy as np
 
 from ..audio import Samples
 from ..core.ring import Ring
+from ..core.stream import Stream
 from ..nets.engine import Engine
 from ..nets.line import Line
-from ..nets.torchscript import Generator, prepare_thread
+from ..nets.net import Net, Windows, warm_up
 from .verify import voice
 
 RATES_HZ = (48_000, 44_100, 32_000, 16_000)
@@ -69,46 +70,48 @@ def _tight(action: Callable[[], object], count: int) -> list[float]:
 class _NoNet:
     """A stand-in that hands the windows back: what is left is the engine's own cost."""
 
-    def __init__(self, like: Generator) -> None:
+    def __init__(self, like: Net) -> None:
         self.card, self.analysis, self.synthesis = like.card, like.analysis, like.synthesis
+        self.prepare_thread, self.one_thread = like.prepare_thread, like.one_thread
 
     def initial_state(self, channels: int) -> Samples:
         return np.zeros((channels, 1), np.float32)
 
-    def __call__(self, windows: Samples, state: Samples) -> tuple[Samples, Samples]:
+    def __call__(self, windows: Windows, state: Samples) -> tuple[Windows, Samples]:
         return windows, state
 
 
-def engine_timings(generator: Generator, count: int = 3000) -> Iterator[Timing]:
+def engine_timings(net: Net, count: int = 3000) -> Iterator[Timing]:
     """Ring, engine without a net, engine with the net: a tight loop, one channel."""
-    hop = generator.card.hop
+    hop = net.card.hop
+    stream = Stream(net.card.sample_rate, 1, hop)
     block, ring = np.full((1, hop), 0.1, np.float32), Ring(1, 8 * hop)
     out = np.empty_like(block)
     yield _timing("ring, write + read", _tight(lambda: (ring.write(block), ring.read(out)), count))
-    bare = Engine(_NoNet(generator), 1, hop)  # type: ignore[arg-type]
+    bare = Engine(_NoNet(net), stream)
     yield _timing("engine without the net", _tight(lambda: bare.push(block), count))
-    engine = Engine(generator, 1, hop)
-    sound = voice(generator.card.sample_rate, 4.0)
+    engine = Engine(net, stream)
+    sound = voice(net.card.sample_rate, 4.0)
     at = iter(range(10**9))
 
     def next_hop() -> Samples:
         start = next(at) * hop % (sound.shape[1] - hop)
         return engine.push(sound[:, start : start + hop])
 
-    deadline_s = hop / generator.card.sample_rate
+    deadline_s = hop / net.card.sample_rate
     yield _timing("hop in a tight loop", _tight(next_hop, count), deadline_s)
 
 
-def paced_timing(generator: Generator, rate: int, channels: int, seconds: float) -> Timing:
+def paced_timing(net: Net, rate: int, channels: int, seconds: float) -> Timing:
     """Blocks of one hop at *rate*, each at its time, in a thread like the audio thread."""
-    block = round(generator.card.hop * rate / generator.card.sample_rate)
-    line = Line(generator, rate, channels, block=block)
+    block = round(net.card.hop * rate / net.card.sample_rate)
+    line = Line(net, Stream(rate, channels, block))
     sound = voice(rate, max(1.0, min(seconds, 10.0)), channels)
     times_s: list[float] = []
 
     def run() -> None:
-        prepare_thread()
-        generator.warm_up(channels)
+        net.prepare_thread()
+        warm_up(net, channels)
         period_s, due_s = block / rate, time.perf_counter()
         for turn in range(int(seconds / period_s)):
             due_s += period_s
@@ -127,10 +130,10 @@ def paced_timing(generator: Generator, rate: int, channels: int, seconds: float)
     return _timing(f"paced, {rate} Hz, {channels} ch", times_s, block / rate)
 
 
-def offline_speed(generator: Generator, rate: int = 48_000, seconds: float = 30.0) -> float:
+def offline_speed(net: Net, rate: int = 48_000, seconds: float = 30.0) -> float:
     """How many times faster than real time one core runs a mono file, decoding not counted."""
-    prepare_thread()
-    sound, line = voice(rate, seconds), Line(generator, rate, 1)
+    net.prepare_thread()
+    sound, line = voice(rate, seconds), Line(net, Stream(rate, 1))
     line.push(sound[:, : rate // 2])
     start = time.perf_counter()
     line.push(sound)

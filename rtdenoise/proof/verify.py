@@ -1,6 +1,6 @@
-"""Does a generator keep its promises here? `rtdenoise verify MODEL` runs these checks.
+"""Does a net keep its promises here? `rtdenoise verify MODEL` runs these checks.
 
-Each check is a rule of the contract (docs of `generator.py`) driven through the very stages that
+Each check is a rule of the contract (`nets/net.py`) driven through the very stages that
 microphone, file and effect use. A check that cannot be made says so instead of passing.
 """
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from ..audio import Samples
 from ..chain.effect import Denoise
-from ..core.stage import process
+from ..core.counters import Counters
+from ..core.stage import drain, process
+from ..core.stream import Stream
 from ..live.session import Session
-from ..nets.engine import Counters
 from ..nets.line import Line
-from ..nets.torchscript import Generator
+from ..nets.net import Net
 
 TOLERANCE = 1e-5  # of full scale: what float32 sums in another order may differ by
 RATES_HZ = (48_000, 44_100, 16_000)
@@ -65,39 +66,40 @@ def in_blocks(line: Line, audio: Samples, blocks: list[int]) -> Samples:
         size = blocks[turn % len(blocks)]
         parts.append(line.push(audio[:, at : at + size]))
         at, turn = at + size, turn + 1
-    late = np.concatenate([*parts, line.flush()], axis=1)
+    late = np.concatenate([*parts, drain(line)], axis=1)
     return late[:, line.latency :]
 
 
-def verify(generator: Generator, seed: int = 0) -> Iterator[Check]:
+def verify(net: Net, seed: int = 0) -> Iterator[Check]:
     """Run all checks, one by one as they are done.
 
     Args:
-        generator: What `generator.load` gave; loading has proved card, hash and shapes.
+        net: What `box.load` gave; loading has proved its card, hash and shapes.
         seed: Of the signals and of the random cuts.
     """
-    yield from _ends_agree(generator, seed)
-    yield _channels_apart(generator, seed)
-    yield _latency(generator, seed)
-    yield from _hard_inputs(generator)
-    yield _nan_recovers(generator, seed)
+    yield from _ends_agree(net, seed)
+    yield _channels_apart(net, seed)
+    yield _latency(net, seed)
+    yield from _hard_inputs(net)
+    yield _nan_recovers(net, seed)
 
 
 def _differ(a: Samples, b: Samples) -> float:
     return float(np.abs(a - b).max(initial=0.0))
 
 
-def _ends_agree(generator: Generator, seed: int) -> Iterator[Check]:
+def _ends_agree(net: Net, seed: int) -> Iterator[Check]:
     """Live (the card's blocks, and random ones), offline (large ones) and effect: same samples."""
     rng = np.random.default_rng(seed)
     for rate in RATES_HZ:
         audio = voice(rate, 3.0, channels=2, seed=seed)
-        offline = process(Line(generator, rate, 2), audio)
-        block = round(generator.card.hop * rate / generator.card.sample_rate)
-        live = _through_callback(generator, rate, _whole(audio, block), block)
-        uneven = in_blocks(Line(generator, rate, 2), audio, rng.integers(1, 3000, 50).tolist())
+        offline = process(Line(net, Stream(rate, 2)), audio)
+        block = round(net.card.hop * rate / net.card.sample_rate)
+        live = _through_callback(net, rate, _whole(audio, block), block)
+        uneven = in_blocks(Line(net, Stream(rate, 2)), audio, rng.integers(1, 3000, 50).tolist())
         # Not the call itself, which refuses a net that fails: here failing is a finding.
-        effect = Denoise(generator).whole(audio, rate, 8192, Counters())
+        rendered = Denoise(net).render([audio], Stream(rate, 2), Counters())
+        effect = np.concatenate(list(rendered), axis=1)
         worst = max(
             _differ(live[:, : audio.shape[1]], offline),
             _differ(uneven, offline),
@@ -110,9 +112,9 @@ def _ends_agree(generator: Generator, seed: int) -> Iterator[Check]:
         )
 
 
-def _through_callback(generator: Generator, rate: int, audio: Samples, block: int) -> Samples:
+def _through_callback(net: Net, rate: int, audio: Samples, block: int) -> Samples:
     """What a sound card would get, latency compensated; the callback itself is called."""
-    line = Line(generator, rate, audio.shape[0], block=block)
+    line = Line(net, Stream(rate, audio.shape[0], block))
     session = Session(line, line.counters, rate, (audio.shape[0],) * 2, block / rate)
     padded = np.pad(audio, ((0, 0), (0, -(-line.latency // block) * block)))
     heard = np.empty(padded.T.shape, np.float32)
@@ -126,12 +128,12 @@ def _whole(audio: Samples, block: int) -> Samples:
     return np.pad(audio, ((0, 0), (0, -audio.shape[1] % block)))
 
 
-def _channels_apart(generator: Generator, seed: int) -> Check:
-    rate = generator.card.sample_rate
+def _channels_apart(net: Net, seed: int) -> Check:
+    rate = net.card.sample_rate
     audio = voice(rate, 2.0, channels=2, seed=seed + 1)
     audio[1] *= 0.1
-    together = process(Line(generator, rate, 2), audio)
-    alone = [process(Line(generator, rate, 1), row[None])[0] for row in audio]
+    together = process(Line(net, Stream(rate, 2)), audio)
+    alone = [process(Line(net, Stream(rate, 1)), row[None])[0] for row in audio]
     worst = _differ(together, np.stack(alone))
     return Check(
         "a channel sounds alone as in company",
@@ -140,10 +142,10 @@ def _channels_apart(generator: Generator, seed: int) -> Check:
     )
 
 
-def _latency(generator: Generator, seed: int) -> Check:
-    rate = generator.card.sample_rate
-    audio, line = voice(rate, 4.0, seed=seed + 2), Line(generator, rate, 1)
-    out = np.concatenate((line.push(audio), line.flush()), axis=1)[0]
+def _latency(net: Net, seed: int) -> Check:
+    rate = net.card.sample_rate
+    audio, line = voice(rate, 4.0, seed=seed + 2), Line(net, Stream(rate, 1))
+    out = np.concatenate((line.push(audio), drain(line)), axis=1)[0]
     rule = "declared latency = measured"
     level_db = 10 * np.log10((out**2).sum() / (audio**2).sum() + 1e-12)
     if level_db < -40:
@@ -156,9 +158,9 @@ def _latency(generator: Generator, seed: int) -> Check:
     return Check(rule, found == line.latency, f"declared {line.latency}, measured {found} samples")
 
 
-def _hard_inputs(generator: Generator) -> Iterator[Check]:
+def _hard_inputs(net: Net) -> Iterator[Check]:
     """Signals that break nets: each must come out finite, bounded, with no failed hop."""
-    rate = generator.card.sample_rate
+    rate = net.card.sample_rate
     n = 2 * rate
     square = np.where(np.arange(n) // 50 % 2, 1.0, -1.0)
     signals = (
@@ -169,7 +171,7 @@ def _hard_inputs(generator: Generator) -> Iterator[Check]:
         ("speech at -60 dBFS stays bounded", 0.002 * voice(rate, 2.0)[0], 0.004),
     )
     for rule, signal, limit in signals:
-        line = Line(generator, rate, 1)
+        line = Line(net, Stream(rate, 1))
         out = process(line, signal.astype(np.float32)[None])
         peak, failed = float(np.abs(out).max()), line.counters["failed"]
         yield Check(
@@ -179,14 +181,14 @@ def _hard_inputs(generator: Generator) -> Iterator[Check]:
         )
 
 
-def _nan_recovers(generator: Generator, seed: int) -> Check:
-    rate = generator.card.sample_rate
+def _nan_recovers(net: Net, seed: int) -> Check:
+    rate = net.card.sample_rate
     mended = voice(rate, 2.0, seed=seed + 3)
     mended[:, 5000:5010] = 0
     spoiled = mended.copy()
     spoiled[:, 5000:5010] = [np.nan, np.inf] * 5
-    line = Line(generator, rate, 1)
-    worst = _differ(process(line, spoiled), process(Line(generator, rate, 1), mended))
+    line = Line(net, Stream(rate, 1))
+    worst = _differ(process(line, spoiled), process(Line(net, Stream(rate, 1)), mended))
     counted = line.counters["nonfinite"]
     return Check(
         "NaN and infinity count as silence and poison nothing",

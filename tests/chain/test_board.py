@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from rtdenoise.core.counters import Counters
+from rtdenoise.core.stage import drain
+from rtdenoise.core.stream import Stream
 from tests.toy_nets import Breaks, Identity, Smoother, generator_for, save
 
 pedalboard = pytest.importorskip("pedalboard")
@@ -30,7 +33,7 @@ from pedalboard import (  # noqa: E402
 )
 
 from rtdenoise import Board, Denoise, Mix, ModelError, UsageError  # noqa: E402
-from rtdenoise.chain.board import open_board  # noqa: E402
+from rtdenoise.chain.boardfile import open_board  # noqa: E402
 
 RATE = 48_000
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())
@@ -78,7 +81,8 @@ def test_layouts_come_back_as_they_went_in(dtype):
     planar = effect(NOISE, RATE)
     for audio, same in ((NOISE.T, planar.T), (NOISE[0], effect(NOISE[:1], RATE)[0])):
         out = effect(audio.astype(dtype), RATE)
-        assert (out.shape, out.dtype) == (audio.shape, np.float32)
+        assert out.shape == audio.shape
+        assert out.dtype == np.float32
         assert out.flags.c_contiguous
         np.testing.assert_allclose(out, same, atol=1e-6)
 
@@ -205,11 +209,13 @@ def test_mix_is_the_aligned_sum():
 
 def test_the_stage_of_a_board_is_a_stage():
     """As many samples out as in, late by what it says; a second pass is as the first."""
-    stage = Board([Gain(0), Denoise(IDENTITY), MP3Compressor()]).stage(RATE, 2)
-    first = np.concatenate([stage.push(NOISE), stage.flush()], axis=1)
+    counters = Counters()
+    board = Board([Gain(0), Denoise(IDENTITY), MP3Compressor()])
+    stage = board.stage(Stream(RATE, 2), counters)
+    first = np.concatenate([stage.push(NOISE), drain(stage)], axis=1)
 
     assert first.shape[1] == NOISE.shape[1] + stage.latency
-    assert stage.counters["hops"] > 0
+    assert counters["hops"] > 0
     again = np.concatenate([stage.push(NOISE[:, :5000]), stage.push(NOISE[:, 5000:])], axis=1)
     np.testing.assert_allclose(again, first[:, : NOISE.shape[1]], atol=1e-5)
 
@@ -283,7 +289,7 @@ def test_trap_python_cannot_stand_in_a_native_chain():
     """Why Board is ours: pedalboard takes neither our effect nor our board."""
     for ours in (Denoise(IDENTITY), Board()):
         with pytest.raises(TypeError):
-            Pedalboard([ours])
+            Pedalboard([ours])  # type: ignore[list-item]
 
 
 def test_trap_a_larger_block_wipes_native_state():
@@ -310,7 +316,7 @@ def test_trap_plugins_that_are_silent_when_streamed_are_refused_by_name(kind):
     )
     for board in (Board([kind()]), Board([Pedalboard([kind()])]), Board([Board([kind()])])):
         with pytest.raises(UsageError, match=f"{kind.__name__} cannot stream"):
-            board.stage(RATE, 1)
+            board.stage(Stream(RATE, 1))
 
 
 def test_trap_withheld_samples_are_no_gap():
@@ -373,7 +379,7 @@ def test_a_board_file_makes_the_board(tmp_path):
         ("[effect]\ntype = 'Gain'", "two brackets"),
         ("[[effect]]\ngain_db = 3", "wanted type"),
         ("[[effect]]\ntype = 'Gian'", r"unknown effect 'Gian'; known: Denoise, .*Gain"),
-        ("[[effect]]\ntype = 'Gain'\ngian_db = 3", r"Gain refuses .*Known parameters: gain_db"),
+        ("[[effect]]\ntype = 'Gain'\ngian_db = 3", "Gain has no 'gian_db'; known: gain_db"),
         ("[[effect]]\ntype = 'Gain'\ngain_db = 'loud'", "Gain refuses"),
         ("[[effect]]\ntype = 'Denoise'\nmixx = 3", "Denoise has no 'mixx'; known: model, mix"),
         ("[[effect]]\ntype = 'Denoise'\nmix = 300", "mix = 300"),

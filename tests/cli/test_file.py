@@ -88,11 +88,11 @@ def test_folders_and_globs_are_mirrored_without_the_results_of_an_earlier_run(tm
 def test_contradictions_are_refused_before_anything_is_touched(tmp_path):
     """One output for two inputs, by -o or by name."""
     tree(tmp_path, "a/x.wav", "b/x.wav")
-    with pytest.raises(UsageError, match=r"both be written to .*x\.wav.*-r"):
+    with pytest.raises(UsageError, match=r"both be written to .*x\.wav"):
         pairs(tmp_path, ["a/x.wav", "b/x.wav"], folder="out")
-    with pytest.raises(UsageError, match=r"-o .* is one file, but there are 2"):
+    with pytest.raises(UsageError, match=r"the output y\.wav is one file, but there are 2"):
         pairs(tmp_path, ["a/x.wav", "b/x.wav"], output="y.wav")
-    with pytest.raises(UsageError, match="-O"):
+    with pytest.raises(UsageError, match="wanted one of them"):
         pairs(tmp_path, ["a/x.wav"], output="y.wav", folder="out")
 
 
@@ -135,7 +135,7 @@ def test_one_bad_file_does_not_stop_the_others(here, model, capsys):
         (["a.wav", "--jobs", "0"], 2, "1 or more"),
         (["a.wav", "bad.wav", "--reference", "a.wav"], 2, "folder"),
         (["a.wav", "-o", "no/where.wav"], 1, "mkdir"),
-        (["a.wav", "-o", "folder/"], 2, "-O folder/"),
+        (["a.wav", "-o", "folder/"], 2, "-O DIR"),
         (["a.wav", "-O", "bad.wav"], 2, "is a file"),
         (["a.wav", "-O", "bad.wav/x"], 1, "cannot create the folder"),
         (["a.wav", "-o", "a.xyz"], 1, "flac"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtdenoise.core.overlap import all_finite, blend, clean, cut, overlap_add, ripple, window
+from rtdenoise.core.overlap import cut, overlap_add, ripple, window
 from rtdenoise.errors import ModelError
 
 
@@ -54,33 +54,3 @@ def test_overlap_add_is_the_sum_of_shifted_windows(rng):
 
     np.testing.assert_allclose(out, expected[:, :28], atol=1e-5)
     np.testing.assert_allclose(tail, expected[:, 28:], atol=1e-5)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_one_bad_value_is_found(bad):
-    """Anywhere in the windows; two infinities of opposite sign too."""
-    windows = np.zeros((2, 3, 8), np.float32)
-    assert all_finite(windows)
-    windows[1, 2, 7] = bad
-    assert not all_finite(windows)
-    windows[0, 0, 0] = -bad
-    assert not all_finite(windows)
-
-
-def test_clean_counts_what_it_replaces():
-    """NaN and infinity become 0; everything else is copied."""
-    block = np.array([[1, np.nan, -np.inf, 0.5]], np.float32)
-    out = np.empty_like(block)
-
-    assert clean(block, out) == 2
-    assert out.tolist() == [[1, 0, 0, 0.5]]
-
-
-def test_blend_moves_no_faster_than_its_step():
-    """From all wet to all dry in ten samples, in a straight line: no click."""
-    dry, wet = np.ones((1, 20), np.float32), np.zeros((1, 20), np.float32)
-    gain = np.zeros(1, np.float32)
-    blend(dry, wet, gain, 1.0, 0.1, False)
-
-    np.testing.assert_allclose(wet[0], np.clip(np.arange(1, 21) / 10, 0, 1), atol=1e-6)
-    assert gain[0] == 1

@@ -1,4 +1,4 @@
-"""A file through a stage: same length, same timing, nothing half done."""
+"""A file through an effect: same length, same timing, nothing half done."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from rtdenoise import Denoise
 from rtdenoise.errors import AudioError, ModelError
 from rtdenoise.files.offline import Against, process_file
 from rtdenoise.files.scores import Scores, score
 from rtdenoise.files.sound import BITS, SoundReader
-from rtdenoise.nets.line import Line
 from tests.sounds import LOSSLESS, noise, read, tell_files, write
 from tests.toy_nets import Breaks, Identity, generator_for
-
-
-def line_for(generator, **settings):
-    """What `process_file` wants."""
-    return lambda rate, channels: Line(generator, rate, channels, **settings)
 
 
 def lag(late, early):
@@ -35,7 +30,7 @@ def test_a_net_that_changes_nothing_changes_no_file(form, subtype, tmp_path, rng
     for rate, channels in ((8000, 1), (44_100, 2), (48_000, 8), (96_000, 3)):
         same = generator_for(Identity(), sample_rate=rate)
         write(tmp_path / "in", noise(rng, channels, 4000), rate, form, subtype)
-        done = process_file(tmp_path / "in", tmp_path / "out", line_for(same), overwrite=True)
+        done = process_file(tmp_path / "in", tmp_path / "out", Denoise(same), overwrite=True)
 
         step = 2.0 ** -(BITS[subtype] - 1) if subtype in BITS else 0.0
         before, after = read(tmp_path / "in"), read(tmp_path / "out")
@@ -49,7 +44,7 @@ def test_a_net_that_changes_nothing_changes_no_file(form, subtype, tmp_path, rng
 def test_the_length_stays_at_any_rate(rate, count, smoother, tmp_path, rng):
     """Also 0 samples, and fewer than a window; with the resampler as well."""
     write(tmp_path / "in.wav", noise(rng, 2, count), rate)
-    process_file(tmp_path / "in.wav", tmp_path / "out.wav", line_for(smoother))
+    process_file(tmp_path / "in.wav", tmp_path / "out.wav", Denoise(smoother))
     assert read(tmp_path / "out.wav").shape == (2, count)
 
 
@@ -57,7 +52,7 @@ def test_the_length_stays_at_any_rate(rate, count, smoother, tmp_path, rng):
 def test_the_output_is_aligned_with_the_input(name, smoother, clips, tmp_path):
     """The correlation of a real recording with its cleaned copy peaks at lag 0."""
     out = tmp_path / name
-    done = process_file(clips / name, out, line_for(smoother))
+    done = process_file(clips / name, out, Denoise(smoother))
     before, after = read(clips / name), read(out)
     assert lag(after, before) == 0
     assert done.latency > 0
@@ -69,9 +64,7 @@ def test_the_block_size_never_changes_a_byte(smoother, tmp_path, rng):
     """Reading in pieces of 100 or of 65536 samples gives identical files."""
     write(tmp_path / "in.wav", noise(rng, 2, 30_000), 44_100, subtype="PCM_24")
     for block in (100, 1024, 65_536):
-        process_file(
-            tmp_path / "in.wav", tmp_path / f"{block}.wav", line_for(smoother), block=block
-        )
+        process_file(tmp_path / "in.wav", tmp_path / f"{block}.wav", Denoise(smoother), block=block)
     files = {(tmp_path / f"{block}.wav").read_bytes() for block in (100, 1024, 65_536)}
     assert len(files) == 1
 
@@ -81,8 +74,8 @@ def test_a_net_that_fails_writes_nothing(raises, tmp_path, rng):
     """Live it is covered up and counted; a file must not look finished when it is not."""
     write(tmp_path / "in.wav", noise(rng, 1, 20_000))
     (tmp_path / "out.wav").write_bytes(b"old")
-    broken = line_for(generator_for(Breaks(9, raises)))
-    with pytest.raises(ModelError, match=r"failed on .*in\.wav.*verify"):
+    broken = Denoise(generator_for(Breaks(9, raises)))
+    with pytest.raises(ModelError, match=r"failed on .*in\.wav.*nothing was written"):
         process_file(tmp_path / "in.wav", tmp_path / "out.wav", broken, overwrite=True)
     assert (tmp_path / "out.wav").read_bytes() == b"old"
     assert tell_files(tmp_path) == ["in.wav", "out.wav"]
@@ -93,7 +86,7 @@ def test_nan_and_infinity_are_silenced_counted_and_told(identity, tmp_path, rng)
     audio = noise(rng, 1, 9000)
     audio[0, 4000:4003] = np.nan, np.inf, -np.inf
     write(tmp_path / "in.wav", audio)
-    done = process_file(tmp_path / "in.wav", tmp_path / "out.wav", line_for(identity))
+    done = process_file(tmp_path / "in.wav", tmp_path / "out.wav", Denoise(identity))
     assert done.nonfinite == 3
     assert "3 NaN" in done.warnings[0]
     expected = np.nan_to_num(audio, posinf=0, neginf=0)
@@ -105,8 +98,8 @@ def test_the_input_may_be_replaced_by_its_output(identity, tmp_path, rng):
     audio = noise(rng, 1, 200_000)
     write(tmp_path / "a.wav", audio)
     with pytest.raises(AudioError, match="exists"):
-        process_file(tmp_path / "a.wav", tmp_path / "a.wav", line_for(identity))
-    process_file(tmp_path / "a.wav", tmp_path / "a.wav", line_for(identity), overwrite=True)
+        process_file(tmp_path / "a.wav", tmp_path / "a.wav", Denoise(identity))
+    process_file(tmp_path / "a.wav", tmp_path / "a.wav", Denoise(identity), overwrite=True)
     assert np.allclose(read(tmp_path / "a.wav"), audio, atol=3e-7)
 
 
@@ -121,7 +114,7 @@ def test_a_file_too_long_for_wav_is_refused_before_the_work(identity, tmp_path):
         file.write(head)
         file.truncate(len(head) + size)
     with pytest.raises(AudioError, match=r"4\.8 GB.*w64"):
-        process_file(tmp_path / "a.w64", tmp_path / "b.wav", line_for(identity))
+        process_file(tmp_path / "a.w64", tmp_path / "b.wav", Denoise(identity))
     assert not (tmp_path / "b.wav").exists()
 
 
@@ -134,7 +127,7 @@ def test_memory_does_not_grow_with_the_length(identity, tmp_path, rng):
         process_file(
             tmp_path / "in.wav",
             tmp_path / "out.wav",
-            line_for(generator_for(Identity(), sample_rate=8000)),
+            Denoise(generator_for(Identity(), sample_rate=8000)),
             overwrite=True,
             listen=lambda reader: [Against(tmp_path / "in.wav", reader)],
         )

@@ -14,8 +14,9 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.core.stage import process
+from rtdenoise.core.stream import Stream
+from rtdenoise.nets.box import load
 from rtdenoise.nets.line import Line
-from rtdenoise.nets.torchscript import load
 from tests.live.virtual_card import needs_portaudio
 from tests.toy_nets import Smoother, save
 
@@ -51,7 +52,7 @@ def test_a_paced_stream_gives_every_sample(tmp_path, clips):
     summary = json.loads(done.stdout.splitlines()[-1])
     print(summary, done.stderr)
     heard = sf.read(tmp_path / "heard.wav", dtype="float32")[0]
-    offline = process(Line(load(model), 48_000, 1), audio[None])[0]
+    offline = process(Line(load(model), Stream(48_000, 1)), audio[None])[0]
     n = 1 << 21
     late = int(np.argmax(np.fft.irfft(np.fft.rfft(heard, n) * np.conj(np.fft.rfft(offline, n)))))
     count = min(len(audio), len(heard) - late)

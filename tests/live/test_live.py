@@ -15,13 +15,15 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.cli import main
+from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import process
+from rtdenoise.core.stream import Stream
 from rtdenoise.errors import AudioError, DeviceError
 from rtdenoise.live.live import Player
 from rtdenoise.live.session import Session
-from rtdenoise.nets.engine import Counters, Engine
+from rtdenoise.nets.box import load
+from rtdenoise.nets.engine import Engine
 from rtdenoise.nets.line import Line
-from rtdenoise.nets.torchscript import load
 from tests.toy_nets import Breaks, Identity, Smoother, generator_for, save
 
 
@@ -43,7 +45,9 @@ def test_live_gives_what_a_file_gives_shifted_by_its_latency(tmp_path, clips, mo
     assert live(*flags, "--out", f"file:{out}") == 0
     audio, rate = sf.read(clips / name, dtype="float32", always_2d=True)
     heard = sf.read(out, dtype="float32", always_2d=True)[0]
-    offline = process(Line(load(model), rate, audio.shape[1]), np.ascontiguousarray(audio.T)).T
+    offline = process(
+        Line(load(model), Stream(rate, audio.shape[1])), np.ascontiguousarray(audio.T)
+    ).T
     late = len(heard) - len(audio)
 
     assert 0 < late < 0.04 * rate
@@ -52,8 +56,11 @@ def test_live_gives_what_a_file_gives_shifted_by_its_latency(tmp_path, clips, mo
     assert not heard[: late - 64].any() or rate != 48_000
 
 
-def session(generator, inputs=1, outputs=1, block=512, deadline_s=None):
-    line = Line(generator, 48_000, min(inputs, outputs), block=block, deadline_s=deadline_s)
+def session(generator, inputs=1, outputs=1, block=512, deadline=None):
+    line = Line(
+        generator,
+        Stream(48_000, min(inputs, outputs), block=block, deadline=deadline),
+    )
     return Session(line, line.counters, 48_000, (inputs, outputs), 512 / 48_000)
 
 
@@ -100,7 +107,7 @@ def test_late_hops_go_dry_and_the_delay_stays():
             time.sleep(0.04)
             return 0.5 * windows, state
 
-    driven = session(generator_for(Slow()), deadline_s=512 / 48_000)
+    driven = session(generator_for(Slow()), deadline=1.0)
     out = call(driven, NOISE[:, :1])
     ratio = out[512:, 0] / NOISE[:-512, 0]
 
@@ -134,8 +141,7 @@ def test_nothing_is_let_out_of_the_callback():
         def push(self, block):
             raise RuntimeError("on purpose")
 
-        def flush(self):
-            raise RuntimeError("on purpose")
+        stream = Stream(48_000, 1)
 
         def reset(self):
             raise RuntimeError("on purpose")

@@ -11,8 +11,9 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.core.stage import process
+from rtdenoise.core.stream import Stream
+from rtdenoise.nets.box import load
 from rtdenoise.nets.line import Line
-from rtdenoise.nets.torchscript import load
 from tests.live.virtual_card import AlsaCard, needs_portaudio
 from tests.toy_nets import Identity, Smoother, save
 
@@ -64,7 +65,7 @@ def test_the_speakers_give_what_a_file_gives_shifted_by_the_latency(tmp_path, vo
     stated = round(48 * identity["latency_ms"]["window, resampler, effects"])
     live(card, "-m", str(model), *common)
     heard = card.heard(1)[0, late : late + len(sent)]
-    offline = process(Line(load(model), 48_000, 1), voice)[0, : len(sent)]
+    offline = process(Line(load(model), Stream(48_000, 1)), voice)[0, : len(sent)]
 
     assert stated == {"512": 512, "480": 992, "128": 896, "0": 1024}[block]
     assert late >= stated  # the rest is ALSA's buffer, which a real card has too
@@ -90,7 +91,7 @@ def test_a_card_at_44100_hz(tmp_path, voice):
     summary = live(card, "-m", model, "--channels", "1", "--rate", "44100")
     heard, sent = card.heard(1)[0], voice[0, :50_000]
     late = shift(heard[:72_000], sent)
-    offline = process(Line(load(model), 44_100, 1), voice)[0, : len(sent)]
+    offline = process(Line(load(model), Stream(44_100, 1)), voice)[0, : len(sent)]
 
     assert summary["rate"] == 44_100
     np.testing.assert_allclose(heard[late : late + len(sent)], offline, atol=1e-5)

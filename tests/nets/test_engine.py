@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from rtdenoise.core.stage import process
+from rtdenoise.core.stage import drain
+from rtdenoise.core.stream import Stream
 from rtdenoise.errors import ModelError
 from rtdenoise.nets.engine import Engine
 from tests.toy_nets import Breaks, Identity, Smoother, generator_for
@@ -29,7 +30,7 @@ def test_an_identity_net_is_a_pure_delay(block, channels):
     count = max(3, 6000 // block) if block > 1 else 2500
     audio = noise(channels, count * block)
     for promised, latency in ((None, 1024), (block, 1024 - gcd(512, block))):
-        engine = Engine(IDENTITY, channels, promised)
+        engine = Engine(IDENTITY, Stream(48_000, channels, promised))
         out = np.concatenate([engine.push(b) for b in np.split(audio, count, axis=1)], axis=1)
 
         assert engine.latency == latency
@@ -41,9 +42,9 @@ def test_an_identity_net_is_a_pure_delay(block, channels):
 @given(cuts=st.lists(st.integers(0, 20_000), max_size=20), channels=st.integers(1, 8))
 def test_random_cuts_are_a_pure_delay(cuts, channels):
     """Whatever a host's block sizes do."""
-    audio, engine = noise(channels, 20_000), Engine(IDENTITY, channels)
+    audio, engine = noise(channels, 20_000), Engine(IDENTITY, Stream(48_000, channels))
     parts = [engine.push(b) for b in np.split(audio, sorted(cuts), axis=1)]
-    out = np.concatenate([*parts, engine.flush()], axis=1)
+    out = np.concatenate([*parts, drain(engine)], axis=1)
 
     np.testing.assert_allclose(out[:, 1024:], audio, atol=1e-6)
 
@@ -51,7 +52,7 @@ def test_random_cuts_are_a_pure_delay(cuts, channels):
 def test_a_promise_of_less_delay_is_kept_for_every_block_size():
     """No block size makes the ring run dry: the formula is exact, not a guess."""
     for block in [*range(1, 70), 127, 128, 255, 256, 257, 384, 511, 640, 768, 1000, 1023, 1025]:
-        engine, count = Engine(IDENTITY, 1, block), 4 + 4200 // block
+        engine, count = Engine(IDENTITY, Stream(48_000, 1, block)), 4 + 4200 // block
         audio = noise(1, count * block)
         out = np.concatenate([engine.push(b) for b in np.split(audio, count, axis=1)], axis=1)
         late = engine.latency
@@ -62,7 +63,7 @@ def test_a_promise_of_less_delay_is_kept_for_every_block_size():
 def test_windows_in_a_batch_equal_windows_one_by_one():
     """Files run many windows a call, the callback one; the samples are the same."""
     audio = noise(2, 100_000)
-    whole, stream = Engine(SMOOTHER, 2), Engine(SMOOTHER, 2)
+    whole, stream = Engine(SMOOTHER, Stream(48_000, 2)), Engine(SMOOTHER, Stream(48_000, 2))
     blocks = [stream.push(audio[:, i : i + 512]) for i in range(0, 100_000, 512)]
 
     np.testing.assert_allclose(np.concatenate(blocks, axis=1), whole.push(audio), atol=1e-6)
@@ -72,14 +73,14 @@ def test_windows_in_a_batch_equal_windows_one_by_one():
 @pytest.mark.parametrize("block", [512, 700, 30_000])
 def test_a_failing_hop_goes_out_dry_and_aligned(raises, block):
     """The input takes the hop's place with the windows' own crossfade; the delay stays."""
-    engine, audio = Engine(generator_for(Breaks(5, raises)), 1), noise(1, 30_000)
+    engine, audio = Engine(generator_for(Breaks(5, raises)), Stream(48_000, 1)), noise(1, 30_000)
     blocks = np.split(audio, range(block, 30_000, block), axis=1)
-    out = np.concatenate([*(engine.push(b) for b in blocks), engine.flush()], axis=1)[:, 1024:]
+    out = np.concatenate([*(engine.push(b) for b in blocks), drain(engine)], axis=1)[:, 1024:]
     ratio = (out / audio)[0]
 
     assert engine.counters["failed"] >= 5
     assert engine.counters["dry"] == engine.counters["failed"]
-    assert (engine.fault is not None) == raises
+    assert (engine.counters.fault is not None) == raises
     assert ratio.min() > 0.5 - 1e-3  # never less than the net's gain,
     assert ratio.max() < 1.0 + 1e-3  # never more than the dry signal,
     assert (ratio > 0.999).any()  # and both are there
@@ -89,7 +90,7 @@ def test_a_failing_hop_goes_out_dry_and_aligned(raises, block):
 def test_a_net_that_fails_sounds_the_same_in_files_and_in_streams():
     """A NaN in a batch of windows costs the one window, not the batch."""
     audio = noise(1, 60_000)
-    whole, stream = (Engine(generator_for(Breaks(7)), 1) for _ in range(2))
+    whole, stream = (Engine(generator_for(Breaks(7)), Stream(48_000, 1)) for _ in range(2))
     blocks = [stream.push(audio[:, i : i + 512]) for i in range(0, 60_000, 512)]
 
     np.testing.assert_allclose(np.concatenate(blocks, axis=1), whole.push(audio), atol=1e-6)
@@ -112,7 +113,11 @@ class Clock:
 def test_a_late_hop_is_paid_for_with_dry_hops_and_the_delay_stays():
     """35 ms where 10 were allowed: 25 ms are owed, three dry hops, then the net runs again."""
     halves = generator_for(Breaks(10**9))
-    engine = Engine(halves, 1, 512, deadline_s=0.010, clock=Clock([0.001, 0.001, 0.035, 0.001]))
+    engine = Engine(
+        halves,
+        Stream(48_000, 1, 512, deadline=0.010 * 48_000 / 512),
+        clock=Clock([0.001, 0.001, 0.035, 0.001]),
+    )
     audio = noise(1, 512 * 12)
     out = np.concatenate([engine.push(b) for b in np.split(audio, 12, axis=1)], axis=1)
     gains = (out[0, 512:] / audio[0, :-512]).reshape(-1, 512)
@@ -125,13 +130,16 @@ def test_a_late_hop_is_paid_for_with_dry_hops_and_the_delay_stays():
     np.testing.assert_allclose(gains[[0, 1, 7, 8]], 0.5, atol=1e-3)
 
 
-def test_bypass_is_the_aligned_input():
-    """The switch crossfades to the dry signal without moving it in time."""
-    engine, audio = Engine(generator_for(Breaks(10**9)), 1), noise(1, 20_480)
-    engine.bypass = True
+def test_dry_hops_have_no_time_and_do_not_flatter():
+    """35 ms beside dry hops: the median is 35 ms, and the load 35 ms of a period of 10.67."""
+    clock = Clock([0.035])
+    engine = Engine(IDENTITY, Stream(48_000, 1, 512, deadline=1.0), clock=clock)
+    for block in np.split(noise(1, 512 * 40), 40, axis=1):
+        engine.push(block)
 
-    np.testing.assert_allclose(process(engine, audio), audio, atol=1e-6)
-    assert engine.counters["dry"] == engine.counters["hops"]
+    assert engine.counters["dry"] > 20
+    assert engine.counters.hop_percentiles_s(50) == pytest.approx([0.035])
+    assert engine.counters.load_percentiles(50) == pytest.approx([0.035 * 48_000 / 512])
 
 
 def test_windows_that_do_not_add_up_to_one_are_refused():

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rtdenoise.errors import ModelError
+from rtdenoise.nets.box import find, load, models
 from rtdenoise.nets.card import EXTRA_FILE, Card
-from rtdenoise.nets.torchscript import find, load, models
 from tests.toy_nets import Identity, Smoother, card_for, save
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rtdenoise.files.pending import Pending
-from rtdenoise.nets import torchscript as generator
+from rtdenoise.nets.box import find as find_model
 
 from ..errors import ArgumentError
 from .baselines import choose
@@ -66,7 +66,7 @@ def settle(
     Raises:
         UsageError: an unknown name, a cut-off that is missing, two systems of one name.
     """
-    cards = [generator.find(model).card for model in models.values()]
+    cards = [find_model(model).card for model in models.values()]
     task = task or next((card.task for card in cards), "denoise")
     if cutoff_hz is not None:
         task = "superres"

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from rtdenoise.audio import Samples
 from rtdenoise.core.stage import Stage, process
+from rtdenoise.core.stream import Stream
 from rtdenoise.errors import UsageError
 from rtdenoise.nets.line import Line
+from rtdenoise.nets.net import Net
 from rtdenoise.nets.torchscript import Generator
 
 MAX_LAG_S = 0.1
@@ -156,7 +158,7 @@ class Unchanged:
 
 
 def identity_run(
-    generator: Generator,
+    generator: Net,
     audio: Samples,
     rate_hz: int,
     through: Callable[[Stage, Samples], Samples] = process,
@@ -173,7 +175,7 @@ def identity_run(
         UsageError: what comes out is not what went in: no score of this host means anything.
     """
     unchanged = Generator(Unchanged(), replace(generator.card, lookahead=0))
-    out = through(Line(unchanged, rate_hz, audio.shape[0]), audio)
+    out = through(Line(unchanged, Stream(rate_hz, audio.shape[0])), audio)
     if rate_hz == generator.card.sample_rate:
         if (off := float(np.abs(out - audio).max())) > 1e-5:
             raise UsageError(f"the identity run is off by {off:.2g}: the host changes the sound")

@@ -13,10 +13,11 @@ import numpy as np
 
 from rtdenoise.audio import Samples
 from rtdenoise.core.stage import process
+from rtdenoise.core.stream import Stream
 from rtdenoise.errors import AudioError, UsageError
-from rtdenoise.nets import torchscript as generator
+from rtdenoise.nets.box import find
 from rtdenoise.nets.line import Line
-from rtdenoise.nets.torchscript import Generator
+from rtdenoise.nets.net import Net
 
 from ..errors import ArgumentError
 from . import checks
@@ -161,9 +162,10 @@ def _spread(tasks: list[tuple[Pair, Settings, dict[str, int], bool]], jobs: int)
 
 
 @cache
-def _net(name: str) -> Generator:
-    generator.prepare_thread()
-    return generator.find(name)
+def _net(name: str) -> Net:
+    net = find(name)
+    net.prepare_thread()
+    return net
 
 
 def score(
@@ -178,7 +180,7 @@ def score(
     for name, folder in settings.estimates.items():
         estimates[name] = shifted(_estimate(folder, pair), lags[name], clean.shape[1])
     for name, model in settings.models.items():
-        estimates[name] = process(Line(_net(model), rate_hz, degraded.shape[0]), degraded)
+        estimates[name] = process(Line(_net(model), Stream(rate_hz, degraded.shape[0])), degraded)
     rows = {}
     for name, estimate in estimates.items():
         found = checks.link(estimate[0], clean[0], rate_hz)

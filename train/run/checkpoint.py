@@ -12,6 +12,7 @@ import torch
 
 from rtdenoise.errors import RtdenoiseError, UsageError
 from rtdenoise.nets import torchscript as generator
+from rtdenoise.nets.box import find
 
 from ..config import Recipe, stored
 from ..data.library import Library
@@ -81,7 +82,9 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
         return Progress(saved["step"], saved["spent_s"], saved["ancestors"])
     if start is None:
         return Progress()
-    model = generator.find(start)
+    model = find(start)
+    if not isinstance(model, generator.Generator):
+        raise UsageError(f"{start} is no TorchScript model: its weights cannot be trained further")
     grown = system.start_from(model.weights())
     card = model.card
     before = {key: card.config.get(key) for key in ("steps", "training_minutes")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from importlib import import_module
 from pathlib import Path
 
@@ -72,23 +71,6 @@ def test_wrong_flags_are_one_line(flags, message, capsys):
 
 
 BELOW = [file for file in sorted(HOUSE.rglob("*.py")) if file.parent != HOUSE / "cli"]
-
-
-def texts(file):
-    """Every text in a file that is no docstring."""
-    tree = ast.parse(file.read_text())
-    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            yield node.value
-
-
-@pytest.mark.parametrize("file", BELOW, ids=lambda f: str(f.relative_to(HOUSE)))
-def test_only_the_command_line_knows_an_option(file):
-    """A message below it would name what other callers of the library do not have."""
-    said = [text for text in texts(file) if "color-scheme" not in text]  # CSS has such variables
-
-    assert [text for text in said if re.search(r"(?<![\w-])--[a-z]", text)] == []
 
 
 def test_every_argument_that_would_mend_an_error_is_an_option_of_some_verb():

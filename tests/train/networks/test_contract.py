@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from rtdenoise.errors import UsageError
+from rtdenoise.nets.box import load
 from rtdenoise.nets.card import Card, weights_sha256
-from rtdenoise.nets.torchscript import load
 from rtdenoise.proof.verify import verify
 from train.networks import make
 from train.networks.contract import quick_conv

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rtdenoise.errors import UsageError
-from rtdenoise.nets.torchscript import load as load_model
+from rtdenoise.nets.box import load as load_model
 from tests.train.sets import RECIPES, TINY
 from tests.train.waves import recipe_of
 from train import config

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from rtdenoise.core.stage import process
+from rtdenoise.core.stream import Stream
 from rtdenoise.errors import UsageError
+from rtdenoise.nets.box import load
 from rtdenoise.nets.line import Line
-from rtdenoise.nets.torchscript import load
 from tests.train.sets import RECIPES, make_cache
 from tests.train.waves import ALL, recipe_of
 from train import config
@@ -65,7 +66,7 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
         state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=False)["system"]["average"]
         system.net.load_state_dict(state)
         whole = system.net.wave(degraded).numpy()
-    streamed = process(Line(net, 48_000, 1), degraded.numpy())
+    streamed = process(Line(net, Stream(48_000, 1)), degraded.numpy())
     np.testing.assert_allclose(streamed, whole, atol=1e-4)
 
 

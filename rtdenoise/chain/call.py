@@ -1,0 +1,80 @@
+"""pedalboard's call on an effect: whole recordings, or a stream block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio import Layout, Samples
+from ..core.counters import Counters
+from ..core.stage import Stage, drain
+from ..core.stream import Stream
+from ..errors import ModelError
+
+Audio = NDArray[np.floating[Any]]
+Render = Callable[[Iterable[Samples], Stream, Counters], Iterator[Samples]]
+MakeStage = Callable[[Stream, Counters], Stage]
+
+
+class Call:
+    """The stream of one effect: what `effect(...)` and `effect.process(..., reset=False)` hold.
+
+    Args:
+        make_stage: Makes the stage of a stream; `Effect.stage`.
+        render: Runs a whole recording; `Effect.render`.
+    """
+
+    def __init__(self, make_stage: MakeStage, render: Render) -> None:
+        self._make_stage, self._render = make_stage, render
+        self._stage: Stage | None = None
+        self._layout: Layout | None = None
+        self._withhold = 0
+        self.counters = Counters()
+
+    def reset(self) -> None:
+        """Forget the stream: the next block begins a new one."""
+        self._stage = self._layout = None
+
+    def whole(self, audio: Audio, rate: int) -> Audio:
+        """A recording in the caller's layout: as many samples out, latency compensated.
+
+        Raises:
+            ModelError: a net failed somewhere.
+        """
+        self.reset()
+        layout = Layout.of(audio)
+        samples = layout.to_samples(audio)
+        failed = self.counters["failed"]
+        stream = Stream(rate, samples.shape[0])
+        out = np.concatenate(list(self._render([samples], stream, self.counters)), axis=1)
+        if lost := self.counters["failed"] - failed:
+            raise ModelError(f"the net failed in {lost} windows: {self.counters.why()}")
+        return layout.from_samples(out)
+
+    def next(self, audio: Audio, rate: int) -> Audio:
+        """The next block of the stream; the first `latency` samples are withheld."""
+        channels = None if self._stage is None else self._stage.stream.channels
+        layout = Layout.of(audio, channels, self._layout)
+        samples = layout.to_samples(audio)
+        stream = Stream(rate, samples.shape[0])
+        if self._stage is None or self._stage.stream != stream:
+            self._stage = self._make_stage(stream, self.counters)
+            self._withhold = self._stage.latency
+        self._layout = layout
+        return layout.from_samples(self._held_back(self._stage.push(samples)))
+
+    def rest(self) -> Audio:
+        """The tail of the stream, in its layout; the next block begins a new stream."""
+        if self._stage is None or self._layout is None:
+            return np.zeros((1, 0), np.float32)
+        out = self._layout.from_samples(self._held_back(drain(self._stage)))
+        self.reset()
+        return out
+
+    def _held_back(self, out: Samples) -> Samples:
+        held = min(self._withhold, out.shape[1])
+        self._withhold -= held
+        return out[:, held:]

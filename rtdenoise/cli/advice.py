@@ -1,0 +1,30 @@
+"""What to type when something went wrong: the library states facts, and only here are options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import Problem, RtdenoiseError
+
+GENERAL = {
+    Problem.NO_MODEL: "`rtdenoise models` lists them; a file of yours: -m path/to/net.pt",
+    Problem.DEVICE: "`rtdenoise devices` lists them; files need none: --in file:x.wav --out null",
+}
+
+
+def told(error: Exception, advice: Mapping[Problem, str] | None = None) -> str:
+    """The message of *error*, and what to type about it.
+
+    Args:
+        error: What was raised.
+        advice: The way out by problem, of the verb that ran.
+
+    >>> told(RtdenoiseError("a.wav is there", Problem.EXISTS), {Problem.EXISTS: "Add -f"})
+    'a.wav is there. Add -f'
+    """
+    text = str(error)
+    problem = error.problem if isinstance(error, RtdenoiseError) else Problem.NONE
+    hint = (GENERAL | dict(advice or {})).get(problem, "")
+    if not hint:
+        return text
+    return f"{text.rstrip()}{'' if text.rstrip().endswith(('.', '?')) else '.'} {hint}"

@@ -1,0 +1,83 @@
+"""List the effects that a board file can name, or the parameters of one.
+
+rtdenoise effects                  ours, pedalboard's, VST3
+rtdenoise effects Denoise          its parameters: default, range, unit, meaning
+rtdenoise effects my_module:Gate   an rtdenoise.Effect of yours
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..chain.registry import Kind
+
+HELP = "list the effects for boards, and their parameters"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NAME, --json."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one effect, with its parameters")
+    parser.add_argument("--json", action="store_true", help="one JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each effect, or one effect in full."""
+    from ..chain.registry import kind, kinds
+
+    chosen = list(kinds().values()) if args.name is None else [kind(args.name)]
+    if args.json:
+        print(json.dumps([as_dict(one) for one in chosen], indent=1))
+    elif args.name is None:
+        width = max(len(one.name) for one in chosen)
+        for one in chosen:
+            note = "" if one.streams else " (files only)"
+            print(f"{one.name:<{width}}  {shortened(one.summary)}{note}")
+        print("yours: module:Class. Parameters: rtdenoise effects NAME")
+    else:
+        print("\n".join(lines(chosen[0])))
+    return 0
+
+
+def shortened(text: str, most: int = 90) -> str:
+    """*text*, cut at a word if it is longer than *most* characters."""
+    return text if len(text) <= most else text[:most].rpartition(" ")[0] + " ..."
+
+
+def lines(one: Kind) -> list[str]:
+    """An effect with its parameters, for people."""
+    within = {"none": [], "one": ["holds one effect"], "many": ["holds effects"]}[one.holds]
+    out = [f"{one.name} ({', '.join([one.origin, *within])}): {one.summary}"]
+    for p in one.parameters:
+        default = "required" if shown(p.default) is ... else f"default {shown(p.default)}"
+        out.append("  " + "; ".join(filter(None, [f"{p.name}: {default}", p.range, p.meaning])))
+    return out
+
+
+def shown(default: Any) -> Any:
+    """A default for people; `...` where there is none."""
+    from ..chain.parameter import REQUIRED
+
+    if default is REQUIRED:
+        return ...
+    return f"{default:g}" if isinstance(default, float) else default
+
+
+def as_dict(one: Kind) -> dict[str, Any]:
+    """An effect for programs."""
+    rows = []
+    for p in one.parameters:
+        row = asdict(p)
+        row["required"] = shown(p.default) is ...
+        row["default"] = None if row["required"] else p.default
+        rows.append(row)
+    return {
+        "name": one.name,
+        "origin": one.origin,
+        "summary": one.summary,
+        "streams": one.streams,
+        "parameters": rows,
+    }
