@@ -51,7 +51,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Degrade:
-    """What happens to voices and noises before a net is trained on their spectra.
+    """The damage done to voices before a net is trained on their spectra.
 
     A pair of numbers is the range (low, high) that a value is drawn from, evenly.
 
@@ -152,7 +152,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Optim:
-    """How the weights move.
+    """The optimisers, and the schedule of their learning rates.
 
     Attributes:
         kind: The optimiser of everything that Muon does not train: adamw or rmsprop.
@@ -193,7 +193,7 @@ class Optim:
 
 @dataclass(frozen=True)
 class Run:
-    """How the run is carried out: seed, machine, notes.
+    """The seed of a run, the machine's share in it, and how often it takes notes.
 
     Attributes:
         seed: Seed of the first weights and of everything that is drawn.
@@ -219,7 +219,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Train:
-    """What the net is trained on.
+    """The kind of training: on spectra, or on waveforms.
 
     Attributes:
         on: `spectra` that are mixed anew in every step ([degrade], [loss]), or `waves`, pairs of

@@ -6,7 +6,7 @@ from rtdenoise.errors import UsageError
 
 
 class ArgumentError(UsageError):
-    """A call that another value of one argument would mend.
+    """An error that another value of one argument would mend.
 
     Attributes:
         argument: The argument's name. `python -m train` says which option that is: train/cli.

@@ -69,7 +69,7 @@ def side_of(recording: Recording, data: Data) -> str:
 
 
 class Library:
-    """Recordings of one side of the split, and excerpts of them.
+    """The recordings of one side of the split, from which it draws excerpts.
 
     Args:
         cache: What `prepare` made.

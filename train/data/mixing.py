@@ -149,7 +149,7 @@ def _samples(library: Library, framing: Framing) -> int:
 
 
 class Pool:
-    """Voices and noises kept as spectra; every batch renews a few and mixes anew.
+    """A store of voices and noises as spectra, of which every batch renews a few and mixes anew.
 
     Renewing a quarter of a batch a step makes the data cost a tenth of a step, and no mixture ever
     comes twice. What a step sees depends on the seed and the step alone: slots are renewed in turn

@@ -38,7 +38,7 @@ TRUSTED = 0.975  # of a bandwidth below the rate's own: filters and codecs end a
 
 @dataclass
 class Decoded:
-    """One file as the cache wants it, or why it cannot be used."""
+    """A file, decoded for the cache, or the reason why it cannot be used."""
 
     audio: NDArray[np.int16]
     twin: NDArray[np.int16] | None
@@ -161,7 +161,7 @@ def _as_int16(mono: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 class _Writer:
-    """The cache's files, and the list of what is whole in them."""
+    """A writer of the cache's files that keeps a list of what is whole in them."""
 
     def __init__(self, cache: Path, before: dict[str, dict[str, Any]]) -> None:
         self.cache, self.files = cache, dict[str, IO[bytes]]()

@@ -30,7 +30,7 @@ BANDS = 24
 
 @dataclass(frozen=True)
 class Link:
-    """How an estimate hangs together with a reference, both (samples,).
+    """What an estimate has in common with a reference, both (samples,).
 
     Attributes:
         lag: Samples it comes late.

@@ -29,7 +29,7 @@ Mono = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """A column.
+    """A metric as a column of the tables.
 
     Attributes:
         label: As on a card.

@@ -20,7 +20,7 @@ DEGRADED = ("degraded", "noisy")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files of one name."""
+    """A degraded file and its clean twin, of one name."""
 
     name: str
     clean: Path

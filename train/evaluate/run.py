@@ -32,7 +32,7 @@ NEAR_S = 1e-3  # a file's own delay counts within this of its folder's
 
 @dataclass(frozen=True)
 class Settings:
-    """What is scored, and how.
+    """The systems that an evaluation scores, and how it scores them.
 
     Attributes:
         models: Name or path of each generator, by its name in the tables; run through the host,

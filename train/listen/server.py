@@ -25,7 +25,7 @@ PATIENCE_S = 30.0
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """The answer to one request."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "listen", ""
@@ -97,7 +97,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A thread a request; a listener who leaves in the middle is no error."""
+    """A web server with a thread for each request.
+
+    A listener who leaves in the middle is no error.
+    """
 
     daemon_threads = True
 

@@ -47,7 +47,7 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class Store:
-    """One test's data base.
+    """The data base of one listening test: listeners, their orders, their ratings.
 
     Args:
         path: Made if it is not there; one that is there must be of the same test.

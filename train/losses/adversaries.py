@@ -30,7 +30,9 @@ Verdict = tuple[list[Tensor], list[Tensor]]  # scores, features
 
 
 class MuGanDiscriminator(nn.Module):
-    """Kim and Sathe 2019: multiscale convolution, then seven with batch norm and superpixel.
+    """The discriminator of Kim and Sathe 2019.
+
+    A multiscale convolution, then seven with batch norm and superpixel.
 
     The paper's dense layers see the flattened last level; here its mean over time, so that excerpts
     of any length have a score.
@@ -64,7 +66,9 @@ class MuGanDiscriminator(nn.Module):
 
 
 class SeganDiscriminator(nn.Module):
-    """Pascual et al. 2017: the generator's encoder on both, batch norm, leaky ReLU 0.3.
+    """The discriminator of Pascual et al. 2017.
+
+    The generator's encoder on both, with batch norm and leaky ReLU 0.3.
 
     Args:
         width: Multiplier of all channels.
@@ -93,7 +97,7 @@ class SeganDiscriminator(nn.Module):
 
 
 class Spectrogram2d(nn.Module):
-    """Five 2-d convolutions on the log magnitudes of one STFT."""
+    """A discriminator of five 2-d convolutions on the log magnitudes of one STFT."""
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -119,7 +123,10 @@ class Spectrogram2d(nn.Module):
 
 
 class Period(nn.Module):
-    """2-d convolutions on the waveform folded at one period (Kong et al., HiFi-GAN, 2020)."""
+    """A discriminator of 2-d convolutions on the waveform, folded at one period.
+
+    Kong et al., HiFi-GAN, 2020.
+    """
 
     def __init__(self, period: int, width: int) -> None:
         super().__init__()
@@ -142,7 +149,7 @@ class Period(nn.Module):
 
 
 class Several(nn.Module):
-    """Several discriminators: their scores and features side by side."""
+    """Several discriminators as one: their scores and features side by side."""
 
     def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()

@@ -30,7 +30,9 @@ def at_level(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class AutoencoderFeatures(nn.Module):
-    """Mean squared difference at the bottleneck, over the energy of the reference's.
+    """The feature loss of an autoencoder: the squared difference at its bottleneck.
+
+    It is relative to the energy of the reference's features.
 
     The paper does not divide: its features have the scale its training gave them. Here the weight
     in a recipe means the same whatever the autoencoder's scale is.
@@ -51,7 +53,9 @@ class AutoencoderFeatures(nn.Module):
 
 
 class GermainFeatures(nn.Module):
-    """Sum over the first layers of the L1 difference, each over its usual size.
+    """The feature loss of Germain's classifier: the L1 differences of its first layers.
+
+    Each is divided by its usual size.
 
     Args:
         net: The classifier.

@@ -24,7 +24,7 @@ from .contract import Causal, Conv, Patches, silence, subpixel
 
 
 class AudioUNetCore(nn.Module):
-    """(B, 1, n) -> (B, 1, n), n a multiple of `stride`; it starts as nearly the identity.
+    """The net (B, 1, n) -> the same, n a multiple of `stride`; it starts as nearly the identity.
 
     Args:
         depth: Down blocks; 4 and 8 in the paper.

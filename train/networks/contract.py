@@ -20,7 +20,7 @@ SILENT = 1e-20  # denormals count as nothing
 
 
 class Patches(nn.Module):
-    """Every window alone: N samples in, N out, no state (C, 0).
+    """A net that hears every window alone: N samples in, N out, no state (C, 0).
 
     Args:
         core: The net; looks both ways inside the window.

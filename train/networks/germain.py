@@ -20,7 +20,7 @@ from .contract import Causal, Conv, Patches
 
 
 class AdaptiveNorm(nn.Module):
-    """a x + b BN(x), with a and b learned (Chen, Xu and Koltun 2017)."""
+    """The norm a x + b BN(x), with a and b learned (Chen, Xu and Koltun 2017)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class GermainCore(nn.Module):
-    """(B, 1, n) -> (B, 1, n), any n.
+    """The denoiser (B, 1, n) -> (B, 1, n), any n.
 
     Args:
         width: Channels; 64 in the paper.
@@ -74,7 +74,7 @@ class GermainCore(nn.Module):
 
 
 class LossNetwork(nn.Module):
-    """What is heard: (B, 1, n) -> scores of the labels (B, labels).
+    """A classifier of sounds: (B, 1, n) -> scores of the labels (B, labels).
 
     Args:
         labels: How many labels it tells apart.

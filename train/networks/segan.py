@@ -24,7 +24,7 @@ DECAY = 512  # taps of the de-emphasis: 0.95^512 is 4e-12
 
 
 class Emphasis(nn.Module):
-    """y[t] = x[t] - 0.95 x[t - 1], and back; an excerpt begins with silence."""
+    """Pre-emphasis y[t] = x[t] - 0.95 x[t - 1], and back; an excerpt begins with silence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def encoder_sizes(width: float, maps: tuple[int, ...] = MAPS) -> list[int]:
 
 
 class SeganCore(nn.Module):
-    """(B, 1, n) -> (B, 1, n), n a multiple of `stride` (2048 with eleven levels).
+    """The generator (B, 1, n) -> the same, n a multiple of `stride` (2048 with eleven levels).
 
     Args:
         width: Multiplier of all channels.

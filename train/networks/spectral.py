@@ -24,7 +24,9 @@ POWER = 0.3  # spectra are compressed by |X|^0.3, as ears do
 
 
 class Spectral(nn.Module):
-    """The generator, see `networks.protocol`. Its windows are sqrt-Hann, before and after.
+    """A recurrent net on spectra, `protocol.TrainableOnSpectra`.
+
+    Its windows are sqrt-Hann, before and after.
 
     It starts as nearly the identity (gains 0.99, taps about 0), so that training has to earn
     every change, and clean speech passes from the first step on.

@@ -24,7 +24,7 @@ Writer = Callable[[dict[str, Any], Path], object]
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The place a run has come to.
 
     Attributes:
         step: Steps done.
@@ -38,7 +38,7 @@ class Progress:
 
 
 class TrainingError(RtdenoiseError):
-    """The run cannot go on; the message says where what was saved lies."""
+    """A run that cannot go on; the message says where what was saved lies."""
 
 
 def save(path: Path, content: dict[str, Any], write: Writer = torch.save) -> None:

@@ -26,7 +26,7 @@ NAMES = ("degraded", "restored", "wanted")
 
 
 class Journal:
-    """Notes of one run; a process that does not lead notes nothing.
+    """The notes of one run; a process that does not lead takes none.
 
     Args:
         run: Its folder.

@@ -23,7 +23,7 @@ from ..systems.base import half, optimisers, step_by
 
 
 class _Sounds:
-    """Excerpts of every kind of a library, and what source each comes from."""
+    """A source of excerpts of every kind, labelled with what source they come from."""
 
     def __init__(self, library: Library, samples: int, batch: int) -> None:
         self.library, self.samples, self.batch = library, samples, batch

@@ -27,7 +27,7 @@ Batch = tuple[Tensor, ...]
 
 
 class Feed(Protocol):
-    """Examples of a step; they depend on seed, step and process alone."""
+    """A source of examples, which depend on seed, step and process alone."""
 
     def batch(self, step: int) -> Batch:
         """The examples of *step*; steps come in order."""

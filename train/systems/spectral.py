@@ -23,7 +23,7 @@ from .base import Batch, System
 
 
 class SpectralSystem(System):
-    """A net that hears spectra, and the loss `losses.spectral.Restoration`."""
+    """A net that hears spectra, and the losses on spectra that it learns from."""
 
     net: TrainableOnSpectra
 
