@@ -125,3 +125,14 @@ def test_a_cache_without_the_kind_is_one_clear_error(caches, feature_files, tmp_
     bare = replace(recipe, kind="speech", data=replace(recipe.data, dev_share=0.0))
     with pytest.raises(UsageError, match="nothing on the dev side"):
         fit(bare, caches[10_000], tmp_path / "run", steps=1)
+
+
+def test_a_run_of_an_older_recipe_goes_on(cache, tmp_path):
+    """Its checkpoint does not say what it trains on, and calls dev_s otherwise."""
+    fit(TINY, cache, tmp_path, steps=2)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=False)
+    del saved["recipe"]["train"]
+    saved["recipe"]["run"]["judge_s"] = saved["recipe"]["run"].pop("dev_s")
+    torch.save(saved, tmp_path / CHECKPOINT)
+
+    assert fit(TINY, cache, tmp_path, steps=3) == 3
