@@ -53,11 +53,11 @@ class Gate(Effect):
 
 if __name__ == "__main__":
     audio, rate = sf.read(CLIPS / "noisy.flac", dtype="float32")
-    half = DryWet(Gate(-40), mix=50)(audio, rate)
+    half = DryWet(Gate(-24), mix=50)(audio, rate)
     print(f"{np.mean(half != audio):.0%} of the samples were gated, by 6 dB")
     with tempfile.TemporaryDirectory() as folder:
         board = Path(folder) / "board.toml"
-        board.write_text('[[effect]]\ntype = "own_effect:Gate"\nthreshold_db = -40\n')
+        board.write_text('[[effect]]\ntype = "own_effect:Gate"\nthreshold_db = -24\n')
         out = str(Path(folder) / "out.wav")
         main(["file", str(CLIPS / "noisy.flac"), "-o", out, "--board", str(board), "--mix", "50"])
         print(f"the board file gives the same: {np.abs(sf.read(out)[0] - half).max() < 1e-4}")
