@@ -89,6 +89,50 @@ class Degrade:
 
 
 @dataclass(frozen=True)
+class Scenes:
+    """Degradations as varied as the world (scenes.py), made anew for every step: quick on a GPU.
+
+    SNR, level, reverberation time, reverb_share, music_share and band limits are those of
+    [degrade], the rest is here. Every share is of the examples, or of their noises.
+
+    Attributes:
+        on: Use them, in place of the pool of mixing.py.
+        speed: Of the voices that are not as recorded: pitch and vocal tract together.
+        speed_share: How many those are.
+        noise_speed: The same of noises.
+        two_talkers_share: Two voices, and both stay.
+        noises: How often one, two and three noises sound at once.
+        synthetic_share: Of noises that are tones and sweeps, hum, clicks and coloured noise.
+        babble_share: Of noises that are 4 to 12 voices of other talkers.
+        noise_room_share: Of noises in a room of their own.
+        clean_share: 30 to 50 dB of SNR.
+        noiseless_share: No noise at all.
+        speechless_share: No voice at all: silence is wanted.
+        microphone_share: With a microphone's response, steep and resonant, in input and target.
+        jump_share: With a jump of level.
+        distorted_share: With clipping, saturation, a gate or a telephone's quantiser.
+        measured_share: Of rooms that are measured ones, where the cache has them.
+    """
+
+    on: bool = False
+    speed: tuple[float, float] = (0.85, 1.2)
+    speed_share: float = 0.6
+    noise_speed: tuple[float, float] = (0.6, 1.6)
+    two_talkers_share: float = 0.04
+    noises: tuple[float, ...] = (0.5, 0.35, 0.15)
+    synthetic_share: float = 0.22
+    babble_share: float = 0.08
+    noise_room_share: float = 0.35
+    clean_share: float = 0.08
+    noiseless_share: float = 0.03
+    speechless_share: float = 0.03
+    microphone_share: float = 0.6
+    jump_share: float = 0.1
+    distorted_share: float = 0.08
+    measured_share: float = 0.4
+
+
+@dataclass(frozen=True)
 class Loss:
     """Weights of the losses on spectra, see losses/spectral.py; 0 leaves a loss out.
 
@@ -98,6 +142,7 @@ class Loss:
         log_snr: Weight of the logarithm of the noise-to-signal ratio.
         estoi: Weight of 1 - ESTOI.
         pmsqe: Weight of the disturbance that PESQ measures.
+        resolutions: Weight of the difference of the sound in windows of half and of twice the size.
     """
 
     under: float = 0.5
@@ -105,6 +150,7 @@ class Loss:
     log_snr: float = 0.02
     estoi: float = 0.0
     pmsqe: float = 0.0
+    resolutions: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -204,6 +250,7 @@ class Run:
         log_steps: Steps between two lines of log.csv.
         checkpoint_s: Seconds between two checkpoints.
         dev_s: Seconds between two evaluations on the development side: scores, sound, pictures.
+        unseen_s: Seconds between two looks at its losses alone, which is quick; 0: never.
         tensorboard: Write events for TensorBoard too (it needs the tensorboard package).
     """
 
@@ -214,6 +261,7 @@ class Run:
     log_steps: int = 25
     checkpoint_s: float = 60.0
     dev_s: float = 600.0
+    unseen_s: float = 0.0
     tensorboard: bool = True
 
 
@@ -233,7 +281,7 @@ class Train:
 # The tables and keys that training on spectra, or on waves, does not read: they are refused.
 UNREAD = {
     "spectra": ("degradation", "objective", "data.margin_s"),
-    "waves": ("degrade", "loss", "run.pool", "run.compile"),
+    "waves": ("degrade", "scenes", "loss", "run.pool", "run.compile"),
 }
 
 
@@ -267,6 +315,7 @@ class Recipe:
     train: Train = field(default_factory=Train)
     data: Data = field(default_factory=Data)
     degrade: Degrade = field(default_factory=Degrade)
+    scenes: Scenes = field(default_factory=Scenes)
     degradation: str = ""
     net: dict[str, Any] = field(default_factory=lambda: {"network": "spectral"})
     loss: Loss = field(default_factory=Loss)

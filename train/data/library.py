@@ -106,7 +106,8 @@ class Library:
             if self.recordings[kind]
         }
         self._held: dict[str, Tensor] = {}
-        self._chance = {kind: self._weights(kind) for kind in self._samples}
+        # What `rng.choice(n, p=p)` does inside, but once: 100,000 recordings take it 1 ms a draw.
+        self.chance = {kind: np.cumsum(self._weights(kind)) for kind in self._samples}
 
     def _weights(self, kind: str) -> NDArray[np.float64]:
         """How often each recording is drawn."""
@@ -227,12 +228,11 @@ class Library:
     ) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
         """First sample and length of each excerpt, and its bandwidth in Hz."""
         places: list[tuple[int, int]] = []
-        bandwidth_hz = np.empty(count, np.float32)
+        bandwidth_hz, chance = np.empty(count, np.float32), self.chance[kind]
         for row in range(count):
             for _ in range(12):
-                pick = self.recordings[kind][
-                    rng.choice(len(self._chance[kind]), p=self._chance[kind])
-                ]
+                place = np.searchsorted(chance, rng.random() * chance[-1], side="right")
+                pick = self.recordings[kind][int(place)]
                 length = pick.stop - pick.start
                 at = pick.start + int(rng.integers(max(1, length - samples + 1)))
                 length = min(samples, pick.stop - at)

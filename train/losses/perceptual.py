@@ -99,7 +99,8 @@ class Pmsqe(nn.Module):
         """Energies of bins (B, T, bins) each -> 0 (equal) .. about 4."""
         estimate, reference = (e[:, :, : len(self.to_bands)] for e in (estimate, reference))
         level = reference[:, :, self.levelled].sum(2).mean(1)[:, None, None]
-        scale = self.LEVEL / (level + 1e-9)
+        # Where silence is wanted there is no level to bring voices to, and no quality.
+        scale = torch.where(level > 1e-6, self.LEVEL / (level + 1e-9), 0.0)
         e, r = (energy @ self.to_bands * scale for energy in (estimate, reference))
         total = self._audible(r)
         ratio = (total + 5e3) / (self._audible(e) + 5e3)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Loss
-from ..spectra import Framing
+from ..spectra import Framing, sound
 from .perceptual import Estoi, Pmsqe
 
 Spectra = tuple[Tensor, Tensor]  # real and imaginary part, each (B, T, bins)
@@ -38,7 +38,7 @@ def compressed(
 
 
 def log_snr(estimate: Spectra, reference: Spectra, known: Tensor) -> Tensor:
-    """ln(error energy / reference energy + 1e-3) + ln(1000), mean over rows.
+    """ln(error energy / reference energy + 1e-3) + ln(1000), mean over rows that hold anything.
 
     The windows are a tight frame, so this is the SNR of the sound without going back to it. It
     makes the last dB of a nearly clean input count as much as the first of a noisy one: without
@@ -47,7 +47,38 @@ def log_snr(estimate: Spectra, reference: Spectra, known: Tensor) -> Tensor:
     (a, b), (c, d) = estimate, reference
     error = (((a - c) ** 2 + (b - d) ** 2) * known).sum((1, 2))
     energy = ((c * c + d * d) * known).sum((1, 2))
-    return torch.log(1e3 * error / (energy + 1e-6) + 1.0).mean()
+    sounding = (energy > 1e-4).to(energy.dtype)  # silence has no SNR
+    rows = sounding * torch.log(1e3 * error / (energy + 1e-6) + 1.0)
+    return rows.sum() / sounding.sum().clamp(min=1.0)
+
+
+def resolutions(
+    estimate: Spectra,
+    reference: Spectra,
+    known: Tensor,
+    under: float,
+    complex_part: float,
+    framing: Framing,
+) -> Tensor:
+    """`compressed` of the overlap-added sound, in windows of half and of twice the size.
+
+    Short ones see where a click or a consonant is, long ones what lies between harmonics.
+    """
+    waves = [sound(torch.stack(side, 1), framing) for side in (estimate, reference)]
+    total = torch.zeros((), device=known.device)
+    for size in (framing.window // 2, framing.window * 2):
+        window = torch.hann_window(size, device=known.device).sqrt()
+        x, y = (
+            torch.stft(
+                wave, size, size // 2, window=window, center=False, return_complex=True
+            ).transpose(1, 2)
+            for wave in waves
+        )
+        place = torch.arange(size // 2 + 1, device=known.device) * framing.window // size
+        total = total + compressed(
+            (x.real, x.imag), (y.real, y.imag), known[:, :, place], under, complex_part
+        )
+    return total / 2
 
 
 class Restoration(nn.Module):
@@ -55,7 +86,7 @@ class Restoration(nn.Module):
 
     def __init__(self, weights: Loss, framing: Framing) -> None:
         super().__init__()
-        self.weights = weights
+        self.weights, self.framing = weights, framing
         heard: dict[str, nn.Module] = {}
         if weights.estoi:
             heard["estoi"] = Estoi(framing)
@@ -71,6 +102,10 @@ class Restoration(nn.Module):
         energies = [(re * re + im * im) * known for re, im in (estimate, reference)]
         parts |= {name: loss(*energies) for name, loss in self.heard.items()}
         total = spectral
+        if weights.resolutions:
+            costs = weights.under, weights.complex_part
+            parts["resolutions"] = resolutions(estimate, reference, known, *costs, self.framing)
+            total = total + weights.resolutions * parts["resolutions"]
         for name in ("log_snr", *self.heard):
             total = total + getattr(weights, name) * parts[name]
         return {"loss": total} | parts

@@ -9,6 +9,7 @@ from typing import Any
 from rtdenoise.errors import UsageError
 
 from .audiounet import audiounet
+from .banded import Banded
 from .germain import germain
 from .mugan import mugan
 from .protocol import Trainable
@@ -17,6 +18,7 @@ from .spectral import Spectral
 
 MAKERS: dict[str, Callable[..., Trainable]] = {
     "audiounet": audiounet,
+    "banded": Banded,
     "germain": germain,
     "mugan": mugan,
     "segan": segan,

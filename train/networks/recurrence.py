@@ -12,6 +12,9 @@ with a = W_i x + b_i, c = W_h h + b_h: Cho et al. 2014, arXiv:1406.1078, in cuDN
 
 from __future__ import annotations
 
+import os
+import time
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -136,15 +139,19 @@ def from_silence(gru: nn.GRU, x: Tensor) -> Tensor:
     """What *gru* makes of whole excerpts, its memory zero at first.
 
     Args:
-        gru: With biases, one direction, batch first.
+        gru: With biases, one direction.
         x: (B, T, I), float32 or bfloat16.
 
     Returns:
         (B, T, H), of x's type.
     """
     if x.device.type != "cpu":  # cuDNN has all steps in one kernel
-        y: Tensor = gru(x)[0]
-        return y
+        if not gru.batch_first:
+            x = x.transpose(0, 1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=quick_half(x.device)):
+            y: Tensor = gru(x if quick_half(x.device) else x.float())[0]
+        y = y.to(x.dtype)
+        return y if gru.batch_first else y.transpose(0, 1)
     kind, states = x.dtype, x.transpose(0, 1)
     with torch.autocast("cpu", enabled=False):
         for layer in range(gru.num_layers):
@@ -152,3 +159,34 @@ def from_silence(gru: nn.GRU, x: Tensor) -> Tensor:
             weights = [getattr(gru, f"{name}_l{layer}") for name in names]
             states = _Layer.apply(states.contiguous(), *weights).to(kind)
     return states.transpose(0, 1)
+
+
+@cache
+def quick_half(device: torch.device) -> bool:
+    """Whether the machine's GRU is quicker in bfloat16 than in (TF32) float32: it is asked.
+
+    Where cuDNN does not take bfloat16, torch falls back to a launch for every step. The environment
+    may decide: RTDENOISE_GRU=float32.
+    """
+    if os.environ.get("RTDENOISE_GRU") == "float32":
+        return False
+    took_s = []
+    try:
+        with torch.enable_grad():
+            gru = nn.GRU(256, 256, batch_first=True).to(device)
+            x = torch.randn(64, 160, 256, device=device)
+            for half in (False, True):
+                for repeat in range(4):  # the first builds plans and is not counted
+                    if repeat == 1:
+                        torch.cuda.synchronize(device)
+                        begin = time.perf_counter()
+                    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                        y = gru(x)[0]
+                    y.float().square().mean().backward()
+                torch.cuda.synchronize(device)
+                took_s.append(time.perf_counter() - begin)
+    except RuntimeError as error:
+        print(f"GRU in bfloat16: {error}; it stays float32", flush=True)
+        return False
+    print(f"GRU: float32 {1e3 * took_s[0]:.1f} ms, bfloat16 {1e3 * took_s[1]:.1f} ms", flush=True)
+    return took_s[1] < 0.95 * took_s[0]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import soundfile as sf
+import torch
 from torch import Tensor
 
 from rtdenoise.files.picture import Spectrogram, panels
@@ -20,6 +22,7 @@ from rtdenoise.files.scores import Scores
 
 from ..config import Recipe
 from ..extras import needed
+from ..systems.base import Number
 
 SAMPLES = 3  # of the development side that are heard and seen
 NAMES = ("degraded", "restored", "wanted")
@@ -38,7 +41,7 @@ class Journal:
 
     def __init__(self, run: Path, recipe: Recipe, step: int, leads: bool = True) -> None:
         self.run, self.recipe, self.leads = run, recipe, leads
-        self.recent: list[dict[str, float]] = []
+        self.recent: list[dict[str, Number]] = []
         self._bar: Any = None
         self._events: Any = None
         if not leads:
@@ -65,12 +68,12 @@ class Journal:
             if thing is not None:
                 getattr(thing, close)()
 
-    def note(self, step: int, spent_s: float, losses: dict[str, float]) -> None:
+    def note(self, step: int, spent_s: float, losses: Mapping[str, Number]) -> None:
         """Note one step; a mean of every `log_steps` becomes a line."""
-        self.recent.append(losses)
+        self.recent.append(dict(losses))
         if not self.leads or step % self.recipe.run.log_steps:
             return
-        means = {name: float(np.mean([r[name] for r in self.recent])) for name in losses}
+        means = {name: mean([r[name] for r in self.recent]) for name in losses}
         self.recent.clear()
         heard_s = step * self.recipe.optim.batch * self.recipe.data.seconds
         speed = f"{heard_s / max(spent_s, 1e-9):.0f}x"
@@ -113,6 +116,13 @@ class Journal:
                 self._events.add_scalar(f"{side}/{name}", value, step)
 
 
+def mean(values: Sequence[Number]) -> float:
+    """Of numbers, or of tensors that wait on a GPU: one look for all of them."""
+    if isinstance(values[0], Tensor):
+        return float(torch.stack([torch.as_tensor(v) for v in values]).mean())
+    return float(np.mean([float(v) for v in values]))
+
+
 def scores(degraded: np.ndarray, restored: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     """Mean SI-SDR, SNR and LSD over rows (B, samples), of the input and of the output."""
     found: dict[str, float] = {}
@@ -123,7 +133,7 @@ def scores(degraded: np.ndarray, restored: np.ndarray, wanted: np.ndarray) -> di
             score.add(estimate[None], reference[None])
             rows.append(score.result())
         for label, column in (("SI-SDR dB", "si_sdr"), ("SNR dB", "snr"), ("LSD", "lsd")):
-            found[f"{column}_{name}"] = round(float(np.mean([row[label] for row in rows])), 4)
+            found[f"{column}_{name}"] = round(float(np.nanmean([row[label] for row in rows])), 4)
     return found
 
 

@@ -16,11 +16,11 @@ import torch
 from ..config import Recipe
 from ..data.library import Library, check_no_leak
 from ..systems import make
+from ..systems.base import Batch, Number, System
 from ..team import Team
 from .checkpoint import TrainingError, keep, resume
 from .journal import Journal
-
-DEV_SEED = 1_000_003  # of the examples all runs are compared on
+from .unseen import DEV_SEED, Unseen, few
 
 
 def fit(
@@ -60,7 +60,8 @@ def fit(
     run.mkdir(parents=True, exist_ok=True)
     at = resume(run, recipe, system, start)
     feed = system.feed(library, at.step, seed + 7919 * team.rank)
-    unseen = system.feed(dev, 0, DEV_SEED, few=True).batch(0) if team.leads else ()
+    unseen = few(system.feed(dev, 0, DEV_SEED, few=True).batch(0)) if team.leads else ()
+    dev_losses = Unseen(system, dev, run, recipe.run.unseen_s if team.leads else 0.0)
 
     slice_s = saved_s = scored_s = stopped = 0.0
     with Journal(run, recipe, at.step, team.leads) as journal:
@@ -72,11 +73,7 @@ def fit(
             # Dropout and z depend on seed, step and process alone, as the examples do.
             torch.manual_seed((seed * 1_000_003 + at.step) * 64 + team.rank)
             examples = feed.batch(at.step)
-            try:
-                losses = system.step(examples, at.step, progress)
-            except FloatingPointError as fault:
-                torch.save(examples, run / f"nan_batch{team.rank or ''}.pt")
-                raise TrainingError(f"{fault}; the batch is in {run}/nan_batch.pt") from None
+            losses = _step(system, examples, at.step, progress, run)
             took_s = team.agreed(time.perf_counter() - begin)
             stopped = team.agreed(stop is not None and stop.is_set())
             at.step, at.spent_s, slice_s = at.step + 1, at.spent_s + took_s, slice_s + took_s
@@ -84,14 +81,27 @@ def fit(
             if slice_s - saved_s > recipe.run.checkpoint_s:
                 keep(run, recipe, system, library, at)
                 saved_s = slice_s
+            dev_losses.note(at.step, at.spent_s)
             if slice_s - scored_s > recipe.run.dev_s and team.leads:
                 journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
                 scored_s = slice_s
         keep(run, recipe, system, library, at)
+        dev_losses.note(at.step, at.spent_s, last=True)
         if team.leads:
             journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
     team.close()
     return at.step
+
+
+def _step(
+    system: System, examples: Batch, step: int, progress: float, run: Path
+) -> dict[str, Number]:
+    """One step; a batch whose loss is no number is kept to be looked at."""
+    try:
+        return system.step(examples, step, progress)
+    except FloatingPointError as fault:
+        torch.save(examples, run / f"nan_batch{system.team.rank or ''}.pt")
+        raise TrainingError(f"{fault}; the batch is in {run}/nan_batch.pt") from None
 
 
 def _set_torch(seed: int, threads: int) -> None:

@@ -8,7 +8,8 @@ without. The loop knows only what stands here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,13 @@ from ..networks.protocol import Module, Trainable
 from ..team import Team
 
 Batch = tuple[Tensor, ...]
+Number = float | Tensor  # of one element, left on a GPU: to look at it would be to wait for it
+UNSOUND = 50  # steps in a row that are not numbers, after which a run on a GPU gives up
+
+
+def seen(value: Tensor) -> Number:
+    """A number where it costs nothing; on a GPU the tensor, to be looked at later."""
+    return float(value) if value.device.type == "cpu" else value
 
 
 class Feed(Protocol):
@@ -51,13 +59,14 @@ class System(ABC):
         maps = self.net.side_by_side()
         self.folded, self.optimisers = optimisers(self.net, recipe.optim, maps)
         self.peaks = [o.param_groups[0]["lr"] for o in self.optimisers]
+        self._unsound = torch.zeros((), dtype=torch.int64, device=self.device)
 
     @abstractmethod
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
         """Examples from *library*, the first for *step*; *few*: for one batch, not for a run."""
 
     @abstractmethod
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
         """One step; *progress* 0..1 is the share of the run's time that is over.
 
         Returns:
@@ -66,6 +75,14 @@ class System(ABC):
         Raises:
             FloatingPointError: a loss or a gradient is not a number.
         """
+
+    def unseen_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of a batch by the averaged weights, for `run.unseen_s`.
+
+        Raises:
+            UsageError: this kind of training has no such look.
+        """
+        raise UsageError("run.unseen_s is for training on spectra; set it to 0")
 
     @abstractmethod
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,18 +96,44 @@ class System(ABC):
         loss.backward()
         self.team.average(self.net.parameters())
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip)
-        values = [float(loss.detach()), float(norm)]
-        if not np.isfinite(values).all():
-            raise FloatingPointError(f"loss {values[0]:g}, gradient {values[1]:g} at step {step}")
+        self._prove(loss.detach(), norm, step)
         step_by(self.folded, self.optimisers, [factor * peak for peak in self.peaks])
         decay = min(optim.ema, step / (step + 10.0))
         with torch.no_grad():
-            for name, value in self.net.state_dict().items():
-                if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - decay)
-                else:  # counters of batch norms
-                    self.average[name].copy_(value)
+            values = self.net.state_dict()
+            real = [name for name, value in values.items() if value.is_floating_point()]
+            mine, theirs = ([side[name] for name in real] for side in (self.average, values))
+            torch._foreach_lerp_(mine, theirs, 1 - decay)
+            for name in values.keys() - set(real):  # counters of batch norms
+                self.average[name].copy_(values[name])
         return factor
+
+    def _prove(self, loss: Tensor, norm: Tensor, step: int) -> None:
+        """Refuse what is not a number; on a GPU leave such a step out, and look every 50 steps."""
+        if self.device.type == "cpu":
+            values = [float(loss), float(norm)]
+            if not np.isfinite(values).all():
+                raise FloatingPointError(
+                    f"loss {values[0]:g}, gradient {values[1]:g} at step {step}"
+                )
+            return
+        for p in self.net.parameters():
+            if p.grad is not None:  # of a norm that is no number, clipping made no gradient one
+                p.grad.nan_to_num_(0.0, 0.0, 0.0)
+        sound = torch.isfinite(loss) & torch.isfinite(norm)
+        self._unsound = torch.where(sound, 0, self._unsound + 1)
+        if step % UNSOUND == UNSOUND - 1 and int(self._unsound) >= UNSOUND:
+            raise FloatingPointError(f"{UNSOUND} steps without a finite loss, to step {step}")
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The net with the averaged weights, for as long as the block lasts."""
+        now = {k: v.clone() for k, v in self.net.state_dict().items()}
+        self.net.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.net.load_state_dict(now)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -17,7 +17,7 @@ from ..losses import adversaries, features
 from ..losses.wave import LOSSES, check, within
 from ..networks.protocol import Trainable
 from ..team import Team
-from .base import Batch, System, half, plain_optimiser, rate_factor
+from .base import Batch, Number, System, half, plain_optimiser, rate_factor
 
 
 class WaveSystem(System):
@@ -62,7 +62,7 @@ class WaveSystem(System):
         batch = r.optim.batch
         return Pairs(library, kind, r.degradation, batch, samples, seed, self.device)
 
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
         """See `System.step`: the discriminator's step, then the generator's."""
         degraded, target, bandwidth_hz = batch
         o = self.recipe.objective
@@ -85,7 +85,8 @@ class WaveSystem(System):
         factor = self.descend(total, step, progress)
         # The same names in every step, whatever counts already: they are columns of log.csv.
         columns = {"loss": total, **{name: torch.zeros(()) for name in self._later()}, **losses}
-        return {name: float(part.detach()) for name, part in columns.items()} | {"rate": factor}
+        shown: dict[str, Number] = {name: float(part.detach()) for name, part in columns.items()}
+        return shown | {"rate": factor}
 
     def _later(self) -> list[str]:
         """Losses that begin to count after `warmup_steps`."""

@@ -1,0 +1,302 @@
+"""Minutes on a lent GPU without a thought: unpack, measure, train two nets at once, bring home.
+
+    python3 tools/gpu_run.py check                    is everything here? seconds
+    python3 tools/gpu_run.py parts [unpack]           what came so far; decode it into the cache
+    python3 tools/gpu_run.py smoke                    ms a step, memory, share of the data
+    python3 tools/gpu_run.py train SECONDS [run ...]  both runs, over before SECONDS are
+
+`train` starts each run of RUNS_TO_MAKE as `python3 -m train fit`, or goes on with it, prints what
+they print, and puts into $OUT every two minutes and at the end, for each run: RUN.pt, a small
+checkpoint (averaged weights; as RUN/checkpoint.pt it is what `python -m train export` reads), the
+whole one in pieces RUN.full.0, .1 (`cat` them: a run goes on from it), and logs.tgz. A run that
+fails starts again, more carefully; the other goes on. The schedule's clock, in minutes of steps, is
+what fits into SECONDS, or MINUTES; a second call goes on with the first one's until that is over.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS, CACHE, RUNS, OUT = (
+    Path(os.environ.get(name, default))
+    for name, default in (
+        ("PARTS", "/tmp/parts"),
+        ("CACHE", "/dev/shm/cache"),
+        ("RUNS", "/tmp/runs"),
+        ("OUT", "/tmp/out"),
+    )
+)
+RECIPE = "train/recipes/speech-wide.toml"
+MODEL = "rtdenoise/models/speech.pt"
+SETTINGS = os.environ.get("SET", "").split()  # of all runs: SET="optim.batch=64 data.seconds=2.5"
+RUNS_TO_MAKE: dict[str, list[str]] = {
+    "spectral": ["net.deeper=1", "optim.muon_lr=1e-3", "optim.lr=5e-4", "run.seed=101"],
+    "banded": ["net.network=banded", "optim.muon_lr=3e-3", "optim.lr=2e-3", "run.seed=102"],
+}
+STARTED_FROM = {"spectral": MODEL}
+ENDING_S, BEGINNING_S = 25.0, 25.0  # of a run, beside its steps
+SHARE = 0.96  # of the time between that is steps: the rest saves and looks at the other side
+HARVEST_S = 120.0
+PIECE = 15 << 20  # of a file that comes back: 16 MiB at most
+NEEDED = ("torch", "numpy", "soundfile", "numba", "matplotlib")
+BEGUN = time.time()
+
+
+def say(*words: object) -> None:
+    """With the seconds since the start."""
+    print(f"[{time.time() - BEGUN:5.1f}]", *words, flush=True)
+
+
+def check(quick: bool = False) -> int:
+    """Everything that a run needs, in seconds; 0 if it is here. *quick*: without torch."""
+    faults = [f"{name}: carry .whl" for name in NEEDED if not find_spec(name)]
+    if not quick:
+        faults += _deep()
+    faults += [f"no {name}" for name in (RECIPE, MODEL) if not (ROOT / name).is_file()]
+    if (CACHE / "index.json").is_file():
+        rows = json.loads((CACHE / "index.json").read_text())["recordings"]
+        sides = Counter(f"{row['split'] or 'by hash'} {row['kind']}" for row in rows)
+        say("recordings:", dict(sides))
+        if not sides.keys() & {"dev noise", "by hash noise"}:
+            say("WARNING: no noise on the dev side, unless an origin is held out")
+    else:
+        faults.append(f"no cache in {CACHE}: gpu_run.sh parts unpack")
+    free = (shutil.disk_usage(path).free >> 20 for path in ("/tmp", CACHE.parent))
+    say("cores", os.cpu_count(), "free MiB", *free)
+    for fault in faults:
+        say("MISSING", fault)
+    return len(faults)
+
+
+def _deep() -> list[str]:
+    """What is wrong with packages, GPU and sources."""
+    faults = []
+    for name in NEEDED:
+        try:
+            module = importlib.import_module(name)
+            say(name, getattr(module, "__version__", ""))
+        except Exception as error:
+            faults.append(f"{name}: {error!r}")
+    sys.path.insert(0, str(ROOT))
+    try:
+        import torch
+
+        here = torch.cuda.is_available()
+        say("GPU:", torch.cuda.get_device_name(0) if here else "none, so the CPU (slow)")
+        importlib.import_module("train.run.loop")
+        importlib.import_module("train.systems")
+        model = importlib.import_module("rtdenoise.nets.torchscript").load(ROOT / MODEL)
+        say("train: imported; the model to begin with:", len(model.weights()), "tensors")
+    except Exception as error:
+        faults.append(f"train: {error!r}")
+    return faults
+
+
+def parts(unpack: bool) -> int:
+    """Say which parts are here; decode them all into the cache."""
+    found = sorted(PARTS.glob("part*"))
+    size = sum(f.stat().st_size for part in found for f in part.rglob("*") if f.is_file())
+    say(f"{len(found)} parts, {size >> 20} MiB in {PARTS}:", *(part.name for part in found))
+    if not unpack:
+        return 0
+    tools = [
+        PARTS / "unpack.py",
+        *(part / "unpack.py" for part in found),
+        ROOT / "tools/unpack_parts.py",
+    ]
+    tool = next((path for path in tools if path.is_file()), None)
+    if tool is None or not found:
+        say("MISSING parts: carry .gpu/partNN")
+        return 1
+    shutil.rmtree(CACHE, ignore_errors=True)
+    command = [sys.executable, str(tool), str(PARTS), str(CACHE)]
+    done = subprocess.run(command, check=False).returncode
+    if not done:
+        _mend(CACHE / "index.json")
+    say("unpacked:", *(f"{f.name} {f.stat().st_size >> 20} MiB" for f in sorted(CACHE.glob("*"))))
+    return done
+
+
+def _mend(path: Path) -> None:
+    """Leave out of the other sides what trains too: a leak would end both runs at their start."""
+    index = json.loads(path.read_text())
+    rows = index["recordings"]
+    trained = [row for row in rows if row["split"] == "train"]
+    known = {row["source"] for row in trained} | {row["digest"] for row in trained} - {0}
+    kept = [
+        row for row in rows if row["split"] == "train" or not known & {row["source"], row["digest"]}
+    ]
+    if len(kept) < len(rows):
+        say(f"WARNING: {len(rows) - len(kept)} recordings of other sides train too: left out there")
+        path.write_text(json.dumps(index | {"recordings": kept}))
+
+
+def command(name: str, minutes: float, careful: int) -> list[str]:
+    """What makes a run."""
+    changes = [*RUNS_TO_MAKE[name], f"optim.minutes={minutes}", *SETTINGS]
+    if careful > 1 and not (RUNS / name / "checkpoint.pt").is_file():
+        changes.append("optim.batch=64")
+    start = ["--from", STARTED_FROM[name]] if name in STARTED_FROM else []
+    sets = [word for change in changes for word in ("--set", change)]
+    run = ["--cache", str(CACHE), "--run", str(RUNS / name)]
+    return [sys.executable, "-m", "train", "fit", RECIPE, *run, *start, *sets]
+
+
+class Child:
+    """One run: a process, a thread that prints what it says, and up to two new tries."""
+
+    def __init__(self, name: str, minutes: float) -> None:
+        self.name, self.minutes, self.tries, self.over = name, minutes, 0, False
+        self.start()
+
+    def start(self) -> None:
+        """Begin, or go on."""
+        more = {"RTDENOISE_GRU": "float32"} if self.tries else {}
+        self.process = subprocess.Popen(
+            command(self.name, self.minutes, self.tries),
+            cwd=ROOT,
+            env=os.environ | more,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.tries += 1
+        self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self.reader.start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        log, said_s = RUNS / f"{self.name}.txt", -1e9
+        with log.open("a") as out:
+            for line in process.stdout or ():
+                out.write(line)
+                out.flush()
+                now = time.time() - BEGUN
+                if not line[:1].isdigit() or now - said_s > 20:
+                    said_s = now
+                    say(f"{self.name}: {line.rstrip()}")
+
+    def watch(self) -> None:
+        """Start again what failed."""
+        code = self.process.poll()
+        if self.over or code is None:
+            return
+        self.over = code == 0 or self.tries >= 3
+        say(f"{self.name}: ended with {code} after {self.tries} tries")
+        if not self.over:
+            self.start()
+
+    def stop(self) -> None:
+        """Ask it to save and end."""
+        self.over = True
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+
+
+def harvest(names: list[str]) -> None:
+    """Put what the runs have so far into $OUT; a fault here must not stop them."""
+    for name in names:
+        path = RUNS / name / "checkpoint.pt"
+        try:
+            if path.is_file():
+                _small(path, OUT / f"{name}.pt")
+                _pieces(path, OUT / f"{name}.full")
+        except Exception as error:
+            say(f"harvest of {name}: {error!r}")
+    try:
+        with tarfile.open(OUT / "logs.new", "w:gz") as tar:
+            for path in sorted(RUNS.rglob("*")):
+                if path.suffix in (".csv", ".txt") or path.name == "curves.png":
+                    tar.add(path, str(path.relative_to(RUNS)))
+        (OUT / "logs.new").replace(OUT / "logs.tgz")
+    except Exception as error:
+        say(f"harvest of logs: {error!r}")
+
+
+def _small(path: Path, out: Path) -> None:
+    """What `export` needs of a checkpoint."""
+    import torch
+
+    saved = torch.load(path, weights_only=False, map_location="cpu", mmap=True)
+    saved["system"] = {"average": {k: v.clone() for k, v in saved["system"]["average"].items()}}
+    torch.save(saved, out.with_suffix(".new"))
+    out.with_suffix(".new").replace(out)
+
+
+def _pieces(path: Path, out: Path) -> None:
+    """All of it, in files that are small enough."""
+    content = path.read_bytes()
+    for number, at in enumerate(range(0, len(content), PIECE)):
+        out.with_name(f"{out.name}.{number}").write_bytes(content[at : at + PIECE])
+
+
+def train(seconds: float, names: list[str]) -> int:
+    """All runs side by side, over before *seconds* are."""
+    plan = RUNS / "minutes.txt"
+    minutes = max(0.1, SHARE * (seconds - BEGINNING_S - ENDING_S) / 60)
+    if plan.is_file():  # a run that goes on keeps its clock
+        minutes = float(plan.read_text())
+    minutes = round(float(os.environ.get("MINUTES", minutes)), 3)
+    plan.write_text(str(minutes))
+    say(f"{', '.join(names)}: {minutes:.2f} minutes of steps in all")
+    children = [Child(name, minutes) for name in names]
+
+    def stop(*_: Any) -> None:
+        for child in children:
+            child.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    gathered = time.time()
+    end = BEGUN + seconds
+    while any(child.process.poll() is None or not child.over for child in children):
+        for child in children:
+            child.watch()
+        if time.time() > end - ENDING_S + 8:
+            stop()
+        if time.time() > end - 8:
+            say("time is up")
+            break
+        if time.time() - gathered > HARVEST_S:
+            gathered = time.time()
+            harvest(names)
+        time.sleep(0.25)
+    harvest(names)
+    for child in children:
+        child.process.kill()
+        child.reader.join(1)
+    say("in $OUT:", *(f"{f.name} {f.stat().st_size / 2**20:.1f}" for f in sorted(OUT.iterdir())))
+    return 0
+
+
+def main(words: list[str]) -> int:
+    """See above."""
+    verb = words[0] if words else "check"
+    if verb == "parts":
+        return parts("unpack" in words)
+    if verb == "smoke":
+        faults = check()
+        if not faults:
+            sys.path.insert(0, str(ROOT / "tools"))
+            importlib.import_module("gpu_smoke").main([str(CACHE), RECIPE, *words[1:]])
+        return faults
+    if verb == "train":
+        return check(quick=True) or train(float(words[1]), words[2:] or list(RUNS_TO_MAKE))
+    return check()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

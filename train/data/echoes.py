@@ -1,0 +1,163 @@
+"""Rooms by the thousand: image sources for the first reflections, decaying noise for the rest.
+
+Allen and Berkley 1979 (JASA 65(4)) for the images. The late part begins where they thin out: noise
+whose energy and decay follow from the room's size and walls (Sabine), in six bands of their own.
+Every response begins at the direct sound, which is one: a voice in a room keeps its place in time.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import Data
+from .bank import RATE_HZ, held, put
+from .library import INDEX, Recording, side_of
+
+ROOM_S = 0.8
+EARLY_S = 0.020  # reflections a listener hears as part of the voice
+FADE_S = 0.030
+SOUND_M_S = 343.0
+ORDER = 2  # of the images along each axis
+LATE_S = (0.015, 0.050)  # images fade out, noise in
+EDGES_HZ = (250.0, 1000.0, 4000.0, 8000.0, 14000.0)
+BEFORE = 16  # samples of a measured response before its peak that are kept
+SIZE = int(ROOM_S * RATE_HZ)
+
+
+class White:
+    """White noise without end: rows of one buffer from two places each, the same on any device."""
+
+    def __init__(self, device: torch.device) -> None:
+        drawn = np.random.default_rng(20_211).standard_normal(1 << 22, dtype=np.float32)
+        self.buffer, self.device = torch.from_numpy(drawn).to(device), device
+
+    def rows(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
+        """(count, samples), variance one."""
+        column, size = torch.arange(samples, device=self.device), len(self.buffer)
+        first, second = (
+            self.buffer[(put(rng.integers(0, size, (count, 1)), self.device) + column) % size]
+            for _ in range(2)
+        )
+        return (first + second) * 0.7071
+
+
+def early(rooms: Tensor) -> Tensor:
+    """What a target keeps of rooms (count, SIZE): all of the first 20 ms, then a fade."""
+    time_s = torch.arange(rooms.shape[1], device=rooms.device) / RATE_HZ
+    return rooms * torch.exp(-(time_s - EARLY_S).clamp(min=0) / FADE_S)
+
+
+def simulate(
+    count: int, t60_s: tuple[float, float], rng: np.random.Generator, white: White
+) -> Tensor:
+    """Responses (count, SIZE) of shoebox rooms, the direct sound one at sample 0."""
+    device = white.device
+    size_m = rng.uniform((2.0, 2.0, 2.2), (9.0, 7.0, 4.0), (count, 3))
+    size_m *= np.where(rng.random((count, 1)) < 0.15, rng.uniform(1.5, 3, (count, 1)), 1.0)
+    mouth = rng.uniform(0.3, size_m - 0.3)
+    near = mouth + rng.normal(0, 0.35, (count, 3))
+    far = rng.uniform(0.3, size_m - 0.3)
+    ear = np.where(rng.random((count, 1)) < 0.5, near, far).clip(0.2, size_m - 0.2)
+    direct_m = np.linalg.norm(mouth - ear, axis=1).clip(0.15)
+    seconds = rng.uniform(*t60_s, count)
+    volume = size_m.prod(1)
+    walls = 2 * (volume[:, None] / size_m).sum(1)
+    absorbed = (0.161 * volume / (walls * seconds)).clip(0.02, 0.95)
+
+    images = _images(size_m, mouth, ear, direct_m, np.sqrt(1 - absorbed), device)
+    energy = 16 * np.pi * direct_m**2 * (1 - absorbed) / (walls * absorbed)
+    late = _late(count, seconds, rng, white) * put(
+        np.sqrt(energy * 13.8 / seconds / RATE_HZ)[:, None], device
+    )
+    time_s = torch.arange(SIZE, device=device) / RATE_HZ
+    share = ((time_s - LATE_S[0]) / (LATE_S[1] - LATE_S[0])).clamp(0, 1)
+    ending = ((ROOM_S - time_s) / 0.1).clamp(0, 1)
+    return (images * (1 - share) + late * share) * ending
+
+
+def _images(
+    size_m: np.ndarray,
+    mouth: np.ndarray,
+    ear: np.ndarray,
+    direct_m: np.ndarray,
+    kept: np.ndarray,
+    device: torch.device,
+) -> Tensor:
+    """Mirror images as impulses (count, SIZE), each split between two samples."""
+    order = np.arange(-ORDER, ORDER + 1)
+    number, mirrored = (g.ravel() for g in np.meshgrid(order, [0, 1], indexing="ij"))
+    walls = np.abs(number - mirrored) + np.abs(number)
+    offset = (1 - 2 * mirrored) * mouth[:, :, None] + 2 * number * size_m[:, :, None]
+    square = (offset - ear[:, :, None]) ** 2  # (count, 3, images of an axis)
+    x, y, z = (put(square[:, axis], device).double() for axis in range(3))
+    count = len(size_m)
+    metres = (x[:, :, None, None] + y[:, None, :, None] + z[:, None, None, :]).sqrt()
+    metres = metres.view(count, -1)
+    one = put(walls, device)
+    hits = (one[:, None, None] + one[None, :, None] + one[None, None, :]).flatten()
+    nearest = put(np.linalg.norm(mouth - ear, axis=1)[:, None], device).double()
+    path = put(direct_m[:, None], device).double()
+    gain = put(kept[:, None], device) ** hits * (path / metres.clamp(min=path)).float()
+    place = ((metres - nearest).clamp(min=0) * (RATE_HZ / SOUND_M_S)).clamp(max=SIZE)
+    whole = (place + 1e-6).long()
+    share = (place - whole).float().clamp(min=0)
+    out = torch.zeros(count, SIZE + 2, device=device)
+    out.scatter_add_(1, whole, gain * (1 - share))
+    out.scatter_add_(1, whole + 1, gain * share)
+    out = out[:, :SIZE]
+    out[:, 0] = 1
+    return out
+
+
+def _late(count: int, seconds: np.ndarray, rng: np.random.Generator, white: White) -> Tensor:
+    """Noise of variance one at first (count, SIZE), dying in each band at its own pace."""
+    device = white.device
+    noise = torch.fft.rfft(white.rows(count, SIZE, rng))
+    hz = torch.arange(noise.shape[1], device=device) * (RATE_HZ / SIZE)
+    time_s = torch.arange(SIZE, device=device) / RATE_HZ
+    low, high = rng.uniform(0.8, 1.5, (count, 1)), rng.uniform(0.25, 0.8, (count, 1))
+    tilt = np.linspace(0, 1, len(EDGES_HZ) + 1)
+    pace = (
+        seconds[:, None]
+        * (low * (1 - tilt) + high * tilt)
+        * rng.uniform(0.85, 1.15, (count, len(tilt)))
+    )
+    total = torch.zeros(count, SIZE, device=device)
+    below = torch.zeros_like(hz)
+    for band in range(len(tilt)):
+        edge = EDGES_HZ[band] if band < len(EDGES_HZ) else 1e9
+        # Shares of the power below the edge, an octave wide: they add up to one.
+        upto = torch.sigmoid(-4 * torch.log2((hz + 1) / edge))
+        part = torch.fft.irfft(noise * (upto - below).clamp(min=0).sqrt(), SIZE)
+        total += part * torch.exp(-6.9 * time_s / put(pace[:, band : band + 1], device))
+        below = upto
+    return total
+
+
+def measured(cache: Path, data: Data, side: str, device: torch.device) -> Tensor | None:
+    """Measured responses of a side (count, SIZE), energy of the direct sound one; None: no such.
+
+    index.json lists them under "rooms", rows like its recordings, samples in rir.i16. Where
+    a side has none of its own (a small cache), it goes without.
+    """
+    index = json.loads((cache / INDEX).read_text())
+    rows = index.get("rooms", []) if isinstance(index, dict) else []
+    known = Recording.__dataclass_fields__
+    found = [Recording(**{k: v for k, v in row.items() if k in known}) for row in rows]
+    mine = [r for r in found if side_of(r, data) == side and r.stop - r.start > 2 * BEFORE]
+    if not mine or not (cache / "rir.i16").is_file():
+        return None
+    store = held(cache / "rir.i16", torch.device("cpu")).numpy()
+    rooms = np.zeros((len(mine), SIZE), np.float32)
+    for row, r in enumerate(mine):
+        sound = store[r.start : r.stop].astype(np.float32)
+        peak = int(np.abs(sound).argmax())
+        piece = sound[max(0, peak - BEFORE) :][:SIZE]
+        direct = np.sqrt((sound[max(0, peak - BEFORE) : peak + 96] ** 2).sum()) + 1e-9
+        rooms[row, : len(piece)] = piece / direct
+    return torch.from_numpy(rooms).to(device)

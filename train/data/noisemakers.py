@@ -1,0 +1,131 @@
+"""Noises that nobody has to record: tones that move, hum, clicks; and filters, drawn a row each.
+
+Every function makes a batch (rows, samples) at once, on any device, from numbers numpy draws.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bank import RATE_HZ, put
+
+LOWEST_HZ = 20.0
+
+
+def line(points: Tensor, size: int) -> Tensor:
+    """Values (rows, points) joined by lines: (rows, size)."""
+    drawn: Tensor = torch.nn.functional.interpolate(
+        points[:, None], size, mode="linear", align_corners=True
+    )
+    return drawn[:, 0]
+
+
+def tones(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Sirens, whistles, beeps, birds: a pitch that moves, or jumps, with harmonics."""
+    base = np.log2(rng.uniform(120, 4000, (rows, 1)))
+    reach = rng.choice([0.0, 0.1, 0.5, 1.5], (rows, 1))
+    knots = base + reach * rng.uniform(-1, 1, (rows, 9))
+    knots = np.where(rng.random((rows, 1)) < 0.25, np.round(knots * 4) / 4, knots)
+    hz = 2 ** line(put(knots, device), samples).double()
+    time_s = torch.arange(samples, device=device, dtype=torch.float64) / RATE_HZ
+    wobble_hz = put(rng.uniform(0.3, 9, (rows, 1)), device).double()
+    depth = put(np.where(rng.random((rows, 1)) < 0.4, rng.uniform(0, 0.5, (rows, 1)), 0.0), device)
+    hz = (hz * 2 ** (depth * torch.sin(2 * np.pi * wobble_hz * time_s))).clamp(30, 20_000)
+    phase = torch.cumsum(hz / RATE_HZ, 1)
+    out = torch.zeros(rows, samples, device=device)
+    fall = put(rng.uniform(0.1, 0.8, (rows, 1)), device)
+    for harmonic in range(1, 7):
+        heard = (hz * harmonic < 22_000).float() * fall ** (harmonic - 1)
+        out += heard * torch.sin(2 * np.pi * ((harmonic * phase) % 1).float())
+    beeping = put((rng.random((rows, 1)) < 0.3).astype(float), device)
+    rate_hz = put(rng.uniform(0.5, 8, (rows, 1)), device)
+    pulse = torch.sigmoid(40 * torch.sin(2 * np.pi * rate_hz * time_s.float()))
+    return out * (1 - beeping + beeping * pulse)
+
+
+def hum(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """The mains, a fan, an engine: a low pitch that hardly moves, and up to forty harmonics."""
+    mains = rng.choice([50.0, 60.0], (rows, 1))
+    low = np.where(rng.random((rows, 1)) < 0.5, mains, rng.uniform(25, 240, (rows, 1)))
+    drift = low * (1 + rng.choice([0.0, 0.005, 0.05], (rows, 1)) * rng.uniform(-1, 1, (rows, 5)))
+    phase = torch.cumsum(line(put(drift, device), samples).double() / RATE_HZ, 1)
+    count = 40
+    gains = 10 ** (-rng.uniform(0, 1.2, (rows, 1)) * np.log2(np.arange(1, count + 1)) * 0.3)
+    gains = gains * 10 ** (rng.uniform(-12, 6, (rows, count)) / 20)
+    gains *= np.arange(1, count + 1) <= rng.integers(1, count + 1, (rows, 1))
+    levels, offsets = put(gains, device), put(rng.random((rows, count)), device)
+    out = torch.zeros(rows, samples, device=device)
+    for harmonic in range(count):
+        place = ((harmonic + 1) * phase) % 1
+        column = slice(harmonic, harmonic + 1)
+        out += levels[:, column] * torch.sin(2 * np.pi * (place.float() + offsets[:, column]))
+    return out
+
+
+def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Keys, drops, crackle: impulses at random moments, each a short ringing."""
+    most = 60
+    seconds = samples / RATE_HZ
+    count = rng.poisson(rng.uniform(1, 25, (rows, 1)) * seconds).clip(1, most)
+    size = rng.normal(0, 1, (rows, most)) * (np.arange(most) < count)
+    at = put(rng.integers(0, samples, (rows, most)), device)
+    out = torch.zeros(rows, samples, device=device)
+    out.scatter_add_(1, at, put(size, device))
+    ring = 2048
+    time_s = torch.arange(ring, device=device) / RATE_HZ
+    pitch = put(2 ** rng.uniform(np.log2(200), np.log2(9000), (rows, 1)), device)
+    dying_s = put(10 ** rng.uniform(-4, -1.8, (rows, 1)), device)
+    kernel = torch.cos(2 * np.pi * pitch * time_s) * torch.exp(-time_s / dying_s)
+    length = even(samples + ring)
+    both = torch.fft.rfft(out, length) * torch.fft.rfft(kernel, length)
+    rung: Tensor = torch.fft.irfft(both, length)[:, :samples]
+    return rung + 1e-4
+
+
+def even(samples: int) -> int:
+    """A length not below *samples* that an FFT is quick at: 2^a times 1, 3, 5 or 9."""
+    sizes = [odd << a for odd in (1, 3, 5, 9) for a in range(4, 24)]
+    return min(size for size in sizes if size >= samples)
+
+
+class Filters:
+    """Random magnitudes over frequency for FFTs of *size*."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.device = device
+        self.hz = torch.arange(size // 2 + 1, device=device) * (RATE_HZ / size)
+        top = np.log2(RATE_HZ / 2 / LOWEST_HZ)
+        self.octave = torch.log2(self.hz.clamp(min=LOWEST_HZ) / LOWEST_HZ)
+        self.place = self.octave / top  # 0..1
+
+    def smooth(self, db: np.ndarray) -> Tensor:
+        """Gains through *db* (rows, points), equally far apart in octaves from 20 Hz to the top."""
+        points = put(db, self.device)
+        place = self.place * (points.shape[1] - 1)
+        left = place.long().clamp(max=points.shape[1] - 2)
+        share = place - left
+        found = points[:, left] * (1 - share) + points[:, left + 1] * share
+        return torch.exp(found * 0.115129)
+
+    def slope(self, db_an_octave: np.ndarray) -> Tensor:
+        """Gains that fall from 20 Hz on: (rows,) -> (rows, bins)."""
+        return torch.exp(-0.115129 * put(db_an_octave, self.device)[:, None] * self.octave)
+
+    def microphone(self, rows: int, rng: np.random.Generator) -> Tensor:
+        """Steep at both ends, resonant between."""
+        gain = self.smooth(rng.uniform(-6, 6, (rows, 12)))
+        for _ in range(2):
+            height = rng.uniform(-9, 12, (rows, 1)) * (rng.random((rows, 1)) < 0.4)
+            centre = put(np.log2(rng.uniform(150, 12_000, (rows, 1)) / LOWEST_HZ), self.device)
+            width = put(rng.uniform(0.08, 0.6, (rows, 1)), self.device)
+            bump = torch.exp(-0.5 * ((self.octave - centre) / width) ** 2)
+            gain = gain * torch.exp(0.115129 * put(height, self.device) * bump)
+        low = np.where(rng.random(rows) < 0.5, rng.uniform(40, 350, rows), 1.0)
+        high = np.where(rng.random(rows) < 0.35, 2 ** rng.uniform(11.5, 14.3, rows), 1e6)
+        for corner, sign in ((low, -1), (high, 1)):
+            order = put(rng.integers(1, 7, (rows, 1)).astype(float), self.device)
+            octaves = torch.log2((self.hz + 1) / put(corner[:, None], self.device)) * sign
+            gain = gain * torch.sigmoid(-1.386 * order * octaves).sqrt()  # Butterworth's
+        return gain
