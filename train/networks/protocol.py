@@ -1,7 +1,8 @@
 """What a net has to have so that it can be trained, and exported as a model of the host.
 
-`Trainable` is enough to train on waveforms; `TrainableOnSpectra` also hears whole excerpts as
-spectra. A protocol cannot inherit from a class, so `Module` repeats what is used of nn.Module.
+Every net is `Trainable`; `TrainableOnWaves` hears whole excerpts as waveforms, and
+`TrainableOnSpectra` as spectra; `spectral` does both. A protocol cannot inherit from a class, so
+`Module` repeats what is used of nn.Module.
 """
 
 from __future__ import annotations
@@ -49,12 +50,11 @@ class Module(Protocol):
         ...
 
 
-@runtime_checkable
 class Trainable(Module, Protocol):
-    """A generator of the host's contract that also runs over whole excerpts of a waveform.
+    """A generator of the host's contract, with what every kind of training asks for.
 
-    `forward` has to give window by window what `wave` gives for an excerpt from silence, and
-    TorchScript has to read it: `export` proves both.
+    TorchScript has to read `forward`, and T windows in one call have to give what T calls give:
+    `export` proves both.
     """
 
     @property
@@ -70,11 +70,6 @@ class Trainable(Module, Protocol):
     @property
     def rate_hz(self) -> int:
         """Sample rate of the sound the net works on."""
-        ...
-
-    @property
-    def stride(self) -> int:
-        """Excerpts for `wave` are a multiple of it long, in samples."""
         ...
 
     @property
@@ -115,6 +110,19 @@ class Trainable(Module, Protocol):
         """`forward`: windows (C, T, N) in time order and the state (C, S) -> the same."""
         ...
 
+
+@runtime_checkable
+class TrainableOnWaves(Trainable, Protocol):
+    """A net that can be trained on waveforms: it also runs over whole excerpts at once.
+
+    `forward` has to give window by window what `wave` gives for an excerpt from silence.
+    """
+
+    @property
+    def stride(self) -> int:
+        """Excerpts for `wave` are a multiple of it long, in samples."""
+        ...
+
     def wave(self, x: Tensor) -> Tensor:
         """Restored waveforms of whole excerpts (B, n), from silence, with a gradient."""
         ...
@@ -122,7 +130,7 @@ class Trainable(Module, Protocol):
 
 @runtime_checkable
 class TrainableOnSpectra(Trainable, Protocol):
-    """A net that can also be trained on spectra (B, T, bins), without going back to sound.
+    """A net that can be trained on spectra (B, T, bins), without going back to sound.
 
     Its windows are sqrt-Hann before and after the net: then spectra add up as sounds do.
     """

@@ -6,7 +6,7 @@ from rtdenoise.errors import UsageError
 
 from .. import networks
 from ..config import Recipe
-from ..networks.protocol import TrainableOnSpectra
+from ..networks.protocol import TrainableOnSpectra, TrainableOnWaves
 from ..team import Team
 from .base import System
 from .spectral import SpectralSystem
@@ -25,13 +25,13 @@ def make(recipe: Recipe, team: Team) -> System:
             f"the net {recipe.net['network']} works at {net.rate_hz} Hz, but data.rate_hz = "
             f"{recipe.data.rate_hz}: its recordings would sound too fast or too slow"
         )
-    if recipe.train.on == "waves":
+    if recipe.train.on == "waves" and isinstance(net, TrainableOnWaves):
         from .wave import WaveSystem  # its packages are not needed to train on spectra
 
         return WaveSystem(recipe, team, net)
-    if isinstance(net, TrainableOnSpectra):
+    if recipe.train.on == "spectra" and isinstance(net, TrainableOnSpectra):
         return SpectralSystem(recipe, team, net)
     raise UsageError(
-        f'{recipe.net["network"]} cannot be trained on spectra: set train.on = "waves", and a '
-        "degradation to undo"
+        f"{recipe.net['network']} cannot be trained on {recipe.train.on} (train.on); waves need a "
+        "degradation too"
     )

@@ -15,7 +15,7 @@ from ..data.degraded import Pairs
 from ..data.library import Library
 from ..losses import adversaries, features
 from ..losses.wave import LOSSES, check, within
-from ..networks.protocol import Trainable
+from ..networks.protocol import TrainableOnWaves
 from ..team import Team
 from .base import Batch, Number, System, half, plain_optimiser, rate_factor
 
@@ -27,7 +27,9 @@ class WaveSystem(System):
         UsageError: nothing is to be undone, no loss has a weight, or a loss lacks what it needs.
     """
 
-    def __init__(self, recipe: Recipe, team: Team, net: Trainable) -> None:
+    net: TrainableOnWaves
+
+    def __init__(self, recipe: Recipe, team: Team, net: TrainableOnWaves) -> None:
         super().__init__(recipe, team, net)
         if not recipe.degradation:
             raise UsageError(

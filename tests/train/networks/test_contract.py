@@ -15,7 +15,7 @@ from rtdenoise.nets.card import Card, weights_sha256
 from rtdenoise.proof.verify import verify
 from train.networks import make
 from train.networks.contract import quick_conv
-from train.networks.protocol import Trainable, TrainableOnSpectra
+from train.networks.protocol import TrainableOnSpectra, TrainableOnWaves
 from train.run import export
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -141,6 +141,7 @@ def test_the_quick_convolution_is_the_convolution(taps, stride, dilation):
 def test_every_net_has_what_training_asks_for():
     """`networks.protocol` is the list; only `spectral` hears spectra."""
     for name in SMALL:
-        assert isinstance(small(name), Trainable)
+        assert isinstance(small(name), TrainableOnWaves)
         assert not isinstance(small(name), TrainableOnSpectra)
-    assert isinstance(make("spectral"), TrainableOnSpectra)
+    for kind in (TrainableOnWaves, TrainableOnSpectra):
+        assert isinstance(make("spectral"), kind)

@@ -21,6 +21,7 @@ from train.run.checkpoint import CHECKPOINT
 from train.run.export import export
 from train.run.loop import fit
 from train.systems import make
+from train.systems.wave import WaveSystem
 from train.team import Team
 
 
@@ -62,6 +63,7 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
     export(tmp_path / "run", tmp_path / "net.pt")
     net = load(tmp_path / "net.pt")
     degraded = batch[0][:1]
+    assert isinstance(system, WaveSystem)
     with torch.inference_mode():
         state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=False)["system"]["average"]
         system.net.load_state_dict(state)
