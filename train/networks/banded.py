@@ -106,7 +106,8 @@ class Banded(nn.Module):
         taps: Windows each of them looks at, the newest and the past.
     """
 
-    rate_hz, window, hop, lookahead, stride = RATE_HZ, WINDOW, HOP, 0, HOP
+    can_grow: tuple[str, ...] = ()
+    rate_hz, window, hop, lookahead = RATE_HZ, WINDOW, HOP, 0
     analysis_window = synthesis_window = "sqrt_hann"
     # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
     to_bands: Tensor
@@ -297,6 +298,10 @@ class Banded(nn.Module):
         past = [past_re[:, -kept:].reshape(channels, -1), past_im[:, -kept:].reshape(channels, -1)]
         after = torch.cat([heard, mean, memory, one[0], past[0], past[1]], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
+
+    def side_by_side(self) -> dict[str, int]:
+        """No matrix of this net is several maps."""
+        return {}
 
     def see(self, re: Tensor, im: Tensor, means: Tensor) -> Tensor:
         """Features of whole excerpts, for training; *means* is their `running_mean_matrix`."""
