@@ -1,27 +1,34 @@
-"""The live engine without a sound card: file in, file out, and what it measured.
+"""The live engine without a sound card: a file as the microphone, another one as the speakers.
 
 python examples/live_file_devices.py
+
+With rtdenoise.Live("mic", "speakers", ...) the same lines clean a voice while it speaks.
 """
 
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import soundfile as sf
 
-CLIPS = Path(__file__).parent / "audio"
+from rtdenoise import Denoise, Live, Strength
+
+NOISY = Path(__file__).parent / "audio" / "noisy.flac"
 
 with tempfile.TemporaryDirectory() as folder:
     heard = Path(folder) / "heard.wav"
-    command = [sys.executable, "-m", "rtdenoise", "live", "--json", "--clock", "fast"]
-    command += ["--in", f"file:{CLIPS / 'noisy.flac'}", "--out", f"file:{heard}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    summary = json.loads(done.stdout)
-    late = sf.info(heard).frames - sf.info(CLIPS / "noisy.flac").frames
+    with Live(f"file:{NOISY}", f"file:{heard}", Denoise("speech"), duration_s=1.5) as live:
+        for part, ms in live.latency_ms.items():
+            print(f"{part}: {ms:.1f} ms")
+        live.wait(timeout=0.5)
+        live.strength = Strength(atten_lim_db=12)  # any time: it glides, so nothing clicks
+        live.wait(timeout=0.5)
+        live.bypass = True  # the input, as late as the processed sound
+        status = live.status()
+        print(f"in {status['in_db']:.0f} dB, out {status['out_db']:.0f} dB")
+        live.wait()  # until its time is up; at any other end of the block it stops
+    print(f"{sf.info(heard).duration:.2f} s were heard")
 
-print(f"{summary['seconds']} s in {summary['callbacks']} callbacks")
+summary = live.summary()
+print(f"{summary['ended']}: {summary['seconds']} s in {summary['callbacks']} callbacks")
 print(f"hop p50 {summary['hop_p50_ms']} ms, p99 {summary['hop_p99_ms']} ms")
 print(f"late, dry, failed hops: {summary['late']}, {summary['dry']}, {summary['failed']}")
-print(f"the output is {late} samples late, and one block more through a sound card")

@@ -37,6 +37,7 @@ _HOMES = {
     "Effect": "chain.effect",
     "Generator": "nets.torchscript",
     "Line": "nets.line",
+    "Live": "live.live",
     "Mix": "chain.board",
     "ModelError": "errors",
     "RtdenoiseError": "errors",

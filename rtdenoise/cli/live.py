@@ -13,18 +13,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..errors import DeviceError, Problem, UsageError
 from .arguments import add_model, add_strength, strength
 from .interrupt import until_interrupted
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
-    from ..live.live import End
-    from ..live.session import Session
 
 HELP = "clean the microphone's sound while you talk"
-HOP_S = 512 / 48_000
+FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
+ADVICE = {
+    Problem.EXISTS: "Choose another name, or overwrite it: -f",
+    Problem.FOLDER_OUT: "Choose another folder",
+    Problem.FORMAT: "Give another format: --out file:NAME.flac or --record NAME.flac",
+}
+LOOK_S = 0.1  # between two looks at the meters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,125 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="only errors")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Open the ends, run, sum up; 0 also when Ctrl-C or SIGTERM ended it."""
-    from pathlib import Path
-
-    from ..live.live import run as run_live
-    from .meters import StatusLine
-
-    _check(args)
-    latency = args.latency if args.latency in ("low", "high") else float(args.latency)
-    source, sink, session, block, parts = _prepare(args)
-    line = StatusLine(args.quiet or args.json)
-
-    def started(devices_ms: tuple[float | None, float | None]) -> None:
-        parts["device in"], parts["device out"] = devices_ms
-        if not args.quiet and not args.json:
-            print(_latency_line(parts), file=sys.stderr)
-
-    with until_interrupted() as stop:
-        try:
-            run_live(
-                session,
-                source,
-                sink,
-                block,
-                latency=latency,
-                clock=args.clock,
-                duration_s=args.duration,
-                record=Path(args.record) if args.record else None,
-                overwrite=args.force,
-                stop=stop,
-                started=started,
-                watch=lambda: line.show(session.status()),
-            )
-        finally:
-            line.clear()
-    summary = {"ended": "stopped" if stop.is_set() else "complete", **session.summary()}
-    summary["latency_ms"] = parts
-    if args.json:
-        print(json.dumps(summary))
-    elif not args.quiet:
-        print(_summary_text(summary), file=sys.stderr)
-    return 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    """What can be refused before anything is loaded."""
-    from ..errors import UsageError
-
-    try:
-        latency_ok = args.latency in ("low", "high") or 0 < float(args.latency) < 10
-    except ValueError:
-        latency_ok = False
-    refusals = {
-        f"--latency {args.latency}: wanted low, high or seconds": not latency_ok,
-        f"--block {args.block}: wanted 0 to 65536": not 0 <= (args.block or 0) <= 65_536,
-        f"--duration {args.duration}: wanted more than 0": (args.duration or 1) <= 0,
-        "--record and --out file: both write the processed sound; leave one out": args.record
-        and args.sink.startswith("file:"),
-        "--in null --out null never ends: give --duration": args.source == args.sink == "null"
-        and args.duration is None,
-    }
-    for message, refused in refusals.items():
-        if refused:
-            raise UsageError(message)
-    strength(args)
-
-
-def _prepare(args: argparse.Namespace) -> tuple[End, End, Session, int, dict[str, Any]]:
-    """Both ends, the warm session, its block, and the parts of the latency in ms."""
-    from ..audio import check_channels, check_rate
-    from ..core.counters import Counters
-    from ..core.stream import Stream
-    from ..files.sound import SoundReader
-    from ..live.devices import Device, find_device, pick_rate
-    from ..live.live import End
-    from ..live.session import Session, stage_channels
-
-    file_rate = file_channels = None
-    if args.source.startswith("file:"):
-        with SoundReader(args.source[5:]) as reader:
-            file_rate, file_channels = reader.rate, reader.channels
-
-    def device(name: str, kind: str) -> Device | None:
-        return None if name == "null" or name.startswith("file:") else find_device(name, kind)
-
-    ins, outs = device(args.source, "input"), device(args.sink, "output")
-    effect = _effect(args)
-    rate = check_rate(pick_rate(ins, outs, args.rate or file_rate, effect.own_rate or 48_000))
-    if file_rate not in (None, rate):
-        from ..errors import UsageError
-
-        raise UsageError(f"--rate {rate}: the input file has {file_rate} Hz; leave --rate out")
-    wanted = args.channels or file_channels or 1
-    inputs = check_channels(file_channels or min(wanted, ins.inputs if ins else wanted))
-    outputs = check_channels(min(wanted, outs.outputs) if outs else wanted)
-    if outs and outs.outputs >= 2 and args.channels is None:
-        outputs = max(outputs, 2)  # a voice belongs in both ears
-    block = round(HOP_S * rate) if args.block is None else args.block
-    # Between files that do not wait for each other nothing can come late.
-    deadline = 1.0 if ins or outs or args.clock == "real" else None
-    rows, counters = stage_channels(inputs, outputs), Counters()
-    effect.warm_up(rows)
-    stage = effect.stage(Stream(rate, rows, block or None, deadline), counters)
-    session = Session(stage, counters, rate, (inputs, outputs), HOP_S, effect.prepare_thread)
-    session.warm_up(block or 512)
-    own = 1e3 * stage.latency / rate
-    parts = {
-        "device in": None,
-        "block": 1e3 * block / rate,
-        "window, resampler, effects": own,
-        "device out": None,
-    }
-    sink_path = args.sink[5:] if args.sink.startswith("file:") else None
-    source_path = args.source[5:] if args.source.startswith("file:") else None
-    return End(inputs, ins, source_path), End(outputs, outs, sink_path), session, block, parts
-
-
-def _effect(args: argparse.Namespace) -> Effect:
-    """What processes the sound."""
+def make_effect(args: argparse.Namespace) -> Effect:
+    """The board or the model that the flags ask for."""
     from ..chain.effect import Denoise, with_strength
 
     if args.board:
@@ -185,6 +75,81 @@ def _effect(args: argparse.Namespace) -> Effect:
 
         return with_strength(open_board(args.board), strength(args))
     return Denoise(args.model, args.mix, args.atten_lim, args.residual)
+
+
+def run(
+    args: argparse.Namespace, make: Callable[[argparse.Namespace], Effect] = make_effect
+) -> int:
+    """Run a `Live` and show it; 0 also when Ctrl-C or SIGTERM ended it."""
+    from ..live.live import Live
+    from .meters import StatusLine
+
+    silent = args.quiet or args.json
+    line = StatusLine(silent)
+    with _named_by_flags():
+        settings = _settings(args)
+        live = Live(args.source, args.sink, make(args), **settings)
+    try:
+        with until_interrupted() as stop, ExitStack() as running:
+            with _named_by_flags():
+                running.enter_context(live)
+            if not silent:
+                print(_latency_line(live.latency_ms), file=sys.stderr)
+            while not live.wait(LOOK_S):
+                line.show(live.status())
+                if stop.is_set():
+                    live.stop()
+    finally:
+        line.clear()
+    if args.json:
+        print(json.dumps(live.summary()))
+    elif not args.quiet:
+        print(_summary_text(live.summary()), file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def _named_by_flags() -> Iterator[None]:
+    """Errors of the live end in the words of this command: which flag, and what to type."""
+    from ..live.devices import DeviceNameError
+    from ..live.negotiate import WishError
+
+    try:
+        yield
+    except WishError as error:
+        flag = FLAGS.get(error.setting, f"--{error.setting}")
+        raise UsageError(f"{flag} {error.value}: {error.reason}") from error
+    except DeviceNameError as error:
+        raise DeviceError(error.worded(FLAGS[error.kind]), error.problem) from error
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What `Live` is to be asked for; refuses what can be refused before a model is loaded."""
+    from ..live.ends import FileEnd, NullEnd, parse_end
+    from ..live.negotiate import Wishes
+
+    try:
+        latency: str | float = float(args.latency)
+    except ValueError:
+        latency = args.latency
+    settings = {
+        "rate": args.rate or None,
+        "channels": args.channels or None,
+        "block": args.block,
+        "latency": latency,
+        "clock": args.clock,
+        "duration_s": args.duration,
+        "record": args.record or None,
+        "overwrite": args.force,
+    }
+    Wishes(**settings)
+    source, sink = parse_end(args.source, "input"), parse_end(args.sink, "output")
+    if args.record and isinstance(sink, FileEnd):
+        raise UsageError("--record and --out file: both write the processed sound; leave one out")
+    if isinstance(source, NullEnd) and isinstance(sink, NullEnd) and args.duration is None:
+        raise UsageError("--in null --out null never ends: give --duration")
+    strength(args)
+    return settings
 
 
 def _latency_line(parts: dict[str, float | None]) -> str:

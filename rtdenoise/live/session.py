@@ -18,18 +18,31 @@ from ..core.ring import Ring
 from ..core.stage import Stage
 
 Frames = NDArray[np.float32]  # (samples, channels): PortAudio's order
+WARM_UP_BLOCKS = 8
+
+
+def nothing() -> None:
+    """A thread that needs no preparation."""
 
 
 class Session:
     """A stage between an input and an output of any channel counts, driven by `callback`.
 
     Args:
-        stage: What processes; it has `stage_channels` rows.
+        stage: What processes, with as many rows as the narrower side has channels.
         counters: Where the nets of the stage count.
         rate: Hz.
         channels: Of input and output.
-        period_s: The time a hop may take.
-        prepare: Called in the audio thread before its first block.
+        period_s: Seconds that a hop may take.
+        prepare: Called once in the thread that calls back, before its first block.
+
+    Attributes:
+        rows: Channels that the stage has.
+        frames: Samples so far.
+        callbacks: Blocks so far.
+        faults: Blocks that became silence because the stage raised.
+        fault: What it raised last.
+        recording: Where what is heard is put as well. None: nowhere.
     """
 
     def __init__(
@@ -39,22 +52,26 @@ class Session:
         rate: int,
         channels: tuple[int, int],
         period_s: float,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None] = nothing,
     ) -> None:
         self.stage, self.counters, self.rate, self.period_s = stage, counters, rate, period_s
         self.inputs, self.outputs = channels
-        self.rows = stage_channels(*channels)
+        self.rows = min(channels)
         self.fault: Exception | None = None
         self.frames = self.callbacks = self.faults = self.clipped = 0
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self.peaks = np.zeros(2, np.float32)
         self.recording: Ring | None = None
-        self._prepare, self._prepared = prepare, False
+        self._prepare: Callable[[], None] | None = prepare
 
     def warm_up(self, block: int) -> None:
-        """Run a few blocks, so that nothing is done for the first time in the audio thread."""
-        for _ in range(8):
-            self.stage.push(np.zeros((self.rows, max(1, block)), np.float32))
+        """Push silence, so that nothing is done for the first time in the audio thread.
+
+        Args:
+            block: Samples a push; 0: any number will come.
+        """
+        for _ in range(WARM_UP_BLOCKS):
+            self.stage.push(np.zeros((self.rows, block or 512), np.float32))
         self.stage.reset()
         self.counters.clear()
 
@@ -63,9 +80,9 @@ class Session:
     ) -> None:
         """Process a block, as sounddevice asks for it; a missing side is silence, or nowhere."""
         try:
-            if not self._prepared:
-                self._prepare()
-                self._prepared = True
+            if self._prepare is not None:
+                prepare, self._prepare = self._prepare, None
+                prepare()
             if status:
                 self.xruns_in += bool(status.input_overflow or status.input_underflow)
                 self.xruns_out += bool(status.output_underflow or status.output_overflow)
@@ -104,13 +121,13 @@ class Session:
             "out_db": out_db,
             "p50_ms": 1e3 * p50_s,
             "p99_ms": 1e3 * p99_s,
-            "load_percent": 100 * p99_s / self.period_s,
+            "load_percent": 100 * self.counters.load_percentiles(99)[0],
             "xruns": self.xruns_in + self.xruns_out,
             "late": self.counters["late"],
         }
 
     def summary(self) -> dict[str, Any]:
-        """What happened, for the end of the run and for `--json`."""
+        """What happened, for people at the end of the run and for machines."""
         p50_s, p99_s = self.counters.hop_percentiles_s(50, 99)
         return {
             "seconds": round(self.frames / self.rate, 3),
@@ -128,8 +145,3 @@ class Session:
             "fault": None if self.fault is None else str(self.fault),
             "lost_recording": self.lost_recording,
         }
-
-
-def stage_channels(inputs: int, outputs: int) -> int:
-    """Rows worth processing: no more than the narrower side can carry."""
-    return min(inputs, outputs)

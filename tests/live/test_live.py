@@ -7,22 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from itertools import count
 
 import numpy as np
 import pytest
 import soundfile as sf
 
+from rtdenoise.chain.effect import Denoise
 from rtdenoise.cli import main
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import process
 from rtdenoise.core.stream import Stream
 from rtdenoise.errors import AudioError, DeviceError
-from rtdenoise.live.live import Player
+from rtdenoise.live.devices import PortAudio
+from rtdenoise.live.live import Live
+from rtdenoise.live.player import Player
 from rtdenoise.live.session import Session
 from rtdenoise.nets.box import load
-from rtdenoise.nets.engine import Engine
 from rtdenoise.nets.line import Line
 from tests.toy_nets import Breaks, Identity, Smoother, generator_for, save
 
@@ -117,18 +118,21 @@ def test_late_hops_go_dry_and_the_delay_stays():
     assert 0.999 < ratio.max() < 1.001
 
 
-def test_between_files_that_do_not_wait_nothing_is_late(monkeypatch, tmp_path, clips, capsys):
+class Ticking(Denoise):
+    """An effect whose every hop seems to take a second."""
+
+    def stage(self, stream, counters=None):
+        return Line(self.net, stream, self.strength, counters, count(0.0, 1.0).__next__)
+
+
+def test_between_files_that_do_not_wait_nothing_is_late(tmp_path, clips, smoother):
     """A busy machine must not leave noise in what has no deadline; at real time it has one."""
-    model = save(Smoother(), tmp_path / "net.pt")
-    monkeypatch.setattr(
-        "rtdenoise.nets.line.Engine", partial(Engine, clock=count(0.0, 1.0).__next__)
-    )
     dry = []
     for clock, name in (("fast", "a.wav"), ("real", "b.wav")):
-        ends = ["--in", f"file:{clips / 'noisy.flac'}", "--out", f"file:{tmp_path / name}"]
-        args = ["live", "--json", "--clock", clock, "--duration", "0.3", "-m", str(model), *ends]
-        assert main(args) == 0
-        dry.append(json.loads(capsys.readouterr().out.splitlines()[-1])["dry"])
+        ends = (f"file:{clips / 'noisy.flac'}", f"file:{tmp_path / name}")
+        with Live(*ends, Ticking(smoother), clock=clock, duration_s=0.3) as running:
+            running.wait()
+        dry.append(running.summary()["dry"])
     assert dry[0] == 0 < dry[1]
 
 
@@ -286,20 +290,11 @@ def test_wrong_input_is_one_clear_error(capsys, model, flags, code, message):
     assert message in capsys.readouterr().err
 
 
-def test_without_portaudio_the_error_names_the_package(monkeypatch):
+def test_without_portaudio_the_error_names_the_package():
     """And that files work without."""
-    import builtins
 
-    from rtdenoise.live import devices
+    def no_portaudio():
+        raise OSError("PortAudio library not found")
 
-    real = builtins.__import__
-
-    def no_portaudio(name, *args, **kwargs):
-        if name == "sounddevice":
-            raise OSError("PortAudio library not found")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", no_portaudio)
-    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     with pytest.raises(DeviceError, match=r"(?s)apt install libportaudio2.*brew install portaudio"):
-        devices.all_devices()
+        PortAudio(no_portaudio).devices()

@@ -18,14 +18,18 @@ from tests.live.virtual_card import AlsaCard, needs_portaudio
 from tests.toy_nets import Identity, Smoother, save
 
 # A busy machine has late hops, and late hops are dry, as they must be (test_live.py). Here the
-# engine's clock stands still, so that what is compared is sound and not the machine's load.
+# effect has no deadline, so that what is compared is sound and not the machine's load.
 NEVER_LATE = """
 import sys
-from functools import partial
-from rtdenoise.nets import line
-from rtdenoise.cli import main
-line.Engine = partial(line.Engine, clock=lambda: 0.0)
-sys.exit(main())
+from dataclasses import replace
+from rtdenoise.chain.effect import Denoise
+from rtdenoise.cli import live, parser
+
+class Patient(Denoise):
+    def stage(self, stream, counters=None):
+        return super().stage(replace(stream, deadline=None), counters)
+
+sys.exit(live.run(parser().parse_args(), lambda args: Patient(args.model)))
 """
 
 
