@@ -106,7 +106,7 @@ def test_every_net_becomes_a_model_the_host_verifies(name, tmp_path):
 
 def test_an_unknown_network_or_setting_is_one_clear_error():
     """The known ones are listed."""
-    with pytest.raises(UsageError, match=r"'wavenet'; known: audiounet, germain"):
+    with pytest.raises(UsageError, match=r"'wavenet'; known: audiounet, banded, germain"):
         make("wavenet")
     with pytest.raises(UsageError, match=r"net.deep; audiounet knows: depth"):
         make("audiounet", deep=4)
@@ -139,9 +139,11 @@ def test_the_quick_convolution_is_the_convolution(taps, stride, dilation):
 
 
 def test_every_net_has_what_training_asks_for():
-    """`networks.protocol` is the list; only `spectral` hears spectra."""
+    """The papers hear waveforms, `banded` hears spectra, `spectral` both: `networks.protocol`."""
     for name in SMALL:
         assert isinstance(small(name), TrainableOnWaves)
         assert not isinstance(small(name), TrainableOnSpectra)
     for kind in (TrainableOnWaves, TrainableOnSpectra):
         assert isinstance(make("spectral"), kind)
+    assert isinstance(make("banded"), TrainableOnSpectra)
+    assert not isinstance(make("banded"), TrainableOnWaves)
