@@ -99,7 +99,7 @@ def _deep() -> list[str]:
         here = torch.cuda.is_available()
         say("GPU:", torch.cuda.get_device_name(0) if here else "none, so the CPU (slow)")
         importlib.import_module("train.run.loop")
-        importlib.import_module("train.systems.choice")
+        importlib.import_module("train.systems")
         model = importlib.import_module("rtdenoise.nets.torchscript").load(ROOT / MODEL)
         say("train: imported; the model to begin with:", len(model.weights()), "tensors")
     except Exception as error:

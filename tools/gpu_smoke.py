@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from train import config
 from train.data.library import Library
+from train.systems import make
 from train.systems.base import System
-from train.systems.choice import make
 from train.team import Team
 
 STEPS = 20

@@ -3,7 +3,7 @@
     python tools/step_speed.py
 
 Twice: as trained, and with float32 and torch's own gradient of convolutions. And the GRU of
-`speech`: torch's in float32 and in bfloat16, and train/recurrence.py.
+`speech`: torch's in float32 and in bfloat16, and train/networks/recurrence.py.
 """
 
 from __future__ import annotations
@@ -62,4 +62,4 @@ print("\n| GRU | s |\n|---|---|")
 print(f"| torch, float32 | {seconds(lambda x: gru(x)[0], x, plain=True):.3f} |")
 print(f"| torch, bfloat16 | {seconds(lambda x: gru(x)[0], x, plain=False):.3f} |")
 ours = seconds(lambda x: from_silence(gru, x.bfloat16()), x, plain=False)
-print(f"| train/recurrence.py, bfloat16 | {ours:.3f} |")
+print(f"| train/networks/recurrence.py, bfloat16 | {ours:.3f} |")

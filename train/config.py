@@ -1,34 +1,43 @@
-"""A run's settings: frozen dataclasses, filled from a TOML recipe and `--set a.b=c`.
+"""A run's settings: frozen dataclasses, filled from a TOML recipe and changes such as a.b=c.
 
-An unknown key is an error: a misspelt one would silently mean its default.
+An unknown key is an error: a misspelt one would silently mean its default. So is a key that this
+kind of training does not read: it would silently do nothing.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rtdenoise.errors import UsageError
+
+from .settings import build
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which recordings train, and which never do.
+    """The recordings that train a net, those that score it, and how excerpts are drawn from them.
 
     Attributes:
-        dev_share: Share of sources (speakers, noise recordings) kept for development.
-        test_share: The same for a third side, which nothing looks at before the last evaluation.
-        held_out_sources: source_ids never trained on whatever the share says (the demo's voices).
-        held_out_origins: Origins never trained on (the demo's noises).
-        length_power: A recording is drawn with its length to this power; 1 lets one long talker
-            outweigh a hundred short ones, 0 repeats three seconds as often as ten minutes.
-        narrow_weight: Weight of speech whose band ends below 8 kHz.
+        dev_share: Share of the sources (speakers, noise recordings) on the development side, which
+            scores a run while it trains.
+        test_share: Share of the sources on the test side, which nothing reads before the last
+            evaluation.
+        held_out_sources: Names of sources that are on the development side whatever the share says
+            (the voices of the demo).
+        held_out_origins: Data sets all of whose sources are on the development side (the noises of
+            the demo).
+        length_power: A recording is drawn as often as its length to this power says. With 1 one
+            long talker outweighs a hundred short ones, with 0 three seconds come as often as ten
+            minutes.
+        narrow_weight: How often speech whose band ends below 8 kHz is drawn, relative to the rest.
         seconds: Length of a training excerpt.
-        margin_s: Degraded on either side of an excerpt of waveforms and cut off again, so that it
-            begins in the middle of a room's echoes and a filter's ringing, as windows do.
-        rate_hz: Of the cache and of the net.
+        margin_s: A waveform is degraded with this much sound before and after the excerpt, and the
+            margins are cut off again. So an excerpt begins in the middle of a room's echoes and of
+            a filter's ringing, as windows do.
+        rate_hz: Sample rate of the cache, which has to be the net's.
     """
 
     dev_share: float = 0.06
@@ -44,22 +53,26 @@ class Data:
 
 @dataclass(frozen=True)
 class Degrade:
-    """What is done to the recordings; ranges are (low, high).
+    """The damage done to voices before a net is trained on their spectra.
+
+    A pair of numbers is the range (low, high) that a value is drawn from, evenly.
 
     Attributes:
-        snr_db: Centres of the mixing SNR; each is jittered by +-2.5 dB.
-        snr_share: How often each centre is drawn.
-        level_db: RMS level of the speech re full scale.
-        speech_eq_db: Random equaliser of the voice, +- dB.
-        noise_eq_db: The same of the noise.
-        reverb_share: Share of voices in a room; the target keeps its first 20 ms, fades the rest.
-        t60_s: Reverberation time.
-        drr_db: Energy of the room re the direct sound.
-        coloured_share: Share of noises that are synthetic, 1/f^0..1.2 in power.
-        music_share: Share of noises that are music.
-        second_noise_share: Share of mixtures with two noises.
-        band_limit_share: Share of mixtures low-passed (input and target), as from a narrow device.
-        band_limit_hz: The cut-offs.
+        snr_db: Centres of the SNR of a mixture; what is drawn lies within 2.5 dB of one of them.
+        snr_share: How often each of these centres is drawn.
+        level_db: RMS level of the voice relative to full scale.
+        speech_eq_db: Largest gain and cut of the random equaliser on voices.
+        noise_eq_db: Largest gain and cut of the random equaliser on noises.
+        reverb_share: Share of the voices that are in a room. The target keeps the first 20 ms of
+            the room and fades out the rest.
+        t60_s: Reverberation time of these rooms.
+        drr_db: Energy of the room's echoes relative to the direct sound.
+        coloured_share: Share of the noises that are synthetic, with a power of 1/f^0 to 1/f^1.2.
+        music_share: Share of the noises that are music.
+        second_noise_share: Share of the mixtures that have two noises.
+        band_limit_share: Share of the mixtures that are low-passed, input and target alike, as by
+            a device of narrow band.
+        band_limit_hz: Cut-offs of these low-passes.
     """
 
     snr_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
@@ -123,15 +136,15 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of `losses.Restoration`: training on spectra.
+    """Weights of the losses on spectra, see losses/spectral.py; 0 leaves a loss out.
 
     Attributes:
-        under: Extra cost of a voice that is too soft, beside one that is too loud.
-        complex_part: Of the complex difference, beside that of magnitudes.
-        log_snr: Of the logarithm of the SNR.
-        estoi: Of 1 - ESTOI.
-        pmsqe: Of PESQ's disturbance.
-        resolutions: Of the compressed difference of the sound in windows of 512 and 2048 samples.
+        under: Extra cost of a magnitude that is too small; one that is too large costs 1.
+        complex_part: Weight of the difference of complex values; that of magnitudes weighs 1.
+        log_snr: Weight of the logarithm of the noise-to-signal ratio.
+        estoi: Weight of 1 - ESTOI.
+        pmsqe: Weight of the disturbance that PESQ measures.
+        resolutions: Weight of the difference of the sound in windows of half and of twice the size.
     """
 
     under: float = 0.5
@@ -144,25 +157,27 @@ class Loss:
 
 @dataclass(frozen=True)
 class Objective:
-    """Weights of the losses of training on waveforms; 0 is without. (estimate, reference) each.
+    """Weights of the losses on waveforms, and the adversary; 0 leaves a loss out.
 
     Attributes:
-        l1: Mean absolute difference.
-        l2: Mean squared difference.
-        snr: Negative SNR in dB.
-        si_sdr: Negative SI-SDR in dB: a wrong gain costs nothing.
-        stft: Multi-resolution STFT, spectral convergence and log magnitudes.
-        compressed: Compressed complex spectra.
-        features: Difference of features, of the net that `features_from` names.
-        features_from: autoencoder (Kim and Sathe), germain, or discriminator.
-        features_file: Its weights, made by `python -m train features`; not for discriminator.
-        adversarial: The generator's share of the game.
-        discriminator: mugan, segan, spectrogram or period; empty: no adversary.
-        discriminator_width: Multiplier of its channels.
-        game: bce, lsgan or hinge.
-        features_warmup_steps: In which Germain's layers are weighed.
-        warmup_steps: Of the generator alone, before adversary and features count.
-        discriminator_lr: Of the adversary.
+        l1: Weight of the mean absolute difference.
+        l2: Weight of the mean squared difference.
+        snr: Weight of the negative SNR in dB.
+        si_sdr: Weight of the negative SI-SDR in dB, which a wrong gain does not change.
+        stft: Weight of the difference of STFTs at several resolutions.
+        compressed: Weight of the difference of compressed complex spectra.
+        features: Weight of the difference of the features that another net computes.
+        features_from: The net that computes them: autoencoder (Kim and Sathe), germain, or
+            discriminator.
+        features_file: File with the weights of that net, which `features` has trained; not for the
+            discriminator.
+        features_warmup_steps: Steps in which the usual loss of Germain's layers is measured.
+        adversarial: Weight of the generator's loss in the game against the discriminator.
+        discriminator: mugan, segan, spectrogram or period; empty means that there is no adversary.
+        discriminator_width: Factor on the number of the discriminator's channels.
+        game: Rules of the game: bce, lsgan or hinge.
+        warmup_steps: Steps before the adversary and the features begin to count.
+        discriminator_lr: Largest learning rate of the discriminator.
     """
 
     l1: float = 0.0
@@ -185,23 +200,25 @@ class Objective:
 
 @dataclass(frozen=True)
 class Optim:
-    """How it is trained.
+    """The optimisers, and the schedule of their learning rates.
 
     Attributes:
-        kind: Of the plain optimiser: adamw or rmsprop.
-        betas: Of AdamW.
-        batch: Excerpts a step. Small ones won: 16 with Muon was level with 64 and three times the
-            hours (prototype, 2 cores).
-        muon_lr: Of matrices, and of convolutions as matrices, 0: AdamW for all. Constant 4e-3
-            without decay diverged after 2,500 steps.
+        kind: The optimiser of everything that Muon does not train: adamw or rmsprop.
+        betas: Decay rates of AdamW's running means of the gradient and of its square.
+        batch: Excerpts that one step sees. Small batches won: 16 with Muon was level with 64 and
+            three times the hours (prototype, 2 cores).
+        muon_lr: Largest learning rate of Muon, which trains matrices, and convolutions as matrices;
+            0 trains all with the plain optimiser. Constant 4e-3 without decay diverged after 2,500
+            steps.
         muon_decay: Weight decay of the matrices; without it they grow until bfloat16 gives way.
-        lr: AdamW's, of everything else.
-        warmup_steps: Linear.
-        decay_share: Last share of the run in which the rate falls linearly to a two-hundredth.
-        clip: Of the gradient's norm.
-        ema: Of the weights that are kept.
-        minutes: The whole run's training time, over all its slices: the schedule's clock.
-        steps: The whole run's steps, as the clock in place of minutes; 0: minutes.
+        lr: Largest learning rate of the plain optimiser.
+        warmup_steps: Steps in which the learning rates rise from 0, linearly.
+        decay_share: Share of the run, at its end, in which the learning rates fall to a
+            two-hundredth, linearly.
+        clip: Largest norm of the gradient; a longer one is scaled down to it.
+        ema: The weights that are kept are a running mean; this is its decay rate a step.
+        minutes: Training time of the whole run, over all its slices: the clock of the schedule.
+        steps: Steps of the whole run, as the clock in place of minutes; 0 means minutes.
     """
 
     kind: str = "adamw"
@@ -224,18 +241,19 @@ class Optim:
 
 @dataclass(frozen=True)
 class Run:
-    """The rest.
+    """The seed of a run, the machine's share in it, and how often it takes notes.
 
     Attributes:
-        seed: Of weights and of everything drawn.
-        threads: torch's, on a CPU.
-        pool: Voices and noises kept as spectra; each step renews a part and mixes anew.
-        compile: torch.compile for the element-wise parts (needs a C++ compiler): 1.5 times faster.
+        seed: Seed of the first weights and of everything that is drawn.
+        threads: Threads that torch may use on a CPU.
+        pool: Voices and noises that are kept as spectra; each step renews some and mixes anew.
+        compile: Let torch.compile make the element-wise parts of training on spectra 1.5 times as
+            fast (it needs a C++ compiler).
         log_steps: Steps between two lines of log.csv.
         checkpoint_s: Seconds between two checkpoints.
-        judge_s: Seconds between two looks at the development side: scores, sound, pictures.
+        dev_s: Seconds between two evaluations on the development side: scores, sound, pictures.
         unseen_s: Seconds between two looks at its losses alone, which is quick; 0: never.
-        tensorboard: Write its events too (needs the tensorboard package).
+        tensorboard: Write events for TensorBoard too (it needs the tensorboard package).
     """
 
     seed: int = 1
@@ -244,19 +262,51 @@ class Run:
     compile: bool = True
     log_steps: int = 25
     checkpoint_s: float = 60.0
-    judge_s: float = 600.0
+    dev_s: float = 600.0
     unseen_s: float = 0.0
     tensorboard: bool = True
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that makes a run what it is; a checkpoint carries it.
+class Train:
+    """The kind of training: on spectra, or on waveforms.
 
     Attributes:
-        degradation: Text in the language of `rtdenoise degrade`, for training on waveforms. Empty:
-            the [degrade] table, for training on spectra (the network `spectral` alone).
-        net: `network` names one of train/networks; the rest are its settings.
+        on: `spectra` that are mixed anew in every step ([degrade], [loss]), or `waves`, pairs of
+            waveforms that `degradation` makes ([objective]). A recipe that does not say it is
+            trained on waves if it has a `degradation`, and on spectra if it has none.
+    """
+
+    on: str = "spectra"
+
+
+# The tables and keys that training on spectra, or on waves, does not read: they are refused.
+UNREAD = {
+    "spectra": ("degradation", "objective", "data.margin_s"),
+    "waves": ("degrade", "scenes", "loss", "run.pool", "run.compile"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that makes a run what it is; its checkpoint carries the recipe.
+
+    Attributes:
+        name: name of the model on its card.
+        task: denoise, dereverb or superres.
+        kind: speech or music: what the net restores.
+        description: A sentence for the card.
+        licence: Licence of the model on its card.
+        train: Whether the net is trained on spectra or on waveforms.
+        data: The recordings.
+        degrade: Damage to train against on spectra.
+        degradation: Damage to train against on waveforms, in the language of `rtdenoise degrade`;
+            or `recorded`, for a data set's own pairs.
+        net: `network` names one of train/networks; the other keys are its settings.
+        loss: Weights of the losses on spectra.
+        objective: Weights of the losses on waveforms.
+        optim: How the weights move.
+        run: How the run is carried out.
     """
 
     name: str = "speech"
@@ -264,6 +314,7 @@ class Recipe:
     kind: str = "speech"
     description: str = ""
     licence: str = "CC-BY-SA-4.0"
+    train: Train = field(default_factory=Train)
     data: Data = field(default_factory=Data)
     degrade: Degrade = field(default_factory=Degrade)
     scenes: Scenes = field(default_factory=Scenes)
@@ -279,45 +330,38 @@ class Recipe:
         return asdict(self)
 
 
-def build(kind: type[Any], values: dict[str, Any], where: str = "") -> Any:
-    """Make a dataclass of *kind* from *values*, all the way down.
+def train_table(values: dict[str, Any]) -> Any:
+    """The [train] table of a recipe; where it does not say `on`, the rule of `Train` does.
 
     Raises:
-        UsageError: an unknown key (it lists the known ones) or a value of another type.
+        UsageError: [train] names no kind of training.
     """
-    known = {f.name for f in fields(kind)}
-    if unknown := sorted(set(values) - known):
-        raise UsageError(f"unknown setting {where}{unknown[0]}; known: {', '.join(sorted(known))}")
-    hints, ready = get_type_hints(kind), {}
-    for name, value in values.items():
-        hint = hints[name]
-        if hint == dict[str, Any]:
-            ready[name] = getattr(kind(), name) | value
-        elif isinstance(hint, type) and is_dataclass(hint):
-            if not isinstance(value, dict):
-                raise UsageError(f"{where}{name} is a table, got {value!r}")
-            ready[name] = build(hint, value, f"{where}{name}.")
-        else:
-            ready[name] = _fitted(value, getattr(kind(), name), f"{where}{name}")
-    return kind(**ready)
+    table = values.get("train", {})
+    if not isinstance(table, dict):
+        return table  # `build` says what is wrong with it
+    table = {"on": "waves" if values.get("degradation") else "spectra"} | table
+    if table["on"] not in UNREAD:
+        raise UsageError(f"train.on = {table['on']!r}; known: {', '.join(UNREAD)}")
+    return table
 
 
-def _fitted(value: Any, default: Any, where: str) -> Any:
-    """*value* as the type of *default*."""
-    if isinstance(default, tuple) and isinstance(value, list | tuple):
-        return tuple(value)
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not type(default):
-        raise UsageError(f"{where} = {value!r}: wanted {type(default).__name__}")
-    return value
+def _said(values: dict[str, Any], name: str) -> list[str]:
+    """The keys that a recipe sets of *name*, a table or one key; an empty text sets nothing."""
+    first, _, key = name.partition(".")
+    value = values.get(first)
+    if key:
+        return [name] if isinstance(value, dict) and key in value else []
+    if isinstance(value, dict):
+        return [f"{name}.{key}" for key in value]
+    return [name] if value else []
 
 
 def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
-    """Read a recipe and apply `--set` changes such as `optim.lr=3e-4`.
+    """Read a recipe and apply changes such as `optim.lr=3e-4`.
 
     Raises:
-        UsageError: no such file, bad TOML, unknown keys, wrong types.
+        UsageError: no such file, bad TOML, unknown keys, wrong types, or keys that this kind of
+            training does not read.
     """
     try:
         values = tomllib.loads(Path(path).read_text())
@@ -328,7 +372,7 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
     for change in changes or []:
         key, equals, text = change.partition("=")
         if not equals:
-            raise UsageError(f"--set {change}: wanted key=value, as in optim.lr=3e-4")
+            raise UsageError(f"{change!r} changes nothing: wanted key=value, as in optim.lr=3e-4")
         try:
             value = tomllib.loads(f"v = {text}")["v"]
         except tomllib.TOMLDecodeError:
@@ -338,5 +382,19 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
         for table in tables:
             at = at.setdefault(table, {})
         at[last] = value
-    recipe: Recipe = build(Recipe, values)
+    recipe: Recipe = build(Recipe, values | {"train": train_table(values)})
+    if unread := [key for name in UNREAD[recipe.train.on] for key in _said(values, name)]:
+        raise UsageError(
+            f"training on {recipe.train.on} (train.on) does not read {', '.join(unread)}: take "
+            "it out of the recipe"
+        )
+    return recipe
+
+
+def stored(values: dict[str, Any]) -> Recipe:
+    """The recipe that a checkpoint or a card carries, in today's words if it is an older one."""
+    run = dict(values["run"])
+    if "judge_s" in run:  # its name until November 2026
+        run["dev_s"] = run.pop("judge_s")
+    recipe: Recipe = build(Recipe, values | {"train": train_table(values), "run": run})
     return recipe

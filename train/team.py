@@ -22,12 +22,12 @@ from .extras import needed
 
 
 class Team:
-    """The processes of a run.
+    """The processes that train one net together.
 
     Attributes:
-        rank: This one, from 0.
-        size: How many.
-        device: This one's.
+        rank: Number of this process, from 0.
+        size: How many processes there are.
+        device: Where this process computes.
 
     Raises:
         UsageError: lightning-fabric is not installed.

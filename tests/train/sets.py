@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from train import config
 from train.data.prepare import prepare
 
+RECIPES = Path(__file__).parents[2] / "train" / "recipes"
+TINY = config.load(RECIPES / "tiny.toml")
 KINDS = {"voice": "speech", "noise": "noise", "piano": "music-piano"}
 
 
@@ -35,3 +38,10 @@ def make_cache(clips: Path, folder: Path, rate_hz: int) -> Path:
     """The same, decoded at *rate_hz*."""
     prepare(make_set(clips, folder / "set"), folder / "cache", rate_hz)
     return folder / "cache"
+
+
+def make_sound(path: Path, seconds=1.0, seed=0, rate=16_000, gain=0.1) -> None:
+    """Write noise; layouts do not care what a file sounds like."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = gain * np.random.default_rng(seed).standard_normal(int(seconds * rate))
+    sf.write(path, samples.clip(-1, 1), rate)

@@ -24,6 +24,11 @@ def test_every_recipe_in_the_box_loads():
         ("opt.lr=1", "unknown setting opt; known: .*optim"),
         ("optim.lr='fast'", "optim.lr = 'fast': wanted float"),
         ("optim=3", "optim is a table"),
+        ("train=waves", "train is a table"),
+        ("train.on=ears", "train.on = 'ears'; known: spectra, waves"),
+        ("objective.snr=1", "spectra .* does not read objective.snr: take"),
+        ("degradation=clip -12", "spectra .* does not read degradation: take"),
+        ("train.on=waves", "waves .* does not read run.pool, run.compile: take"),
         ("optim.lr", "wanted key=value"),
     ],
 )
@@ -31,6 +36,27 @@ def test_a_wrong_setting_is_one_clear_error(change, message):
     """Before any time is spent."""
     with pytest.raises(UsageError, match=message):
         config.load(RECIPES / "tiny.toml", [change])
+
+
+@pytest.mark.parametrize("change", ["loss.estoi=0.5", "degrade.snr_db=[0]", "run.pool=3"])
+def test_a_setting_that_would_do_nothing_is_refused(change):
+    """A loss of spectra in a recipe that trains on waveforms looked as if it counted."""
+    key = change.partition("=")[0]
+    with pytest.raises(UsageError, match=rf"waves \(train.on\) does not read {key}"):
+        config.load(RECIPES / "seed-superres.toml", [change])
+
+
+def test_what_is_trained_on_follows_from_the_degradation_unless_it_is_said(tmp_path):
+    """The rule of `Train`, for recipes, and for checkpoints from before the key."""
+    for text, on in (("", "spectra"), ('degradation = "recorded"', "waves")):
+        (tmp_path / "recipe.toml").write_text(text)
+        recipe = config.load(tmp_path / "recipe.toml")
+        older = recipe.as_dict()
+        del older["train"]
+        older["run"]["judge_s"] = older["run"].pop("dev_s")
+
+        assert recipe.train.on == on
+        assert config.stored(older) == recipe
 
 
 def test_set_changes_a_setting():

@@ -1,1 +1,67 @@
-"""The command line of training."""
+"""The command line: `python -m train VERB ...`. A file per verb here.
+
+Each verb has HELP, add_arguments and run, and in ADVICE what to type where an argument of a library
+function would mend an error (`errors.ArgumentError`). Exit codes are the host's: 0 ok, 1 bad audio
+or a run that cannot go on, 2 usage, 4 model, 130 interrupted. Verbs import torch and the rest only
+when they run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+from rtdenoise.errors import RtdenoiseError, UsageError
+
+from ..errors import ArgumentError
+
+VERBS = ("prepare", "check", "fit", "features", "export", "mixes", "evaluate", "listen")
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    root = argparse.ArgumentParser(
+        prog="python -m train",
+        description="Train generators, score them, and let people listen to them.",
+        epilog="`python -m train VERB --help` shows the options of a verb. docs/training.md",
+    )
+    verbs = root.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in VERBS:
+        verb = import_module(f".{name}", __name__)
+        sub = verbs.add_parser(
+            name,
+            help=verb.HELP,
+            description=verb.__doc__ or verb.HELP,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_arguments(sub)
+        sub.set_defaults(do=verb.run, advice=getattr(verb, "ADVICE", {}))
+    return root
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    root, words = parser(), sys.argv[1:] if argv is None else argv
+    if not words:
+        root.print_help(sys.stderr)
+        return UsageError.exit_code
+    args = root.parse_args(words)
+    try:
+        return int(args.do(args))
+    except RtdenoiseError as error:
+        print(f"train {args.verb}: {told(error, args.advice)}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `train export ... | head -1` is no error; keep the exit quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def told(error: RtdenoiseError, advice: dict[str, str]) -> str:
+    """The message of *error*, and what to type about it, as far as the verb's *advice* goes."""
+    hint = advice.get(error.argument) if isinstance(error, ArgumentError) else None
+    return f"{error}. {hint}" if hint else str(error)

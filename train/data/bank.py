@@ -18,6 +18,7 @@ from rtdenoise.errors import UsageError
 
 from .library import Library
 
+RATE_HZ = 48_000  # of all that scenes are made of
 BLOCK = 4800  # samples whose sounding is noted together: 0.1 s
 LOUD = 30  # of 32768: -61 dBFS
 TRIES = 12

@@ -20,17 +20,17 @@ LEVEL_DB = (-24.0, 0.0)  # peaks of the excerpts: a net must not depend on one l
 
 
 class Pairs:
-    """Batches of (degraded, wanted), both (B, samples), and the bandwidth in Hz (B,) of each row.
+    """Batches of (degraded, target), both (B, samples), and the bandwidth in Hz (B,) of each row.
 
     Args:
         library: Where excerpts come from.
-        kind: Of recordings: speech or music.
+        kind: Kind of the recordings: speech or music.
         text: The degradation; `noise library` means the library's own side of the split. Or
             `recorded`, for a data set of pairs.
-        batch: Rows.
-        samples: Columns.
-        seed: Of everything drawn.
-        device: Where they go.
+        batch: Excerpts of a batch.
+        samples: Length of an excerpt.
+        seed: Another seed draws other excerpts and other damage.
+        device: Where the batches are put.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Pairs:
         self._next: tuple[int, Future[list[Tensor]]] | None = None
 
     def _noise(self, samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-        found, _ = self.library.excerpts("noise", 1, samples, rng)
-        return found
+        noise, _ = self.library.excerpts("noise", 1, samples, rng)
+        return noise
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
         """The examples of *step*."""
@@ -65,13 +65,13 @@ class Pairs:
     def _make(self, step: int) -> list[Tensor]:
         rng = np.random.default_rng([self.seed, step])
         if self.recorded:
-            found = self.library.pairs(self.kind, self.count, self.samples, rng)
-            return [torch.from_numpy(part) for part in found]
+            pairs = self.library.pairs(self.kind, self.count, self.samples, rng)
+            return [torch.from_numpy(part) for part in pairs]
         margin = round(self.library.data.margin_s * self.rate_hz)
         whole = self.samples + 2 * margin
         audio, bandwidth_hz = self.library.excerpts(self.kind, self.count, whole, rng, active=True)
         peak = np.abs(audio).max(1, keepdims=True) + 1e-6
         audio = audio * (10 ** (rng.uniform(*LEVEL_DB, (self.count, 1)) / 20) / peak)
-        degraded, wanted = self.degrade.batch(audio.astype(np.float32), self.rate_hz, rng)
+        degraded, target = self.degrade.batch(audio.astype(np.float32), self.rate_hz, rng)
         cut = slice(margin, margin + self.samples)
-        return [torch.from_numpy(p) for p in (degraded[:, cut], wanted[:, cut], bandwidth_hz)]
+        return [torch.from_numpy(p) for p in (degraded[:, cut], target[:, cut], bandwidth_hz)]

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from ..config import Data
-from ..networks.spectral import RATE_HZ
-from .bank import held, put
+from .bank import RATE_HZ, held, put
 from .library import INDEX, Recording, side_of
 
 ROOM_S = 0.8

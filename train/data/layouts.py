@@ -10,7 +10,7 @@
 | librispeech | train-clean-100/SPEAKER/CHAPTER/*.flac | the speaker; its own splits |
 | pairs | clean/ beside noisy/ or degraded/, equal names | the file |
 | folders | speech/, noise/, music/ | the folder below, or the file |
-| plain | anything else that holds sound, of --kind | the folder below, or the file |
+| plain | anything else that holds sound, of the kind asked for | the folder below, or the file |
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ WIDE_HZ = 1e6  # nobody said: as wide as the file's rate lets it be
 
 
 @dataclass(frozen=True)
-class Found:
-    """A recording to decode.
+class Entry:
+    """A recording of a data set, before it is decoded.
 
     Attributes:
         path: The file; `path#17` is row 17 of an array file.
         kind: speech, noise or music.
         source: Who or what it is of; a split never cuts through a source.
         origin: The data set, for cards.
-        licence: Of the recording.
-        bandwidth_hz: What it holds; half the file's rate where that is less.
+        licence: Licence of the recording.
+        bandwidth_hz: Highest frequency it holds; half the file's rate where that is less.
         split: train, dev or test where the data set says so; empty: by hash of the source.
         degraded: The file of the damaged twin, of a data set of pairs.
     """
@@ -55,13 +55,13 @@ class Found:
     degraded: str = ""
 
 
-def find(folder: Path, layout: str = "auto", kind: str = "speech") -> list[Found]:
+def find(folder: Path, layout: str = "auto", kind: str = "speech") -> list[Entry]:
     """All recordings of a data set, in a fixed order.
 
     Args:
         folder: Its root.
         layout: One of the table, or `auto`.
-        kind: Of plain folders.
+        kind: Kind of the recordings in plain folders.
 
     Raises:
         UsageError: no such folder, an unknown layout, or nothing in it.
@@ -71,14 +71,14 @@ def find(folder: Path, layout: str = "auto", kind: str = "speech") -> list[Found
     if layout != "auto" and layout not in LAYOUTS:
         raise UsageError(f"unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
     if kind not in KINDS:
-        raise UsageError(f"--kind {kind}: known: {', '.join(KINDS)}")
+        raise UsageError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
     name = (
         layout if layout != "auto" else next(n for n, (tell, _) in LAYOUTS.items() if tell(folder))
     )
-    found = list(LAYOUTS[name][1](folder, kind))
-    if not found:
+    entries = list(LAYOUTS[name][1](folder, kind))
+    if not entries:
         raise UsageError(f"no recordings in {folder} as layout {name}; known: {', '.join(LAYOUTS)}")
-    return found
+    return entries
 
 
 def sounds(folder: Path) -> list[Path]:
@@ -96,8 +96,8 @@ def below(path: Path, root: Path) -> str:
     return parts[0] if len(parts) > 1 else path.stem
 
 
-def _manifest(folder: Path, kind: str) -> Iterator[Found]:
-    """Missing columns: kind = --kind, source_id = the path, bandwidth = the file's."""
+def _manifest(folder: Path, kind: str) -> Iterator[Entry]:
+    """Missing columns: kind = the argument, source_id = the path, bandwidth = the file's."""
     table = folder / "manifest.csv"
     if table.is_file():
         with table.open(newline="") as lines:
@@ -110,7 +110,7 @@ def _manifest(folder: Path, kind: str) -> Iterator[Found]:
         of = str(row.get("kind") or kind).split("-")[0]
         if of not in KINDS:  # rooms, and what else there may be
             continue
-        yield Found(
+        yield Entry(
             str(folder / row["path"]),
             of,
             str(row.get("source_id") or row["path"]),
@@ -121,19 +121,19 @@ def _manifest(folder: Path, kind: str) -> Iterator[Found]:
         )
 
 
-def _maestro(folder: Path, kind: str) -> Iterator[Found]:
+def _maestro(folder: Path, kind: str) -> Iterator[Entry]:
     """MAESTRO v3 (Hawthorne et al. 2019)."""
     table = next(iter(sorted(folder.glob("maestro-v*.csv"))))
     with table.open(newline="") as lines:
         for row in csv.DictReader(lines):
             name = row["audio_filename"]
-            yield Found(
+            yield Entry(
                 str(folder / name), "music", f"maestro:{Path(name).stem}", "MAESTRO",
                 "CC-BY-NC-SA-4.0", split=SPLITS[row["split"]],
             )  # fmt: skip
 
 
-def _beethoven(folder: Path, kind: str) -> Iterator[Found]:
+def _beethoven(folder: Path, kind: str) -> Iterator[Entry]:
     """Arrays (chunks, samples) at 16 kHz; 88-6-6 % as Kuleshov et al. 2017 have it."""
     import numpy as np
 
@@ -141,26 +141,26 @@ def _beethoven(folder: Path, kind: str) -> Iterator[Found]:
         path = folder / f"music_{name}.npy"
         if path.is_file():
             for row in range(len(np.load(path, mmap_mode="r"))):
-                yield Found(
+                yield Entry(
                     f"{path}#{row}", "music", f"beethoven:{name}{row}", "Beethoven sonatas",
                     "public domain", split=split,
                 )  # fmt: skip
 
 
-def _voicebank(folder: Path, kind: str) -> Iterator[Found]:
+def _voicebank(folder: Path, kind: str) -> Iterator[Entry]:
     """VoiceBank+DEMAND (Valentini-Botinhao 2017): clean and noisy, 28 or 56 speakers and 2."""
     for clean in sorted(folder.glob("clean_*set*wav")):
         noisy = folder / clean.name.replace("clean_", "noisy_", 1)
         for path in sounds(clean):
             twin = noisy / path.name
-            yield Found(
+            yield Entry(
                 str(path), "speech", path.stem.split("_")[0], "VoiceBank+DEMAND", "CC-BY-4.0",
                 split="test" if "testset" in clean.name else "",
                 degraded=str(twin) if twin.is_file() else "",
             )  # fmt: skip
 
 
-def _dns(folder: Path, kind: str) -> Iterator[Found]:
+def _dns(folder: Path, kind: str) -> Iterator[Entry]:
     """DNS Challenge (Reddy et al. 2020): clean and noise; its impulse responses are for `rir`."""
     root = _dns_root(folder)
     for of, names in (
@@ -170,7 +170,7 @@ def _dns(folder: Path, kind: str) -> Iterator[Found]:
         for name in names:
             for path in sounds(root / name) if (root / name).is_dir() else ():
                 source = f"{of}:{below(path, root / name)}"
-                yield Found(str(path), of, source, "DNS Challenge")
+                yield Entry(str(path), of, source, "DNS Challenge")
 
 
 def _dns_root(folder: Path) -> Path:
@@ -178,47 +178,47 @@ def _dns_root(folder: Path) -> Path:
     return inner if inner.is_dir() else folder
 
 
-def _librispeech(folder: Path, kind: str) -> Iterator[Found]:
+def _librispeech(folder: Path, kind: str) -> Iterator[Entry]:
     """LibriSpeech (Panayotov et al. 2015): SUBSET/SPEAKER/CHAPTER/*.flac."""
     for subset in sorted(folder.glob("*-clean*")) + sorted(folder.glob("*-other*")):
         split = SPLITS.get(subset.name.split("-")[0], "")
         for path in sounds(subset):
             speaker = path.relative_to(subset).parts[0]
-            yield Found(str(path), "speech", f"libri:{speaker}", "LibriSpeech", "CC-BY-4.0",
+            yield Entry(str(path), "speech", f"libri:{speaker}", "LibriSpeech", "CC-BY-4.0",
                         split=split)  # fmt: skip
 
 
-def _pairs(folder: Path, kind: str) -> Iterator[Found]:
+def _pairs(folder: Path, kind: str) -> Iterator[Entry]:
     """clean/ beside noisy/ or degraded/; files without a twin are named."""
     damaged = next(folder / name for name in ("noisy", "degraded") if (folder / name).is_dir())
     alone = []
     for path in sounds(folder / "clean"):
         twin = damaged / path.relative_to(folder / "clean")
         if twin.is_file():
-            yield Found(str(path), kind, path.stem, folder.name, degraded=str(twin))
+            yield Entry(str(path), kind, path.stem, folder.name, degraded=str(twin))
         else:
             alone.append(path.name)
     if alone:
         print(f"without a twin in {damaged}: {len(alone)} files, {', '.join(alone[:5])}")
 
 
-def _folders(folder: Path, kind: str) -> Iterator[Found]:
+def _folders(folder: Path, kind: str) -> Iterator[Entry]:
     """speech/, noise/, music/."""
     for of in KINDS:
         for path in sounds(folder / of) if (folder / of).is_dir() else ():
-            yield Found(str(path), of, f"{of}:{below(path, folder / of)}", folder.name)
+            yield Entry(str(path), of, f"{of}:{below(path, folder / of)}", folder.name)
 
 
-def _plain(folder: Path, kind: str) -> Iterator[Found]:
+def _plain(folder: Path, kind: str) -> Iterator[Entry]:
     for path in sounds(folder):
-        yield Found(str(path), kind, below(path, folder), folder.name)
+        yield Entry(str(path), kind, below(path, folder), folder.name)
 
 
 def _has(*names: str) -> Callable[[Path], bool]:
     return lambda folder: any(next(iter(folder.glob(name)), None) for name in names)
 
 
-LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, str], Iterator[Found]]]] = {
+LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, str], Iterator[Entry]]]] = {
     "manifest": (_has("manifest.csv", "manifest.jsonl"), _manifest),
     "maestro": (_has("maestro-v*.csv"), _maestro),
     "beethoven": (_has("music_train.npy"), _beethoven),

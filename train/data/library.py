@@ -19,6 +19,7 @@ from torch import Tensor
 from rtdenoise.errors import UsageError
 
 from ..config import Data
+from ..errors import ArgumentError
 from .layouts import KINDS
 
 INDEX = "index.json"
@@ -34,10 +35,10 @@ class Recording:
         kind: speech, noise or music.
         source: Who or what it is of.
         origin: The data set.
-        licence: Of the recording.
+        licence: Licence of the recording.
         start: First sample.
         stop: After the last.
-        bandwidth_hz: Up to which it holds sound.
+        bandwidth_hz: Highest frequency it holds.
         split: train, dev or test, where the data set has its own; empty: by hash.
         paired: Its degraded twin is in the cache too.
         digest: CRC-32 of the samples, to find one recording under two names; 0: not known.
@@ -68,7 +69,7 @@ def side_of(recording: Recording, data: Data) -> str:
 
 
 class Library:
-    """Recordings of one side of the split, and excerpts of them.
+    """The recordings of one side of the split, from which it draws excerpts.
 
     Args:
         cache: What `prepare` made.
@@ -81,16 +82,15 @@ class Library:
 
     def __init__(self, cache: Path, data: Data, side: str = "train") -> None:
         if not (cache / INDEX).is_file():
-            raise UsageError(f"no cache in {cache}; make it: python -m train prepare DATA {cache}")
+            raise ArgumentError(f"no cache in {cache}", "cache")
         self.data = data
         index = json.loads((cache / INDEX).read_text())
         if isinstance(index, list):  # before caches said their rate
             index = {"rate_hz": 48_000, "recordings": index}
         self.side, self.rate_hz = side, int(index["rate_hz"])
         if self.rate_hz != data.rate_hz:
-            raise UsageError(
-                f"{cache} is at {self.rate_hz} Hz, data.rate_hz = {data.rate_hz}; make another: "
-                f"python -m train prepare DATA CACHE --rate {data.rate_hz}"
+            raise ArgumentError(
+                f"{cache} is at {self.rate_hz} Hz, data.rate_hz = {data.rate_hz}", "cache"
             )
         self.every = every = [Recording(**row) for row in index["recordings"]]
         self.recordings = {

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..config import Degrade
-from ..networks.spectral import BINS, HOP, RATE_HZ, WINDOW, spectra
+from ..spectra import Framing, spectra
 from .library import Library
 
 EARLY_S = 0.020  # reflections a listener hears as part of the voice
@@ -44,7 +44,7 @@ def curve(
 
 
 def rooms(
-    count: int, settings: Degrade, rng: np.random.Generator, device: torch.device
+    count: int, settings: Degrade, rate_hz: int, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Impulse responses of simulated rooms: direct sound, a gap, exponentially decaying noise.
 
@@ -52,8 +52,8 @@ def rooms(
         The room (count, samples), and the part of it the target keeps: all of the first 20 ms,
         then a fade of 30 ms time constant, so that the net shortens a room but does not gate it.
     """
-    size = int(ROOM_S * RATE_HZ)
-    time_s = torch.arange(size, device=device) / RATE_HZ
+    size = int(ROOM_S * rate_hz)
+    time_s = torch.arange(size, device=device) / rate_hz
     t60_s = on(device, rng.uniform(*settings.t60_s, (count, 1)))
     noise = on(device, rng.standard_normal((count, size), dtype=np.float32))
     tail = noise * torch.exp(-6.9 * time_s / t60_s)  # 60 dB = a factor e^6.9
@@ -69,44 +69,46 @@ def voices(
     library: Library,
     count: int,
     settings: Degrade,
+    framing: Framing,
     rng: np.random.Generator,
     device: torch.device = CPU,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Speech, some of it in rooms, equalised, at unit level.
 
     Returns:
-        What the microphone hears and what the net should give, spectra (count, 2, T, BINS), and
+        What the microphone hears and what the net should give, spectra (count, 2, T, bins), and
         the bandwidth in Hz (count,).
     """
-    samples = _samples(library)
+    samples = _samples(library, framing)
     audio, bandwidth_hz = library.excerpts_on(device, "speech", count, samples, rng, active=True)
-    size = 1 << (samples + int(ROOM_S * RATE_HZ)).bit_length()
+    size = 1 << (samples + int(ROOM_S * framing.rate_hz)).bit_length()
     eq_db = settings.speech_eq_db
     eq = curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
     dry = torch.fft.rfft(audio, size) * eq
     heard, wanted = dry.clone(), dry
     if wet := int(rng.binomial(count, settings.reverb_share)):
-        room, early = rooms(wet, settings, rng, device)
+        room, early = rooms(wet, settings, framing.rate_hz, rng, device)
         heard[:wet] *= torch.fft.rfft(room, size)
         wanted[:wet] *= torch.fft.rfft(early, size)
     x, y = (torch.fft.irfft(z, size)[:, :samples] for z in (heard, wanted))
     level = x.std(1, keepdim=True) + 1e-5
-    return spectra(x / level), spectra(y / level), bandwidth_hz
+    return spectra(x / level, framing), spectra(y / level, framing), bandwidth_hz
 
 
 def noises(
     library: Library,
     count: int,
     settings: Degrade,
+    framing: Framing,
     rng: np.random.Generator,
     device: torch.device = CPU,
 ) -> Tensor:
     """Noise at unit level: recorded (half of it at another speed), synthetic, or music.
 
     Returns:
-        Spectra (count, 2, T, BINS).
+        Spectra (count, 2, T, bins).
     """
-    samples = _samples(library)
+    samples = _samples(library, framing)
     recorded, _ = library.excerpts_on(device, "noise", count, samples, rng)
     speed = np.where(rng.random((count, 1)) < 0.5, rng.uniform(0.7, 1.4, (count, 1)), 1.0)
     audio = faster(recorded, on(device, speed))
@@ -127,7 +129,7 @@ def noises(
     audio = torch.fft.irfft(z, size)[:, :samples]
     swelling = on(device, rng.random((count, 1))) < 0.3
     audio = torch.where(swelling, audio * curve(count, 9, (-12, 6), samples, rng, device), audio)
-    return spectra(audio / (audio.std(1, keepdim=True) + 1e-6))
+    return spectra(audio / (audio.std(1, keepdim=True) + 1e-6), framing)
 
 
 def faster(audio: Tensor, speed: Tensor) -> Tensor:
@@ -140,13 +142,14 @@ def faster(audio: Tensor, speed: Tensor) -> Tensor:
     return audio.gather(1, before) * (1 - share) + audio.gather(1, before + 1) * share
 
 
-def _samples(library: Library) -> int:
+def _samples(library: Library, framing: Framing) -> int:
     """An excerpt's length: whole hops."""
-    return int(library.data.seconds * RATE_HZ) // HOP * HOP + HOP
+    hop = framing.hop
+    return int(library.data.seconds * framing.rate_hz) // hop * hop + hop
 
 
 class Pool:
-    """Voices and noises kept as spectra; every batch renews a few and mixes anew.
+    """A store of voices and noises as spectra, of which every batch renews a few and mixes anew.
 
     Renewing a quarter of a batch a step makes the data cost a tenth of a step, and no mixture ever
     comes twice. What a step sees depends on the seed and the step alone: slots are renewed in turn
@@ -155,9 +158,10 @@ class Pool:
     Args:
         library: Where excerpts come from.
         settings: Degradations.
-        size: Slots.
+        framing: The windows of the net that will hear the examples.
+        size: How many voices, and how many noises, are kept.
         batch: Examples a step.
-        seed: Of everything drawn.
+        seed: Another seed draws other sounds and other mixtures.
         step: The first step there will be.
         device: Where the pool lives.
     """
@@ -166,6 +170,7 @@ class Pool:
         self,
         library: Library,
         settings: Degrade,
+        framing: Framing,
         size: int,
         batch: int,
         seed: int,
@@ -175,10 +180,11 @@ class Pool:
         library.need("speech", "noise")
         if device.type != "cpu":
             library.hold(device)
-        self.library, self.settings, self.size, self.seed = library, settings, size, seed
+        self.library, self.settings, self.framing = library, settings, framing
+        self.size, self.seed = size, seed
         self.count, self.fresh, self.device = batch, max(4, batch // 4), device
-        self.hops = _samples(library) // HOP - 1
-        shape = (size, 2, self.hops, BINS)
+        self.hops = _samples(library, framing) // framing.hop - 1
+        shape = (size, 2, self.hops, framing.bins)
         self.slots = [torch.empty(shape, device=device) for _ in range(2)]
         self.slots += [torch.empty(size, device=device), torch.empty(shape, device=device)]
         self.ahead = device.type != "cpu"  # where a helper thread does not cost the step its cores
@@ -190,8 +196,8 @@ class Pool:
     def _make(self, step: int) -> tuple[Tensor, ...]:
         """New sounds for the slots whose turn it is."""
         rng = np.random.default_rng([self.seed, step + 1_000_000, 1])
-        made = voices(self.library, self.fresh, self.settings, rng, self.device)
-        return (*made, noises(self.library, self.fresh, self.settings, rng, self.device))
+        what = self.library, self.fresh, self.settings, self.framing, rng, self.device
+        return (*voices(*what), noises(*what))
 
     def _renew(self, step: int, made: tuple[Tensor, ...]) -> None:
         at = (step * self.fresh + torch.arange(self.fresh, device=self.device)) % self.size
@@ -210,7 +216,7 @@ class Pool:
         """Mix the examples of *step*; steps come in order.
 
         Returns:
-            Degraded and wanted spectra (B, 2, T, BINS), and the bandwidth in Hz (B,) up to which
+            Degraded and wanted spectra (B, 2, T, bins), and the bandwidth in Hz (B,) up to which
             the wanted one is known.
         """
         self._renew(step, self._fresh(step))
@@ -232,7 +238,8 @@ class Pool:
         x = (heard[voice] + noise) * level
         y, bandwidth_hz = wanted[voice] * level, known_hz[voice]
         for row in np.flatnonzero(rng.random(count) < s.band_limit_share):
-            cut = round(float(rng.choice(s.band_limit_hz)) * WINDOW / RATE_HZ)
+            cut_hz = float(rng.choice(s.band_limit_hz))
+            cut = round(cut_hz * self.framing.window / self.framing.rate_hz)
             x[row, :, :, cut:] = 0
             y[row, :, :, cut:] = 0
         return x, y, bandwidth_hz
@@ -242,7 +249,8 @@ class Pool:
         return on(self.device, values)[:, None, None, None]
 
 
-def known_bins(bandwidth_hz: Tensor) -> Tensor:
-    """1 for bins below each row's bandwidth, 0 above: (B, 1, BINS)."""
-    hz = torch.arange(BINS, device=bandwidth_hz.device) * RATE_HZ / WINDOW
+def known_bins(bandwidth_hz: Tensor, framing: Framing) -> Tensor:
+    """1 for bins below each row's bandwidth, 0 above: (B, 1, bins)."""
+    bins = torch.arange(framing.bins, device=bandwidth_hz.device)
+    hz = bins * framing.rate_hz / framing.window
     return (hz[None] < bandwidth_hz[:, None]).float()[:, None]

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..networks.spectral import RATE_HZ
-from .bank import put
+from .bank import RATE_HZ, put
 
 LOWEST_HZ = 20.0
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rtdenoise.errors import AudioError, UsageError
 
-from .layouts import Found, find
+from .layouts import Entry, find
 from .library import DEGRADED, INDEX, Recording
 
 DONE = "prepared.jsonl"
@@ -38,7 +38,7 @@ TRUSTED = 0.975  # of a bandwidth below the rate's own: filters and codecs end a
 
 @dataclass
 class Decoded:
-    """One file as the cache wants it, or why it cannot be used."""
+    """A file, decoded for the cache, or the reason why it cannot be used."""
 
     audio: NDArray[np.int16]
     twin: NDArray[np.int16] | None
@@ -59,12 +59,12 @@ def prepare(
     """Decode *folder* into *cache*, or go on.
 
     Args:
-        folder: A data set; see `datasets`.
+        folder: A data set; see `layouts`.
         cache: Made if it is not there.
-        rate_hz: Of the cache.
-        layout: Of the data set, or `auto`.
-        kind: Of plain folders.
-        jobs: Files at a time.
+        rate_hz: Sample rate of the cache.
+        layout: Layout of the data set; `auto` goes by what the folder looks like.
+        kind: Kind of the recordings in plain folders.
+        jobs: How many files are decoded at a time.
         skip_clipped: Leave out what is at full scale too often.
 
     Returns:
@@ -74,10 +74,10 @@ def prepare(
         UsageError: no such folder or layout, or the cache is of another rate or data set.
         AudioError: nothing usable, or the disk is full.
     """
-    found = find(folder, layout, kind)
+    entries = find(folder, layout, kind)
     cache.mkdir(parents=True, exist_ok=True)
     before = _read_done(cache, {"rate_hz": rate_hz, "folder": str(folder)})
-    todo = [f for f in found if f.path not in before]
+    todo = [f for f in entries if f.path not in before]
     try:
         with _Writer(cache, before) as writer:
             for f, decoded in _decode_all(todo, rate_hz, jobs):
@@ -92,20 +92,20 @@ def prepare(
     return _finish(cache, rate_hz)
 
 
-def _decode_all(found: list[Found], rate_hz: int, jobs: int) -> Iterator[tuple[Found, Decoded]]:
+def _decode_all(entries: list[Entry], rate_hz: int, jobs: int) -> Iterator[tuple[Entry, Decoded]]:
     """In order; a few files ahead, so that memory does not grow with the data set."""
-    left = iter(found)
+    left = iter(entries)
     with ThreadPoolExecutor(jobs) as pool:
         while group := list(islice(left, 4 * jobs)):
             yield from zip(group, pool.map(lambda f: _decode(f, rate_hz), group), strict=True)
 
 
-def _decode(found: Found, rate_hz: int) -> Decoded:
+def _decode(entry: Entry, rate_hz: int) -> Decoded:
     """A file, and its twin."""
     nothing = np.zeros(0, np.int16)
     try:
-        audio, own_hz, clipped = _samples(found.path, rate_hz)
-        twin = _samples(found.degraded, rate_hz)[0] if found.degraded else None
+        audio, own_hz, clipped = _samples(entry.path, rate_hz)
+        twin = _samples(entry.degraded, rate_hz)[0] if entry.degraded else None
     except (OSError, RuntimeError, ValueError) as error:
         return Decoded(nothing, None, rate_hz, f"unreadable ({error})")
     fault = ""
@@ -161,7 +161,7 @@ def _as_int16(mono: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 class _Writer:
-    """The cache's files, and the list of what is whole in them."""
+    """A writer of the cache's files that keeps a list of what is whole in them."""
 
     def __init__(self, cache: Path, before: dict[str, dict[str, Any]]) -> None:
         self.cache, self.files = cache, dict[str, IO[bytes]]()
@@ -189,28 +189,28 @@ class _Writer:
             self.files[name] = file
         return self.files[name]
 
-    def add(self, found: Found, decoded: Decoded) -> None:
+    def add(self, entry: Entry, decoded: Decoded) -> None:
         """Append, then say so."""
-        line: dict[str, Any] = {"path": found.path, "clipped": decoded.clipped}
+        line: dict[str, Any] = {"path": entry.path, "clipped": decoded.clipped}
         if decoded.fault:
             line["fault"] = decoded.fault
-            print(f"skipped {found.path}: {decoded.fault}")
+            print(f"skipped {entry.path}: {decoded.fault}")
         else:
-            start = self.at[found.kind]
+            start = self.at[entry.kind]
             stop = start + len(decoded.audio)
-            sides = [(f"{found.kind}.i16", decoded.audio)]
+            sides = [(f"{entry.kind}.i16", decoded.audio)]
             if decoded.twin is not None:
-                sides.append((f"{found.kind}{DEGRADED}", decoded.twin))
+                sides.append((f"{entry.kind}{DEGRADED}", decoded.twin))
             for name, audio in sides:
                 file = self._file(name, start)
                 file.write(audio.tobytes())
                 file.flush()
-            own = min(found.bandwidth_hz, decoded.rate_hz / 2)
-            self.at[found.kind] = stop
+            own = min(entry.bandwidth_hz, decoded.rate_hz / 2)
+            self.at[entry.kind] = stop
             line["recording"] = asdict(
                 Recording(
-                    found.kind, found.source, found.origin, found.licence, start, stop,
-                    own, found.split, decoded.twin is not None,
+                    entry.kind, entry.source, entry.origin, entry.licence, start, stop,
+                    own, entry.split, decoded.twin is not None,
                     zlib.crc32(decoded.audio.tobytes()),
                 )
             )  # fmt: skip

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rtdenoise.errors import UsageError
+
 from ..config import Degrade, Recipe
-from ..networks.spectral import BINS, HOP, RATE_HZ, spectra
-from .bank import Bank, put, some
+from ..spectra import Framing, spectra
+from .bank import RATE_HZ, Bank, put, some
 from .echoes import SIZE, White, early, measured, simulate
 from .library import Library
 from .mixing import known_bins
@@ -45,20 +47,30 @@ class Scenes:
     Args:
         library: Where excerpts come from.
         recipe: [degrade] and [scenes].
+        framing: The windows of the net that will hear the examples, at 48 kHz.
         batch: Examples a step.
         seed: Of everything drawn.
         device: Where it happens.
     """
 
     def __init__(
-        self, library: Library, recipe: Recipe, batch: int, seed: int, device: torch.device
+        self,
+        library: Library,
+        recipe: Recipe,
+        framing: Framing,
+        batch: int,
+        seed: int,
+        device: torch.device,
     ) -> None:
+        if framing.rate_hz != RATE_HZ:
+            raise UsageError(f"scenes are made at {RATE_HZ} Hz, the net works at {framing.rate_hz}")
         library.need("speech", "noise")
         self.common: Degrade = recipe.degrade
         self.own, self.count, self.seed, self.device = recipe.scenes, batch, seed, device
         self.bank, self.white = Bank(library, device), White(device)
         self.measured = measured(library.cache, recipe.data, library.side, device)
-        self.samples = int(recipe.data.seconds * RATE_HZ) // HOP * HOP + HOP
+        hop, self.framing = framing.hop, framing
+        self.samples = int(recipe.data.seconds * RATE_HZ) // hop * hop + hop
         self.size = even(self.samples + SIZE)
         self.filters = Filters(self.size, device)
 
@@ -67,13 +79,13 @@ class Scenes:
         """The examples of *step*.
 
         Returns:
-            Degraded and wanted spectra (B, 2, T, BINS), and the bandwidth in Hz (B,) up to which
+            Degraded and wanted spectra (B, 2, T, bins), and the bandwidth in Hz (B,) up to which
             the wanted one is known.
         """
         x, y, hz, limit_hz = self.sounds(np.random.default_rng([self.seed, step + 1_000_000, 2]))
-        both = spectra(torch.cat([x, y]))
-        keep = known_bins(put(limit_hz, self.device))[:, None]
-        both = (both.view(2, self.count, 2, -1, BINS) * keep).contiguous()
+        both = spectra(torch.cat([x, y]), self.framing)
+        keep = known_bins(put(limit_hz, self.device), self.framing)[:, None]
+        both = (both.view(2, self.count, 2, -1, self.framing.bins) * keep).contiguous()
         return both[0], both[1], put(hz, self.device)
 
     def sounds(self, rng: Rng) -> tuple[Tensor, Tensor, np.ndarray, np.ndarray]:

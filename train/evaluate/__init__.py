@@ -2,100 +2,157 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rtdenoise.errors import UsageError
 from rtdenoise.files.pending import Pending
 from rtdenoise.nets.box import find as find_model
 
+from ..errors import ArgumentError
 from .baselines import choose
 from .metrics import names
 from .page import page
 from .pairs import find
-from .run import Result, Settings, named, run
+from .run import Result, Settings, run
 from .tables import by_group, gains, on_card, overall, to_csv
 
 
-def evaluate(args: argparse.Namespace) -> str:
-    """Check, score, write what was asked for; the tables as Markdown.
+@dataclass(frozen=True)
+class Outputs:
+    """The files that an evaluation writes beside its tables; None writes none.
+
+    Attributes:
+        csv: Folder of a CSV for each system, with a row for each file.
+        report: Page with the tables, spectrograms and players.
+        card: JSON with the numbers of the first model, for `export`.
+    """
+
+    csv: Path | None = None
+    report: Path | None = None
+    card: Path | None = None
+
+
+def settle(
+    models: Mapping[str, str],
+    *,
+    task: str | None = None,
+    kind: str | None = None,
+    baselines: Sequence[str] | None = None,
+    cutoff_hz: float | None = None,
+    metrics: Sequence[str] = (),
+    estimates: Mapping[str, Path] | None = None,
+    aligned: bool = False,
+    force: bool = False,
+    jobs: int = 1,
+    shown: int = 0,
+) -> Settings:
+    """The settings of an evaluation, where the first model's card says what nobody else does.
+
+    Args:
+        models: name or path of each generator, by its name in the tables.
+        task: denoise, dereverb or superres; None means the first model's. A cut-off means superres.
+        kind: speech or music; None means the first model's.
+        baselines: Names of baselines; None means those of the task.
+        cutoff_hz: End of the band that a low-pass kept, for super-resolution.
+        metrics: Names of metrics; none means all that apply.
+        estimates: Folders of other systems' outputs, by name.
+        aligned: Whether these outputs come without delay; otherwise it is estimated.
+        force: Score even where the checks refuse.
+        jobs: Processes that score at the same time.
+        shown: How many files the report shows; 0: all.
+
+    Raises:
+        UsageError: an unknown name, a cut-off that is missing, two systems of one name.
+    """
+    cards = [find_model(model).card for model in models.values()]
+    task = task or next((card.task for card in cards), "denoise")
+    if cutoff_hz is not None:
+        task = "superres"
+    kind = kind or next((card.kind for card in cards), "speech")
+    kind = "music" if kind == "music" else "speech"
+    if task == "superres" and cutoff_hz is None and baselines is None:
+        raise ArgumentError("super-resolution needs a cut-off", "cutoff_hz")
+    settings = Settings(
+        models=dict(models),
+        baselines=tuple(choose(baselines, task, cutoff_hz)),
+        kind=kind,
+        cutoff_hz=cutoff_hz,
+        metrics=tuple(names(kind, cutoff_hz, metrics)),
+        estimates=dict(estimates or {}),
+        aligned=aligned,
+        force=force,
+        jobs=jobs,
+        shown=shown,
+    )
+    taken = [*settings.baselines, *settings.estimates, *settings.models]
+    if double := {name for name in taken if taken.count(name) > 1}:
+        raise ArgumentError(f"two systems are called {', '.join(sorted(double))}", "names")
+    return settings
+
+
+def evaluate(
+    data: Path,
+    settings: Settings,
+    outputs: Outputs | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Check, score, write the *outputs*.
+
+    Args:
+        data: Folder of pairs, see `pairs.find`.
+        settings: What is scored, and how; `settle` makes them.
+        outputs: Files to write.
+        say: Is told how far the evaluation is.
+
+    Returns:
+        The tables as Markdown.
 
     Raises:
         UsageError: the checks refuse, or something asked for is not there.
     """
-    settings = _settings(args)
-    pairs = find(args.data)
-    result = run(pairs, settings, lambda text: print(text, file=sys.stderr))
+    outputs = outputs or Outputs()
+    if outputs.card and not settings.models:
+        raise ArgumentError("a card needs a model", "card")
+    if outputs.report:
+        settings = replace(settings, media=_media(outputs.report))
+    pairs = find(data)
+    result = run(pairs, settings, say)
     metrics = settings.metrics
     tables = {
         "All files": overall(result.systems, metrics),
         "Paired difference to the input": gains(result.systems, metrics),
         "By condition": by_group(result.systems, metrics),
     }
-    notes = _notes(args, result, len(pairs))
-    if args.csv:
-        args.csv.mkdir(parents=True, exist_ok=True)
+    notes = _notes(data, result, len(pairs))
+    if outputs.csv:
+        outputs.csv.mkdir(parents=True, exist_ok=True)
         for name, scores in result.systems.items():
-            to_csv(scores, args.csv / f"{name}.csv")
-    if args.card:
+            to_csv(scores, outputs.csv / f"{name}.csv")
+    if outputs.card:
         card = on_card(result.systems, next(iter(settings.models)), metrics)
-        with Pending(args.card, overwrite=True) as pending:
+        with Pending(outputs.card, overwrite=True) as pending:
             pending.path.write_text(json.dumps(card, indent=1) + "\n")
-    if args.report:
-        title, media = (
-            f"{args.data.resolve().name}: {', '.join(result.systems)}",
-            _media(args.report).name,
-        )
+    if outputs.report:
+        title = f"{data.resolve().name}: {', '.join(result.systems)}"
+        media = _media(outputs.report).name
         html = page(title, notes, result.faults, tables, result.shown, media)
-        with Pending(args.report, overwrite=True) as pending:
+        with Pending(outputs.report, overwrite=True) as pending:
             pending.path.write_text(html, encoding="utf-8")
     warning = [f"SCORED BY FORCE: {fault}" for fault in result.faults]
     parts = [*warning, *notes, *(f"{name}:\n\n{text}" for name, text in tables.items() if text)]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    models = named(args.model, "--model")
-    if args.card and not models:
-        raise UsageError("--card needs a --model: it is that model's card")
-    cards = [find_model(model).card for model in models.values()]
-    task = args.task or next((card.task for card in cards), "denoise")
-    if args.cutoff_hz is not None:
-        task = "superres"
-    kind = args.kind or next((card.kind for card in cards), "speech")
-    kind = "music" if kind == "music" else "speech"
-    asked = None if args.baseline is None else [b for b in args.baseline if b != "none"]
-    if task == "superres" and args.cutoff_hz is None and asked is None:
-        raise UsageError("super-resolution needs --cutoff-hz, the end of the band that was kept")
-    settings = Settings(
-        models=models,
-        estimates={k: Path(v) for k, v in named(args.estimates, "--estimates").items()},
-        aligned=args.aligned,
-        baselines=tuple(choose(asked, task, args.cutoff_hz)),
-        kind=kind,
-        cutoff_hz=args.cutoff_hz,
-        metrics=tuple(names(kind, args.cutoff_hz, args.metrics.split(",") if args.metrics else ())),
-        force=args.force,
-        jobs=args.jobs,
-        shown=args.report_files,
-    )
-    taken = [*settings.baselines, *settings.estimates, *settings.models]
-    if double := {name for name in taken if taken.count(name) > 1}:
-        raise UsageError(f"two systems are called {', '.join(sorted(double))}; give NAME=VALUE")
-    return replace(settings, media=_media(args.report)) if args.report else settings
-
-
 def _media(report: Path) -> Path:
     return report.with_name(report.stem + "_files")
 
 
-def _notes(args: argparse.Namespace, result: Result, count: int) -> list[str]:
+def _notes(data: Path, result: Result, count: int) -> list[str]:
     scored = len(next(iter(result.systems.values())))
     notes = [
-        f"{scored} of {count} pairs of {args.data}; mean [95 % bootstrap interval]; "
+        f"{scored} of {count} pairs of {data}; mean [95 % bootstrap interval]; "
         "bold: the interval of the paired difference leaves out zero."
     ]
     if result.delays:

@@ -5,7 +5,7 @@ Each maps (degraded (channels, samples), rate_hz, cutoff_hz) to an estimate of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import soxr
@@ -16,6 +16,7 @@ from scipy.signal import istft, stft
 from rtdenoise.audio import Samples
 from rtdenoise.errors import UsageError
 
+from ..errors import ArgumentError
 from ..extras import needed
 
 Baseline = Callable[[Samples, int, float], Samples]
@@ -95,16 +96,16 @@ OF_TASK = {  # which of them apply
 }
 
 
-def choose(names: list[str] | None, task: str, cutoff_hz: float | None) -> list[str]:
+def choose(names: Sequence[str] | None, task: str, cutoff_hz: float | None) -> list[str]:
     """The baselines asked for, or those that apply to the task.
 
     Raises:
         UsageError: an unknown name, or one that needs a cut-off.
     """
-    chosen = list(OF_TASK.get(task, ())) if names is None else names
+    chosen = list(OF_TASK.get(task, ()) if names is None else names)
     for name in chosen:
         if name not in BASELINES:
             raise UsageError(f"no baseline {name!r}; known: {', '.join(BASELINES)}")
         if name in OF_TASK["superres"] and cutoff_hz is None:
-            raise UsageError(f"the baseline {name} needs --cutoff-hz")
+            raise ArgumentError(f"the baseline {name} needs a cut-off", "cutoff_hz")
     return chosen

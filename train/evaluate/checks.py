@@ -7,6 +7,7 @@ clean ones. Either is seen at once in the estimates below, so nothing is scored 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from rtdenoise.audio import Samples
-from rtdenoise.core.stage import process
+from rtdenoise.core.stage import Stage, process
 from rtdenoise.core.stream import Stream
 from rtdenoise.errors import UsageError
 from rtdenoise.nets.line import Line
@@ -29,11 +30,11 @@ BANDS = 24
 
 @dataclass(frozen=True)
 class Link:
-    """How an estimate hangs together with a reference, both (samples,).
+    """What an estimate has in common with a reference, both (samples,).
 
     Attributes:
         lag: Samples it comes late.
-        gain_db: Of what it has in common with the reference.
+        gain_db: How much louder it is, in what both have in common.
         polarity: 1, or -1 where it is upside down.
         correlation: 0..1 at that lag; of noise at 0 dB 0.7, of another recording below 0.1.
     """
@@ -156,14 +157,25 @@ class Unchanged:
         return windows, state
 
 
-def identity_run(generator: Net, audio: Samples, rate_hz: int) -> None:
+def identity_run(
+    generator: Net,
+    audio: Samples,
+    rate_hz: int,
+    through: Callable[[Stage, Samples], Samples] = process,
+) -> None:
     """Run *audio* through the host with a net that does nothing in the place of *generator*.
+
+    Args:
+        generator: The net whose card says how the host cuts windows.
+        audio: Sound to run, (channels, samples).
+        rate_hz: Rate of that sound.
+        through: Runs sound through a stage of the host.
 
     Raises:
         UsageError: what comes out is not what went in: no score of this host means anything.
     """
     unchanged = Generator(Unchanged(), replace(generator.card, lookahead=0))
-    out = process(Line(unchanged, Stream(rate_hz, audio.shape[0])), audio)
+    out = through(Line(unchanged, Stream(rate_hz, audio.shape[0])), audio)
     if rate_hz == generator.card.sample_rate:
         if (off := float(np.abs(out - audio).max())) > 1e-5:
             raise UsageError(f"the identity run is off by {off:.2g}: the host changes the sound")

@@ -29,13 +29,13 @@ Mono = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """A column.
+    """A metric as a column of the tables.
 
     Attributes:
         label: As on a card.
         digits: Decimals in tables.
         better: 1: high is good, -1: low is good.
-        group: always, speech (of voices only), or cutoff (needs a cut-off).
+        group: Always, speech (of voices only), or cutoff (needs a cut-off).
     """
 
     label: str
@@ -88,8 +88,18 @@ def measure(
     kind: str = "speech",
     cutoff_hz: float | None = None,
     chosen: Sequence[str] = (),
+    quality: Callable[[Mono], dict[str, float]] | None = None,
 ) -> dict[str, float]:
     """Metrics that apply, or those *chosen*; NaN where one has no value (PESQ without speech).
+
+    Args:
+        estimate: What a system made, (channels, samples).
+        reference: What it should have made, of the same shape.
+        rate_hz: Rate of both.
+        kind: speech or music.
+        cutoff_hz: End of the band that a low-pass kept; None: there was none.
+        chosen: Names of metrics; none means all that apply.
+        quality: Computes the DNSMOS columns of a voice at 16 kHz; None means `dnsmos`.
 
     >>> r = np.sin(np.arange(16000, dtype=np.float32))[None]
     >>> round(measure(0.9 * r, r, 16000, kind="music")["snr"])
@@ -98,7 +108,7 @@ def measure(
     columns = names(kind, cutoff_hz, chosen)
     found = dict(zip(("si_sdr", "snr", "lsd"), score(estimate, reference).values(), strict=True))
     rows = [
-        _channel(e, r, rate_hz, cutoff_hz or 0.0, set(columns))
+        _channel(e, r, rate_hz, cutoff_hz or 0.0, set(columns), quality or dnsmos)
         for e, r in zip(estimate.astype(np.float64), reference.astype(np.float64), strict=True)
     ]
     found |= {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
@@ -106,7 +116,12 @@ def measure(
 
 
 def _channel(
-    e: Mono, r: Mono, rate_hz: int, cutoff_hz: float, columns: set[str]
+    e: Mono,
+    r: Mono,
+    rate_hz: int,
+    cutoff_hz: float,
+    columns: set[str],
+    quality: Callable[[Mono], dict[str, float]],
 ) -> dict[str, float]:
     """What `score` does not know of *columns*; DNSMOS takes longer than all the rest."""
     found = {"seg_snr": segmental_snr(e, r, rate_hz)}
@@ -121,7 +136,7 @@ def _channel(
     if columns & {"stoi", "estoi"}:
         found |= stoi(e16, r16)
     if columns & DNSMOS_POLY.keys():
-        found |= dnsmos(e16)
+        found |= quality(e16)
     return found
 
 

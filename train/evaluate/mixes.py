@@ -16,7 +16,7 @@ from ..data.library import Library
 
 SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 SECONDS = 6
-LEVEL_DB = (-16.0, -3.0)  # peaks of what is wanted
+LEVEL_DB = (-16.0, -3.0)  # peaks of the clean excerpt
 LOUDEST = 0.95
 FOLDERS = ("degraded", "clean")
 
@@ -38,19 +38,19 @@ def make(
 
     Args:
         cache: What `prepare` made.
-        recipe: Its split, kind and degradation.
-        out: Folder; made if it is not there.
-        count: Pairs.
+        recipe: Its split, kind and degradation are used.
+        out: Folder for the pairs; it is made if it is not there.
+        count: How many pairs are written.
         side: dev or test.
-        snr_db: Where the recipe has no text.
-        seed: Of everything drawn.
+        snr_db: SNRs of the mixtures, where the recipe has no degradation.
+        seed: Another seed draws other sources, noises and levels.
 
     Raises:
         UsageError: the side lacks voices, music or noise, or is the one that trains; *out*
             holds pairs, which would be scored together with these.
     """
     if side == "train":
-        raise UsageError("the train side is what nets have heard; wanted dev or test")
+        raise UsageError("nets were trained on the train side: take dev or test")
     if any((out / name).exists() for name in FOLDERS):
         raise UsageError(f"{out} holds pairs already; take another folder, or delete it")
     library, rng = Library(cache, recipe.data, side), np.random.default_rng(seed)
@@ -66,22 +66,22 @@ def make(
 
     def noise(samples: int, rate: int, rng: np.random.Generator) -> np.ndarray:
         for _ in range(12):
-            found = library.piece("noise", str(rng.choice(noises)), samples / rate, rng)
-            if found.std() > 1e-5:
+            piece = library.piece("noise", str(rng.choice(noises)), samples / rate, rng)
+            if piece.std() > 1e-5:
                 break
-        return found[None, :samples]
+        return piece[None, :samples]
 
     for number in range(count):
         prefix, text = list(texts.items())[number * len(texts) // count]
-        wanted = _wanted(library, kind, number, rng)
-        done = parse(text, noises={"library": noise})(wanted[None], rate_hz, rng)
+        clean = _excerpt(library, kind, number, rng)
+        done = parse(text, noises={"library": noise})(clean[None], rate_hz, rng)
         room = min(1.0, LOUDEST / float(np.abs(done.audio).max() + 1e-9))
         name = f"{prefix}{number:03d}.wav"
         for folder, audio in zip(FOLDERS, (done.audio, done.reference), strict=True):
             sf.write(out / folder / name, room * audio.T, rate_hz, "FLOAT")
 
 
-def _wanted(library: Library, kind: str, number: int, rng: np.random.Generator) -> np.ndarray:
+def _excerpt(library: Library, kind: str, number: int, rng: np.random.Generator) -> np.ndarray:
     """Something that sounds, at a level of its own: (samples,)."""
     recordings = library.recordings[kind]
     full = sorted({r.source for r in recordings if r.bandwidth_hz > 8000 or kind == "music"})
@@ -90,7 +90,7 @@ def _wanted(library: Library, kind: str, number: int, rng: np.random.Generator) 
     if number % 4 == 3 and narrow:
         sources = narrow
     for _ in range(100):
-        found = library.piece(kind, str(rng.choice(sources)), SECONDS, rng)
-        if found.std() > 1e-3:
+        piece = library.piece(kind, str(rng.choice(sources)), SECONDS, rng)
+        if piece.std() > 1e-3:
             break
-    return found * (10 ** (rng.uniform(*LEVEL_DB) / 20) / float(np.abs(found).max() + 1e-9))
+    return piece * (10 ** (rng.uniform(*LEVEL_DB) / 20) / float(np.abs(piece).max() + 1e-9))

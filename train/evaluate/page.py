@@ -20,26 +20,7 @@ from rtdenoise.files.picture import Spectrogram, panels
 
 LONGEST_S = 30.0  # of a file in the report
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th:first-child, td:first-child, th.text, td.text { text-align: left; }
-thead th { border-bottom: 2px solid var(--line); }
-tbody tr:hover { background: var(--soft); }
-details { border: 1px solid var(--line); border-radius: 8px; margin: .7rem 0; padding: .5rem 1rem; }
-summary { cursor: pointer; font-weight: 600; }
-img { width: 100%; height: auto; margin-top: .7rem; }
-.players { display: grid; gap: .5rem 1.2rem; margin-top: .8rem;
-  grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
-.players audio { width: 100%; display: block; }
-.warning { border-left: 4px solid #d33; padding: .5rem 1rem; background: var(--soft); }
-.small { color: #888; font-size: 13px; }
-"""
+STYLE = Path(__file__).with_name("page.css")
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,7 @@ class Shown:
     """One file of the report; paths are names inside the media folder.
 
     Attributes:
-        name: Of the pair.
+        name: The pair's name.
         picture: Spectrograms of everything, on one scale.
         sounds: System and file, in the tables' order.
     """
@@ -149,5 +130,5 @@ def page(
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+        f"<title>{escape(title)}</title><style>\n{STYLE.read_text()}</style></head>\n<body>\n{body}\n</body></html>\n"
     )

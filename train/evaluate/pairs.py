@@ -11,6 +11,8 @@ from rtdenoise.audio import Samples
 from rtdenoise.errors import AudioError, UsageError
 from rtdenoise.files.sound import SUFFIXES, SoundReader
 
+from ..errors import ArgumentError
+
 SHORTEST_S = 0.25
 MAX_APART_S = 0.05  # lengths that differ by more are not one take
 DEGRADED = ("degraded", "noisy")
@@ -18,7 +20,7 @@ DEGRADED = ("degraded", "noisy")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files of one name."""
+    """A degraded file and its clean twin, of one name."""
 
     name: str
     clean: Path
@@ -54,9 +56,10 @@ def find(folder: Path) -> list[Pair]:
     """
     degraded = next((folder / name for name in DEGRADED if (folder / name).is_dir()), None)
     if degraded is None or not (folder / "clean").is_dir():
-        raise UsageError(
+        raise ArgumentError(
             f"{folder}: wanted a folder with clean/ and degraded/ (or noisy/), files of equal "
-            "names in both; `python -m train mixes` makes one"
+            "names in both",
+            "data",
         )
     clean, dirty = sounds(folder / "clean"), sounds(degraded)
     if alone := sorted(clean.keys() ^ dirty.keys()):

@@ -1,4 +1,4 @@
-"""`python -m train evaluate`: checks, then every system on every pair, then tables and a report."""
+"""Every system on every pair, after the checks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rtdenoise.nets.box import find
 from rtdenoise.nets.line import Line
 from rtdenoise.nets.net import Net
 
+from ..errors import ArgumentError
 from . import checks
 from .baselines import BASELINES
 from .metrics import coherence, measure
@@ -31,7 +32,7 @@ NEAR_S = 1e-3  # a file's own delay counts within this of its folder's
 
 @dataclass(frozen=True)
 class Settings:
-    """What is scored, and how.
+    """The systems that an evaluation scores, and how it scores them.
 
     Attributes:
         models: Name or path of each generator, by its name in the tables; run through the host,
@@ -40,12 +41,12 @@ class Settings:
         aligned: Outputs of those folders come without delay; otherwise it is estimated.
         baselines: Names of `baselines.BASELINES`.
         kind: speech or music.
-        cutoff_hz: Of the low-pass, for super-resolution.
+        cutoff_hz: End of the band that a low-pass kept, for super-resolution; None: there is none.
         metrics: Names of `metrics.METRICS`; none: all that apply.
         force: Score even where the checks refuse.
-        jobs: Processes.
+        jobs: Processes that score at the same time.
         media: Folder for the report's pictures and sounds; None: no report.
-        shown: Files of the report; 0: all.
+        shown: How many files the report shows; 0: all.
     """
 
     models: dict[str, str] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """What came out.
+    """The scores of an evaluation, and what they rest on.
 
     Attributes:
         systems: System -> file -> metric -> value; the input first.
@@ -87,7 +88,7 @@ def run(
 
     Args:
         pairs: See `pairs.find`.
-        settings: What and how.
+        settings: What is scored, and how.
         say: Is told how far it is.
 
     Raises:
@@ -95,10 +96,7 @@ def run(
     """
     good, skipped, faults = examine(pairs, settings)
     if faults and not settings.force:
-        raise UsageError(
-            "these pairs cannot be scored:\n  " + "\n  ".join(faults) + "\n--force scores them "
-            "nevertheless, and says so in the table"
-        )
+        raise ArgumentError("these pairs cannot be scored:\n  " + "\n  ".join(faults), "force")
     lags = {name: _lags(folder, good, settings) for name, folder in settings.estimates.items()}
     number = len(good) if not settings.shown else min(settings.shown, len(good))
     chosen = {good[i].name for i in np.linspace(0, len(good) - 1, number).round().astype(int)}
@@ -249,20 +247,3 @@ def _delays(settings: Settings, lags: dict[str, dict[str, int]]) -> dict[str, st
         middle = int(np.median(list(lag.values())))
         words[name] = "said to be none" if settings.aligned else f"estimated: {middle} samples"
     return words
-
-
-def named(entries: list[str], wanted: str) -> dict[str, str]:
-    """NAME=VALUE entries as a dict; a bare VALUE is named by itself (a path by its stem).
-
-    Raises:
-        UsageError: one name twice.
-    """
-    found: dict[str, str] = {}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if not equals:
-            name, value = Path(entry).stem, entry
-        if name in found or name == INPUT:
-            raise UsageError(f"{wanted} {entry}: the name {name!r} is taken; give NAME=VALUE")
-        found[name] = value
-    return found

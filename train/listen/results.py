@@ -24,7 +24,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Rating:
-    """One."""
+    """A listener's rating of one system on one item."""
 
     listener: str
     item: str

@@ -10,8 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from rtdenoise.errors import UsageError
-
+from ..errors import ArgumentError
 from .stimuli import Test
 from .store import Store
 
@@ -26,7 +25,7 @@ PATIENCE_S = 30.0
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """The answer to one request."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "listen", ""
@@ -51,8 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             body = self._body()
             if self.path == "/api/session":
-                known = body.get("session")
-                plan = self.store.session(known if isinstance(known, str) else None, self._agent())
+                begun = body.get("session")
+                plan = self.store.session(begun if isinstance(begun, str) else None, self._agent())
                 self._answer(HTTPStatus.OK, json.dumps(plan).encode(), "application/json")
             elif self.path == "/api/rating":
                 value, plays = float(body["value"]), int(body["plays"])
@@ -98,7 +97,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A thread a request; a listener who leaves in the middle is no error."""
+    """A web server with a thread for each request.
+
+    A listener who leaves in the middle is no error.
+    """
 
     daemon_threads = True
 
@@ -115,6 +117,4 @@ def serve(store: Store, test: Test, host: str, port: int) -> Server:
     try:
         return Server((host, port), partial(Handler, store))
     except OSError as error:
-        raise UsageError(
-            f"cannot listen at {host}:{port}: {error.strerror}; try another --port"
-        ) from None
+        raise ArgumentError(f"cannot listen at {host}:{port}: {error.strerror}", "port") from None

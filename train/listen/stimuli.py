@@ -1,4 +1,4 @@
-"""What is heard: systems, hidden reference, anchors, equally loud, as WAV in memory."""
+"""The stimuli: systems, hidden reference and anchors, equally loud, as WAV in memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from scipy.signal import firwin, oaconvolve
 from rtdenoise.audio import Samples
 from rtdenoise.errors import AudioError, UsageError
 
+from ..errors import ArgumentError
 from ..evaluate.checks import link
 from ..evaluate.pairs import MAX_APART_S, read, sounds
 from ..extras import needed
@@ -26,14 +27,14 @@ LATE_S = 0.01
 
 @dataclass(frozen=True)
 class Test:
-    """A test's sounds.
+    """The sounds of a listening test.
 
     Attributes:
-        items: Names of the files.
-        systems: Of the stimuli: the systems, the hidden reference, anchors.
-        wavs: Bytes by (item, system).
-        digest: Of all of them: ratings of other sounds must not be mixed with these.
-        warnings: For the one who sets it up.
+        items: Names of the files that are rated.
+        systems: Names of the stimuli of an item: the systems, the hidden reference, anchors.
+        wavs: WAV files by (item, system).
+        digest: SHA-256 of all WAV files: ratings of other sounds must not be mixed with these.
+        warnings: What the one who sets the test up should know.
     """
 
     items: tuple[str, ...]
@@ -50,7 +51,7 @@ def prepare(
 
     Args:
         reference: Folder of what is clean.
-        folders: Of each system's outputs, of the same file names.
+        folders: Folder of each system's outputs, which have the same file names.
         items: How many files, chosen evenly over the names.
         anchors_hz: Cut-offs of low-passed references.
 
@@ -58,7 +59,7 @@ def prepare(
         UsageError: a folder or file is missing, silent, or of another rate or length.
     """
     if not reference.is_dir():
-        raise UsageError(f"--reference {reference}: no such folder")
+        raise ArgumentError(f"{reference}: no such folder of clean files", "reference")
     clean = sounds(reference)
     theirs = {name: sounds(f) if f.is_dir() else {} for name, f in folders.items()}
     for name, files in theirs.items():
@@ -93,11 +94,11 @@ def _signals(
 ) -> tuple[dict[str, Samples], int]:
     try:
         reference, rate_hz = read(clean)
-        found = {name: read(files[item]) for name, files in theirs.items()}
+        outputs = {name: read(files[item]) for name, files in theirs.items()}
     except AudioError as error:
         raise UsageError(str(error)) from None
     signals = {REFERENCE: reference}
-    for name, (audio, hz) in found.items():
+    for name, (audio, hz) in outputs.items():
         apart = abs(audio.shape[1] - reference.shape[1])
         if hz != rate_hz or audio.shape[0] != reference.shape[0] or apart > MAX_APART_S * rate_hz:
             raise UsageError(

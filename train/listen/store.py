@@ -14,6 +14,7 @@ from typing import Any
 
 from rtdenoise.errors import UsageError
 
+from ..errors import ArgumentError
 from .stimuli import REFERENCE, Test
 
 SCHEMA = """
@@ -46,7 +47,7 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class Store:
-    """One test's data base.
+    """The data base of one listening test: listeners, their orders, their ratings.
 
     Args:
         path: Made if it is not there; one that is there must be of the same test.
@@ -62,28 +63,28 @@ class Store:
         self.path, self.title, self.method, self.test = path, title, method, test
         with connected(path) as db:
             db.executescript(SCHEMA)
-            found = db.execute("SELECT id, method, digest FROM test").fetchone()
-            if found is None:
-                found = (secrets.token_hex(4), method, test.digest)
+            row = db.execute("SELECT id, method, digest FROM test").fetchone()
+            if row is None:
+                row = (secrets.token_hex(4), method, test.digest)
                 systems = json.dumps(test.systems)
                 db.execute(
                     "INSERT INTO test VALUES (?, ?, ?, ?, ?)",
-                    (found[0], title, method, systems, test.digest),
+                    (row[0], title, method, systems, test.digest),
                 )
-        if found[1:] != (method, test.digest):
-            raise UsageError(
-                f"{path} holds ratings of another test ({found[1]}, other sounds or other items); "
-                "give another --db"
+        if row[1:] != (method, test.digest):
+            raise ArgumentError(
+                f"{path} holds ratings of another test ({row[1]}, other sounds or other items)",
+                "path",
             )
-        self.id = str(found[0])
+        self.id = str(row[0])
 
-    def session(self, known: str | None, agent: str) -> dict[str, Any]:
+    def session(self, begun: str | None, agent: str) -> dict[str, Any]:
         """A listener's plan: the one begun, or a new one with an order of its own.
 
         Nothing in it tells which system a token stands for.
         """
         with connected(self.path) as db:
-            row = db.execute("SELECT id FROM sessions WHERE id = ?", (known or "",)).fetchone()
+            row = db.execute("SELECT id FROM sessions WHERE id = ?", (begun or "",)).fetchone()
             session = row[0] if row else self._begin(db, agent)
             rows = db.execute(
                 "SELECT page, token, open, value, plays FROM stimuli LEFT JOIN ratings USING "

@@ -1,7 +1,8 @@
 """Discriminators, and the games they play with a generator.
 
-Each judges (candidate, condition), both (B, 1, n), the condition being what was degraded, and gives
-scores of any shape and the activations of its layers, so that features can be matched. The games:
+A discriminator sees a candidate and a condition, both (B, 1, n): is this real sound, restored from
+that degraded one? It gives scores of any shape and the activations of its layers, so that features
+can be matched. The games:
 
 | game | discriminator wants | generator wants | source |
 |---|---|---|---|
@@ -29,15 +30,17 @@ Verdict = tuple[list[Tensor], list[Tensor]]  # scores, features
 
 
 class MuGanDiscriminator(nn.Module):
-    """Kim and Sathe 2019: multiscale convolution, then seven with batch norm and superpixel.
+    """The discriminator of Kim and Sathe 2019.
+
+    A multiscale convolution, then seven with batch norm and superpixel.
 
     The paper's dense layers see the flattened last level; here its mean over time, so that excerpts
-    of any length are judged.
+    of any length have a score.
 
     Args:
         width: Multiplier of all channels.
-        levels: That halve the time.
-        dropout: In every level.
+        levels: How many levels halve the time.
+        dropout: Share of the activations that training sets to zero, in every level.
     """
 
     def __init__(self, width: float = 1.0, levels: int = 7, dropout: float = 0.2) -> None:
@@ -63,11 +66,13 @@ class MuGanDiscriminator(nn.Module):
 
 
 class SeganDiscriminator(nn.Module):
-    """Pascual et al. 2017: the generator's encoder on both, batch norm, leaky ReLU 0.3.
+    """The discriminator of Pascual et al. 2017.
+
+    The generator's encoder on both, with batch norm and leaky ReLU 0.3.
 
     Args:
         width: Multiplier of all channels.
-        levels: Of the encoder.
+        levels: Levels of the encoder.
     """
 
     def __init__(self, width: float = 1.0, levels: int = 11) -> None:
@@ -92,7 +97,7 @@ class SeganDiscriminator(nn.Module):
 
 
 class Spectrogram2d(nn.Module):
-    """Five 2-d convolutions on the log magnitudes of one STFT."""
+    """A discriminator of five 2-d convolutions on the log magnitudes of one STFT."""
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -118,7 +123,10 @@ class Spectrogram2d(nn.Module):
 
 
 class Period(nn.Module):
-    """2-d convolutions on the waveform folded at one period (Kong et al., HiFi-GAN, 2020)."""
+    """A discriminator of 2-d convolutions on the waveform, folded at one period.
+
+    Kong et al., HiFi-GAN, 2020.
+    """
 
     def __init__(self, period: int, width: int) -> None:
         super().__init__()
@@ -141,18 +149,18 @@ class Period(nn.Module):
 
 
 class Several(nn.Module):
-    """A jury: the verdicts of all, side by side."""
+    """Several discriminators as one: their scores and features side by side."""
 
-    def __init__(self, judges: list[nn.Module]) -> None:
+    def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(judges)
+        self.judges = nn.ModuleList(members)  # its name in older checkpoints
 
     def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
         """See the module."""
         scores: list[Tensor] = []
         features: list[Tensor] = []
-        for judge in self.judges:
-            more_scores, more_features = judge(candidate, condition)
+        for member in self.judges:
+            more_scores, more_features = member(candidate, condition)
             scores += more_scores
             features += more_features
         return scores, features
@@ -221,5 +229,5 @@ def game(name: str) -> tuple[Callable[[Tensor], Tensor], ...]:
 
 
 def mean_of(loss: Callable[[Tensor], Tensor], scores: list[Tensor]) -> Tensor:
-    """Over all judges, each counting the same."""
+    """Mean over all discriminators, each counting the same."""
     return torch.stack([loss(score) for score in scores]).mean()

@@ -1,8 +1,8 @@
 """What listeners hear, as losses on spectra: quality after PESQ, intelligibility after ESTOI.
 
 Both metrics look at energies in bands of windows of about 25 ms, and so can read the windows that
-training on spectra already has, without going back to sound. They are close to the metrics (see
-tests/train/test_perceptual.py) but not the metrics: 1024 samples at 48 kHz are not their windows.
+training on spectra already has, without going back to sound. They are close to the metrics, but not
+the metrics: a net's windows are not theirs (tests/train/losses/test_perceptual.py).
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..networks.spectral import BINS, HOP, RATE_HZ, WINDOW
-
-HZ = np.arange(BINS) * RATE_HZ / WINDOW
-HOPS_A_SECOND = RATE_HZ / HOP
+from ..spectra import Framing
 
 
 class Estoi(nn.Module):
@@ -26,17 +23,17 @@ class Estoi(nn.Module):
 
     to_bands: Tensor
 
-    def __init__(self, stride: int = 6) -> None:
+    def __init__(self, framing: Framing, stride: int = 6) -> None:
         super().__init__()
         centres_hz = 150.0 * 2.0 ** (np.arange(15) / 3)
         low_hz, high_hz = centres_hz * 2 ** (-1 / 6), centres_hz * 2 ** (1 / 6)
-        hz = HZ[HZ < 5000]  # what the metric's 10 kHz hold
+        hz = framing.hz[framing.hz < 5000]  # what the metric's 10 kHz hold
         inside = (hz[:, None] >= low_hz) & (hz[:, None] < high_hz)
         self.register_buffer("to_bands", torch.from_numpy(inside.astype(np.float32)))
-        self.frames, self.stride = round(0.384 * HOPS_A_SECOND), stride
+        self.frames, self.stride = round(0.384 * framing.hops_a_second), stride
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
-        """Energies of bins (B, T, BINS) each -> 0 (equal) .. 2; 0 where there is no segment."""
+        """Energies of bins (B, T, bins) each -> 0 (equal) .. 2; 0 where there is no segment."""
         estimate, reference = (e[:, :, : len(self.to_bands)] for e in (estimate, reference))
         loudness = reference.sum(2)
         active = loudness > 1e-4 * loudness.amax(1, keepdim=True)
@@ -80,9 +77,9 @@ class Pmsqe(nn.Module):
     threshold: Tensor
     exponent: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, framing: Framing) -> None:
         super().__init__()
-        hz = HZ[HZ < 8000]
+        hz = framing.hz[framing.hz < 8000]
         bark = 7 * np.arcsinh(hz / 650)  # Schroeder 1979
         places = np.floor(bark / self.WIDTH_BARK)
         places[0] = -1  # P.862 does not hear DC
@@ -94,11 +91,12 @@ class Pmsqe(nn.Module):
         self.register_buffer("to_bands", torch.from_numpy(bank))
         self.register_buffer("threshold", torch.from_numpy(np.exp(threshold)).float())
         self.register_buffer("exponent", torch.from_numpy(exponent).float())
-        self.levelled = slice(round(325 / RATE_HZ * WINDOW), round(3250 / RATE_HZ * WINDOW) + 1)
-        self.frames = round(0.32 * HOPS_A_SECOND)
+        low, high = (round(hz / framing.rate_hz * framing.window) for hz in (325, 3250))
+        self.levelled = slice(low, high + 1)
+        self.frames = round(0.32 * framing.hops_a_second)
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
-        """Energies of bins (B, T, BINS) each -> 0 (equal) .. about 4."""
+        """Energies of bins (B, T, bins) each -> 0 (equal) .. about 4."""
         estimate, reference = (e[:, :, : len(self.to_bands)] for e in (estimate, reference))
         level = reference[:, :, self.levelled].sum(2).mean(1)[:, None, None]
         # Where silence is wanted there is no level to bring voices to, and no quality.

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Loss
-from ..networks.spectral import WINDOW, sound
+from ..spectra import Framing, sound
 from .perceptual import Estoi, Pmsqe
 
-Spectra = tuple[Tensor, Tensor]  # real and imaginary part, each (B, T, BINS)
+Spectra = tuple[Tensor, Tensor]  # real and imaginary part, each (B, T, bins)
 
 
 def compressed(
@@ -23,7 +23,7 @@ def compressed(
     Args:
         estimate: The net's.
         reference: What it should be.
-        known: Mask (B, 1, BINS) of the bins the reference knows.
+        known: Mask (B, 1, bins) of the bins the reference knows.
         under: Extra cost of magnitudes that are too small.
         complex_part: Weight of the complex difference.
     """
@@ -53,15 +53,20 @@ def log_snr(estimate: Spectra, reference: Spectra, known: Tensor) -> Tensor:
 
 
 def resolutions(
-    estimate: Spectra, reference: Spectra, known: Tensor, under: float, complex_part: float
+    estimate: Spectra,
+    reference: Spectra,
+    known: Tensor,
+    under: float,
+    complex_part: float,
+    framing: Framing,
 ) -> Tensor:
     """`compressed` of the overlap-added sound, in windows of half and of twice the size.
 
     Short ones see where a click or a consonant is, long ones what lies between harmonics.
     """
-    waves = [sound(torch.stack(side, 1)) for side in (estimate, reference)]
+    waves = [sound(torch.stack(side, 1), framing) for side in (estimate, reference)]
     total = torch.zeros((), device=known.device)
-    for size in (WINDOW // 2, WINDOW * 2):
+    for size in (framing.window // 2, framing.window * 2):
         window = torch.hann_window(size, device=known.device).sqrt()
         x, y = (
             torch.stft(
@@ -69,7 +74,7 @@ def resolutions(
             ).transpose(1, 2)
             for wave in waves
         )
-        place = torch.arange(size // 2 + 1, device=known.device) * WINDOW // size
+        place = torch.arange(size // 2 + 1, device=known.device) * framing.window // size
         total = total + compressed(
             (x.real, x.imag), (y.real, y.imag), known[:, :, place], under, complex_part
         )
@@ -79,14 +84,14 @@ def resolutions(
 class Restoration(nn.Module):
     """The recipe's sum of losses on spectra; what has no weight is not computed."""
 
-    def __init__(self, weights: Loss) -> None:
+    def __init__(self, weights: Loss, framing: Framing) -> None:
         super().__init__()
-        self.weights = weights
+        self.weights, self.framing = weights, framing
         heard: dict[str, nn.Module] = {}
         if weights.estoi:
-            heard["estoi"] = Estoi()
+            heard["estoi"] = Estoi(framing)
         if weights.pmsqe:
-            heard["pmsqe"] = Pmsqe()
+            heard["pmsqe"] = Pmsqe(framing)
         self.heard = nn.ModuleDict(heard)
 
     def forward(self, estimate: Spectra, reference: Spectra, known: Tensor) -> dict[str, Tensor]:
@@ -98,9 +103,8 @@ class Restoration(nn.Module):
         parts |= {name: loss(*energies) for name, loss in self.heard.items()}
         total = spectral
         if weights.resolutions:
-            parts["resolutions"] = resolutions(
-                estimate, reference, known, weights.under, weights.complex_part
-            )
+            costs = weights.under, weights.complex_part
+            parts["resolutions"] = resolutions(estimate, reference, known, *costs, self.framing)
             total = total + weights.resolutions * parts["resolutions"]
         for name in ("log_snr", *self.heard):
             total = total + getattr(weights, name) * parts[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import torch
@@ -59,6 +59,16 @@ def stft(estimate: Tensor, reference: Tensor) -> Tensor:
     return loss
 
 
+def check(names: Iterable[str]) -> None:
+    """Refuse losses whose package is missing, before any time is spent.
+
+    Raises:
+        UsageError: it names the package.
+    """
+    if "stft" in names:
+        needed("auraloss", "train")
+
+
 @cache
 def _auraloss(samples: int) -> nn.Module:
     sizes = [n for n in (512, 1024, 2048) if n <= samples]
@@ -68,7 +78,7 @@ def _auraloss(samples: int) -> nn.Module:
 
 
 def compressed_spectra(estimate: Tensor, reference: Tensor) -> Tensor:
-    """`losses.compressed` of 512-sample sqrt-Hann windows every 256."""
+    """`spectral.compressed` of 512-sample sqrt-Hann windows every 256."""
     window = torch.hann_window(512, device=estimate.device).sqrt()
     spectra = [
         torch.stft(x, 512, 256, window=window, return_complex=True) for x in (estimate, reference)

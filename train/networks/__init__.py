@@ -12,10 +12,11 @@ from .audiounet import audiounet
 from .banded import Banded
 from .germain import germain
 from .mugan import mugan
+from .protocol import Trainable
 from .segan import segan
 from .spectral import Spectral
 
-MAKERS: dict[str, Callable[..., Any]] = {
+MAKERS: dict[str, Callable[..., Trainable]] = {
     "audiounet": audiounet,
     "banded": Banded,
     "germain": germain,
@@ -25,7 +26,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def make(network: str, **settings: Any) -> Any:
+def make(network: str, **settings: Any) -> Trainable:
     """A generator with new weights.
 
     Raises:

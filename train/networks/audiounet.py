@@ -24,7 +24,7 @@ from .contract import Causal, Conv, Patches, silence, subpixel
 
 
 class AudioUNetCore(nn.Module):
-    """(B, 1, n) -> (B, 1, n), n a multiple of `stride`; it starts as nearly the identity.
+    """The net (B, 1, n) -> the same, n a multiple of `stride`; it starts as nearly the identity.
 
     Args:
         depth: Down blocks; 4 and 8 in the paper.
@@ -88,16 +88,16 @@ def audiounet(
     causal: bool = False,
     window: int = 2048,
     rate_hz: int = 16_000,
-) -> nn.Module:
+) -> Patches | Causal:
     """The net in windows: looking both ways in each, as in the paper, or back only, to live with.
 
     Args:
         depth: Down blocks.
         width: Multiplier of all filters.
-        dropout: Share.
+        dropout: Share of the activations that training sets to zero.
         causal: Stream with the past as state; the hop is half a window.
         window: N, a multiple of twice the stride.
-        rate_hz: The net's.
+        rate_hz: Sample rate of the sound the net works on.
     """
     core = AudioUNetCore(depth, width, dropout, causal)
     if causal:

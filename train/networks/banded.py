@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..spectra import band_bank
 from .recurrence import from_silence
-from .spectral import BINS, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW, band_bank
+from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
 NARROWEST = 2.0  # bins of a position
 
@@ -30,13 +31,13 @@ def centres(positions: int) -> np.ndarray:
     places = (10 ** (np.linspace(0, top, positions) / 21.4) - 1) / 0.00437 * WINDOW / RATE_HZ
     for at in range(1, positions):
         places[at] = max(places[at], places[at - 1] + NARROWEST)
-    return np.asarray(places * (BINS - 1) / places[-1])
+    return np.asarray(places * (FRAMING.bins - 1) / places[-1])
 
 
 def shares(positions: int, bands: int, low: int) -> tuple[list[list[int]], list[list[int]]]:
     """Bands, and low bins, that each position decides about: the nearest; every one once."""
     middle = centres(positions)
-    peaks = band_bank(bands).argmax(0).numpy()
+    peaks = band_bank(bands, FRAMING).argmax(0).numpy()
     owners = [
         np.abs(middle[:, None] - places[None]).argmin(0) for places in (peaks, np.arange(low))
     ]
@@ -105,7 +106,8 @@ class Banded(nn.Module):
         taps: Windows each of them looks at, the newest and the past.
     """
 
-    rate_hz, window, hop, lookahead, stride = RATE_HZ, WINDOW, HOP, 0, HOP
+    can_grow: tuple[str, ...] = ()
+    rate_hz, window, hop, lookahead = RATE_HZ, WINDOW, HOP, 0
     analysis_window = synthesis_window = "sqrt_hann"
     # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
     to_bands: Tensor
@@ -131,7 +133,7 @@ class Banded(nn.Module):
         super().__init__()
         if width % heads or blocks < 2 or fading > low_bins:
             raise ValueError(f"width {width} / heads {heads}, {blocks} blocks (2 at least), fading")
-        bank = band_bank(bands)
+        bank = band_bank(bands, FRAMING)
         self.register_buffer("to_bands", bank / bank.sum(0, keepdim=True))
         self.register_buffer("to_bins", bank.t().contiguous())
         fade = torch.ones(low_bins)
@@ -296,6 +298,10 @@ class Banded(nn.Module):
         past = [past_re[:, -kept:].reshape(channels, -1), past_im[:, -kept:].reshape(channels, -1)]
         after = torch.cat([heard, mean, memory, one[0], past[0], past[1]], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
+
+    def side_by_side(self) -> dict[str, int]:
+        """No matrix of this net is several maps."""
+        return {}
 
     def see(self, re: Tensor, im: Tensor, means: Tensor) -> Tensor:
         """Features of whole excerpts, for training; *means* is their `running_mean_matrix`."""

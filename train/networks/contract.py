@@ -20,7 +20,7 @@ SILENT = 1e-20  # denormals count as nothing
 
 
 class Patches(nn.Module):
-    """Every window alone: N samples in, N out, no state (C, 0).
+    """A net that hears every window alone: N samples in, N out, no state (C, 0).
 
     Args:
         core: The net; looks both ways inside the window.
@@ -32,6 +32,7 @@ class Patches(nn.Module):
     analysis_window = "rect"
     synthesis_window = "hann"
     lookahead = 0
+    can_grow: tuple[str, ...] = ()
 
     def __init__(self, core: nn.Module, window: int, hop: int, rate_hz: int) -> None:
         super().__init__()
@@ -52,6 +53,10 @@ class Patches(nn.Module):
         y = self.core(windows.reshape(channels * count, 1, size)).view(channels, count, size)
         sounds = windows.abs().amax(2, keepdim=True) > self.silent
         return y * sounds.to(y.dtype), state
+
+    def side_by_side(self) -> dict[str, int]:
+        """No matrix of these nets is several maps."""
+        return {}
 
     def wave(self, x: Tensor) -> Tensor:
         """Whole excerpts (B, n) at once, for training; n is a multiple of the core's stride."""
@@ -75,6 +80,7 @@ class Causal(nn.Module):
     analysis_window = "rect"
     synthesis_window = "hann"
     lookahead = 0
+    can_grow: tuple[str, ...] = ()
 
     def __init__(self, core: nn.Module, hop: int, receptive_field: int, rate_hz: int) -> None:
         super().__init__()
@@ -100,6 +106,10 @@ class Causal(nn.Module):
         before = torch.cat([state[:, None, self.context :], y[:, :-1]], 1)
         state = torch.cat([x[:, -self.context :], y[:, -1]], 1)
         return torch.cat([before, y], 2), state
+
+    def side_by_side(self) -> dict[str, int]:
+        """No matrix of these nets is several maps."""
+        return {}
 
     def wave(self, x: Tensor) -> Tensor:
         """Whole excerpts (B, n) at once, for training; n is a multiple of the core's stride."""

@@ -7,7 +7,7 @@ start. 16385 samples of receptive field, a second at 16 kHz, half of it ahead: n
 
 The loss network (`LossNetwork`): 14 layers of 3 taps that halve the time, 32 channels doubling
 every 5 layers, batch norm, leaky ReLU; a mean over time and a linear layer name what is heard. The
-loss is the difference of its first 6 layers' activations, see train/features.py.
+loss is the difference of its first 6 layers' activations, see train/losses/features.py.
 
 TorchScript reads the annotations, so this file has no `annotations` from __future__.
 """
@@ -20,7 +20,7 @@ from .contract import Causal, Conv, Patches
 
 
 class AdaptiveNorm(nn.Module):
-    """a x + b BN(x), with a and b learned (Chen, Xu and Koltun 2017)."""
+    """The norm a x + b BN(x), with a and b learned (Chen, Xu and Koltun 2017)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class GermainCore(nn.Module):
-    """(B, 1, n) -> (B, 1, n), any n.
+    """The denoiser (B, 1, n) -> (B, 1, n), any n.
 
     Args:
         width: Channels; 64 in the paper.
@@ -74,10 +74,10 @@ class GermainCore(nn.Module):
 
 
 class LossNetwork(nn.Module):
-    """What is heard: (B, 1, n) -> scores of the labels (B, labels).
+    """A classifier of sounds: (B, 1, n) -> scores of the labels (B, labels).
 
     Args:
-        labels: How many.
+        labels: How many labels it tells apart.
         base: Channels of the first layers; 32 in the paper's code.
         layers: 14 in the paper's code.
     """
@@ -113,7 +113,7 @@ def germain(
     causal: bool = False,
     window: int = 32_768,
     rate_hz: int = 16_000,
-) -> nn.Module:
+) -> Patches | Causal:
     """The denoiser in windows; see `audiounet.audiounet` for what the arguments mean."""
     core = GermainCore(width, dilations, causal)
     if causal:

@@ -21,7 +21,10 @@ TAPS = (3, 9, 27, 81)
 
 
 class Multiscale(nn.Module):
-    """(B, inputs, n) -> (B, outputs, n): a quarter of the outputs from each length of filter."""
+    """Four convolutions side by side, (B, inputs, n) -> (B, outputs, n).
+
+    Each length of filter gives a quarter of the outputs.
+    """
 
     def __init__(self, inputs: int, outputs: int, causal: bool = False) -> None:
         super().__init__()
@@ -39,7 +42,7 @@ class Multiscale(nn.Module):
 
 
 class Down(nn.Module):
-    """(B, inputs, n) -> (B, outputs, n / 2)."""
+    """A block that halves the time: (B, inputs, n) -> (B, outputs, n / 2)."""
 
     def __init__(self, inputs: int, outputs: int, causal: bool) -> None:
         super().__init__()
@@ -51,7 +54,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """(B, inputs, n) -> (B, outputs, 2 n)."""
+    """A block that doubles the time: (B, inputs, n) -> (B, outputs, 2 n)."""
 
     def __init__(self, inputs: int, outputs: int, dropout: float, causal: bool) -> None:
         super().__init__()
@@ -161,7 +164,7 @@ def mugan(
     causal: bool = False,
     window: int = 2048,
     rate_hz: int = 16_000,
-) -> nn.Module:
+) -> Patches | Causal:
     """The generator in windows; see `audiounet.audiounet` for what the arguments mean."""
     core = MuGanCore(depth, width, dropout, causal)
     if causal:

@@ -24,7 +24,7 @@ DECAY = 512  # taps of the de-emphasis: 0.95^512 is 4e-12
 
 
 class Emphasis(nn.Module):
-    """y[t] = x[t] - 0.95 x[t - 1], and back; an excerpt begins with silence."""
+    """Pre-emphasis y[t] = x[t] - 0.95 x[t - 1], and back; an excerpt begins with silence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,12 +53,12 @@ def encoder_sizes(width: float, maps: tuple[int, ...] = MAPS) -> list[int]:
 
 
 class SeganCore(nn.Module):
-    """(B, 1, n) -> (B, 1, n), n a multiple of `stride` (2048 with eleven levels).
+    """The generator (B, 1, n) -> the same, n a multiple of `stride` (2048 with eleven levels).
 
     Args:
         width: Multiplier of all channels.
-        levels: Of the encoder; 11 in the paper.
-        window: At which z is a constant at inference.
+        levels: Levels of the encoder; 11 in the paper.
+        window: Samples over which z, a constant at inference, is drawn before it repeats.
     """
 
     z: Tensor
@@ -112,6 +112,6 @@ class SeganCore(nn.Module):
 
 def segan(
     width: float = 1.0, levels: int = 11, window: int = 16_384, rate_hz: int = 16_000
-) -> nn.Module:
+) -> Patches:
     """The generator in windows; see `audiounet.audiounet` for what the arguments mean."""
     return Patches(SeganCore(width, levels, window), window, window // 2, rate_hz)

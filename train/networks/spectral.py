@@ -9,41 +9,24 @@ et al. (DeepFilterNet, ICASSP 2022, arXiv:2110.05588), the rest is plain. It hea
 lookahead: 1024 samples, every 512.
 """
 
-import math
-from functools import cache
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..spectra import Framing, band_bank, running_mean_matrix, sound, spectra
 from .recurrence import from_silence
 
-WINDOW, HOP, BINS, RATE_HZ = 1024, 512, 513, 48_000
+WINDOW, HOP, RATE_HZ = 1024, 512, 48_000
+FRAMING = Framing(WINDOW, HOP, RATE_HZ)
 SLOWEST = 0.01  # the running mean's least rate: it remembers about 100 hops, a second
 SILENT = -6.0  # log10 energy of the loudest band; white noise at -93 dBFS, the dither of 16 bits
 POWER = 0.3  # spectra are compressed by |X|^0.3, as ears do
 
 
-def band_bank(bands: int) -> Tensor:
-    """Triangular bands, equally wide on the ERB scale but never narrower than a bin.
-
-    Glasberg and Moore 1990: ERB number = 21.4 log10(1 + 0.00437 f).
-
-    Returns:
-        (BINS, bands); each row, a bin's shares in its bands, adds up to one.
-    """
-    top = 21.4 * math.log10(1 + 0.00437 * RATE_HZ / 2)
-    centres = (10 ** (np.linspace(0, top, bands) / 21.4) - 1) / 0.00437 * WINDOW / RATE_HZ
-    for band in range(1, bands):
-        centres[band] = max(centres[band], centres[band - 1] + 1)
-    centres *= (BINS - 1) / centres[-1]
-    rows = [np.interp(np.arange(BINS), centres, row) for row in np.eye(bands)]
-    return torch.from_numpy(np.stack(rows, 1).astype(np.float32))
-
-
 class Spectral(nn.Module):
-    """The generator; see the contract in rtdenoise/generator.py. Windows are sqrt-Hann, twice.
+    """A recurrent net on spectra, `protocol.TrainableOnSpectra`.
+
+    Its windows are sqrt-Hann, before and after.
 
     It starts as nearly the identity (gains 0.99, taps about 0), so that training has to earn
     every change, and clean speech passes from the first step on.
@@ -54,11 +37,11 @@ class Spectral(nn.Module):
 
     Args:
         hidden: Width of the recurrent layers.
-        layers: Of the GRU.
+        layers: Layers of the GRU.
         deeper: Layers of a second GRU above it, whose projected output is added to the first's; the
             projection begins at zero, so a net without it can grow one (`fit --from`).
-        bands: Of gains and energies.
-        low_bins: That get complex taps; 96 reach to 4.5 kHz.
+        bands: How many bands have a gain and an energy of their own.
+        low_bins: How many of the lowest bins get complex taps; 96 reach to 4.5 kHz.
         taps: Windows each of them looks at, the newest and the past.
     """
 
@@ -79,7 +62,7 @@ class Spectral(nn.Module):
         taps: int = 5,
     ) -> None:
         super().__init__()
-        bank = band_bank(bands)
+        bank = band_bank(bands, FRAMING)
         self.register_buffer("to_bands", bank / bank.sum(0, keepdim=True))
         self.register_buffer("to_bins", bank.t().contiguous())
         self.hidden, self.bands = hidden, bands
@@ -213,49 +196,11 @@ class Spectral(nn.Module):
         Spectra need the range and the digits: under autocast only `decide` is of bfloat16.
         """
         with torch.autocast(x.device.type, enabled=False):
-            windows = spectra(functional.pad(x, (HOP, HOP)))
+            windows = spectra(functional.pad(x, (HOP, HOP)), FRAMING)
             re, im = windows[:, 0], windows[:, 1]
-            means = running_mean_matrix(re.shape[1]).to(x.device)
+            means = running_mean_matrix(re.shape[1], self.slowest).to(x.device)
             with torch.no_grad():
                 features = self.see(re, im, means)
         gains, filters = self.decide_all(features)
         with torch.autocast(x.device.type, enabled=False):
-            return sound(torch.stack(self.restore(re, im, gains, filters), 1))
-
-
-def hann(device: torch.device) -> Tensor:
-    """The window before and after: sqrt-Hann, (WINDOW,)."""
-    return torch.hann_window(WINDOW, device=device).sqrt()
-
-
-def spectra(audio: Tensor) -> Tensor:
-    """(B, samples) -> real and imaginary part (B, 2, T, BINS) of sqrt-Hann windows."""
-    x = torch.stft(audio, WINDOW, HOP, window=hann(audio.device), center=False, return_complex=True)
-    return torch.stack([x.real, x.imag], 1).transpose(2, 3).contiguous()
-
-
-def sound(x: Tensor) -> Tensor:
-    """Real and imaginary part (B, 2, T, BINS) -> the overlap-added waveform (B, (T - 1) HOP)."""
-    windows: Tensor = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
-    windows = windows * hann(x.device)
-    first, second = windows[..., :HOP], windows[..., HOP:]
-    return (second[:, :-1] + first[:, 1:]).flatten(1)
-
-
-@cache
-def running_mean_matrix(hops: int) -> Tensor:
-    """The running mean of `Spectral.forward` over *hops* windows from silence, as one matrix.
-
-    m_t = m_{t-1} + r_t (e_t - m_{t-1}), r_t = max(1 / t, SLOWEST), is linear in e: m = W e.
-
-    >>> running_mean_matrix(2)
-    tensor([[1.0000, 0.0000],
-            [0.5000, 0.5000]])
-    """
-    rows, row = torch.zeros(hops, hops), torch.zeros(hops)
-    for t in range(hops):
-        rate = max(1.0 / (t + 1), SLOWEST)
-        row = row * (1 - rate)
-        row[t] = rate
-        rows[t] = row
-    return rows
+            return sound(torch.stack(self.restore(re, im, gains, filters), 1), FRAMING)

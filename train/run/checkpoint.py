@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,17 @@ from rtdenoise.errors import RtdenoiseError, UsageError
 from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.box import find
 
-from ..config import Recipe
+from ..config import Recipe, stored
 from ..data.library import Library
 from ..systems.base import System
 
 CHECKPOINT = "checkpoint.pt"
+Writer = Callable[[dict[str, Any], Path], object]
 
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The place a run has come to.
 
     Attributes:
         step: Steps done.
@@ -36,18 +38,23 @@ class Progress:
 
 
 class TrainingError(RtdenoiseError):
-    """The run cannot go on; the message says where what was saved lies."""
+    """A run that cannot go on; the message says where what was saved lies."""
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
+def save(path: Path, content: dict[str, Any], write: Writer = torch.save) -> None:
     """Write a checkpoint beside the old one, then swap.
+
+    Args:
+        path: File of the checkpoint.
+        content: What a run needs to go on exactly.
+        write: Writes such a content to a file.
 
     Raises:
         TrainingError: it could not be written.
     """
     fresh = path.with_suffix(".new")
     try:
-        torch.save(content, fresh)
+        write(content, fresh)
     except (OSError, RuntimeError) as error:
         fresh.unlink(missing_ok=True)
         raise TrainingError(f"cannot write {path} ({error}); the one before is kept") from None
@@ -69,7 +76,7 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
     """
     if (run / CHECKPOINT).is_file():
         saved = torch.load(run / CHECKPOINT, weights_only=False, map_location=system.device)
-        if saved["recipe"] != recipe.as_dict():
+        if stored(saved["recipe"]) != recipe:
             raise UsageError(f"{run} was begun with another recipe; take another folder")
         system.load_state(saved["system"])
         return Progress(saved["step"], saved["spent_s"], saved["ancestors"])

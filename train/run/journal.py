@@ -29,7 +29,7 @@ NAMES = ("degraded", "restored", "wanted")
 
 
 class Journal:
-    """Notes of one run; a process that does not lead notes nothing.
+    """The notes of one run; a process that does not lead takes none.
 
     Args:
         run: Its folder.
@@ -86,7 +86,7 @@ class Journal:
             done = self.recipe.optim.progress(step, spent_s)
             self._bar.update(self._bar.task_ids[0], completed=done, text=f"{step} {text} {speed}")
 
-    def judge(
+    def evaluate(
         self, step: int, spent_s: float, degraded: Tensor, restored: Tensor, wanted: Tensor
     ) -> None:
         """Score, hear and see waveforms (B, samples) of the development side."""

@@ -15,8 +15,8 @@ import torch
 
 from ..config import Recipe
 from ..data.library import Library, check_no_leak
+from ..systems import make
 from ..systems.base import Batch, Number, System
-from ..systems.choice import make
 from ..team import Team
 from .checkpoint import TrainingError, keep, resume
 from .journal import Journal
@@ -63,7 +63,7 @@ def fit(
     unseen = few(system.feed(dev, 0, DEV_SEED, few=True).batch(0)) if team.leads else ()
     dev_losses = Unseen(system, dev, run, recipe.run.unseen_s if team.leads else 0.0)
 
-    slice_s = saved_s = judged_s = stopped = 0.0
+    slice_s = saved_s = scored_s = stopped = 0.0
     with Journal(run, recipe, at.step, team.leads) as journal:
         while not stopped and (minutes is None or slice_s < 60 * minutes):
             progress = recipe.optim.progress(at.step, at.spent_s)
@@ -82,13 +82,13 @@ def fit(
                 keep(run, recipe, system, library, at)
                 saved_s = slice_s
             dev_losses.note(at.step, at.spent_s)
-            if slice_s - judged_s > recipe.run.judge_s and team.leads:
-                journal.judge(at.step, at.spent_s, *system.restore(unseen))
-                judged_s = slice_s
+            if slice_s - scored_s > recipe.run.dev_s and team.leads:
+                journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
+                scored_s = slice_s
         keep(run, recipe, system, library, at)
         dev_losses.note(at.step, at.spent_s, last=True)
         if team.leads:
-            journal.judge(at.step, at.spent_s, *system.restore(unseen))
+            journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
     team.close()
     return at.step
 

@@ -1,4 +1,4 @@
-"""`spectral` trained on spectra that are mixed anew every step (see degrade.py).
+"""Training on spectra that are mixed anew every step (see data/mixing.py).
 
 150 times real time on two cores: no sound is ever synthesised, and the recurrent net runs whole
 excerpts at once.
@@ -17,33 +17,35 @@ from ..data.library import Library
 from ..data.mixing import Pool, known_bins
 from ..data.scenes import Scenes
 from ..losses.spectral import Restoration
-from ..networks.banded import Banded
-from ..networks.spectral import Spectral, running_mean_matrix, sound
+from ..networks.protocol import TrainableOnSpectra
+from ..spectra import Framing, running_mean_matrix, sound
 from ..team import Team
 from .base import Batch, Feed, Number, System, seen
 
 
 class SpectralSystem(System):
-    """A net with `see`, `decide_all` and `restore`, and the loss `losses.Restoration`."""
+    """A net that hears spectra, and the losses on spectra that it learns from."""
 
-    net: Spectral | Banded
+    net: TrainableOnSpectra
 
-    def __init__(self, recipe: Recipe, team: Team, net: Spectral | Banded) -> None:
+    def __init__(self, recipe: Recipe, team: Team, net: TrainableOnSpectra) -> None:
         super().__init__(recipe, team, net)
-        self.restoration = Restoration(recipe.loss).to(self.device)
+        self.framing = Framing(net.window, net.hop, net.rate_hz)
+        self.restoration = Restoration(recipe.loss, self.framing).to(self.device)
         quick: Callable[[Any], Any] = torch.compile if recipe.run.compile else lambda f: f
         self._means: Tensor | None = None
-        self._features, self._outcome = quick(net.see), quick(self._judge)
+        self._features, self._outcome = quick(net.see), quick(self._score)
 
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
         """See `System.feed`."""
         batch = self.recipe.optim.batch
         if self.recipe.scenes.on:
-            return Scenes(library, self.recipe, batch, seed, self.device)
+            return Scenes(library, self.recipe, self.framing, batch, seed, self.device)
         slots = batch if few else self.recipe.run.pool
-        return Pool(library, self.recipe.degrade, slots, batch, seed, step, self.device)
+        settings = self.recipe.degrade
+        return Pool(library, settings, self.framing, slots, batch, seed, step, self.device)
 
-    def _judge(
+    def _score(
         self, x: Tensor, y: Tensor, known: Tensor, gains: Tensor, filters: Tensor
     ) -> dict[str, Tensor]:
         estimate = self.net.restore(x[:, 0], x[:, 1], gains, filters)
@@ -52,7 +54,7 @@ class SpectralSystem(System):
 
     def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self._means is None or len(self._means) != x.shape[2]:
-            self._means = running_mean_matrix(x.shape[2]).to(self.device)
+            self._means = running_mean_matrix(x.shape[2], self.net.slowest).to(self.device)
         means = self._means
         with torch.no_grad():
             features = self._features(x[:, 0].contiguous(), x[:, 1].contiguous(), means)
@@ -64,7 +66,9 @@ class SpectralSystem(System):
         """Total ("loss") of a batch, and its parts."""
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         gains, filters = self._decide(x)
-        parts: dict[str, Tensor] = self._outcome(x, y, known_bins(bandwidth_hz), gains, filters)
+        parts: dict[str, Tensor] = self._outcome(
+            x, y, known_bins(bandwidth_hz, self.framing), gains, filters
+        )
         return parts
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
@@ -79,11 +83,13 @@ class SpectralSystem(System):
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         with torch.no_grad(), self.averaged():
             gains, filters = self._decide(x)
-            return self._judge(x, y, known_bins(bandwidth_hz), gains, filters)
+            return self._score(x, y, known_bins(bandwidth_hz, self.framing), gains, filters)
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""
         x, y, _ = (part.to(self.device) for part in batch)
         with torch.no_grad(), self.averaged():
             re, im = self.net.restore(x[:, 0], x[:, 1], *self._decide(x))
-        return sound(x), sound(torch.stack([re, im], 1)), sound(y)
+        sides = (x, torch.stack([re, im], 1), y)
+        degraded, restored, wanted = (sound(side, self.framing) for side in sides)
+        return degraded, restored, wanted

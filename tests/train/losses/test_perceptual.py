@@ -15,15 +15,16 @@ import torch
 from train.config import Loss
 from train.losses.perceptual import Estoi, Pmsqe
 from train.losses.spectral import Restoration
-from train.networks.spectral import BINS, RATE_HZ, spectra
+from train.networks.spectral import FRAMING, RATE_HZ
+from train.spectra import spectra
 
-CLIPS = Path(__file__).parents[2] / "examples" / "audio"
+CLIPS = Path(__file__).parents[3] / "examples" / "audio"
 SNRS_DB = (-5, 0, 5, 10, 20)
 
 
 def energy(audio: np.ndarray) -> torch.Tensor:
     """(samples,) -> (1, T, BINS)."""
-    x = spectra(torch.from_numpy(audio[None].astype(np.float32)))
+    x = spectra(torch.from_numpy(audio[None].astype(np.float32)), FRAMING)
     return x[:, 0].square() + x[:, 1].square()
 
 
@@ -43,7 +44,7 @@ def mixtures() -> list[tuple[np.ndarray, np.ndarray]]:
 
 def test_estoi_is_that_of_pystoi(mixtures):
     """To 0.05 on every mixture, although windows and rate are not the metric's."""
-    loss = Estoi(stride=1)
+    loss = Estoi(FRAMING, stride=1)
     for degraded, clean in mixtures:
         known = pystoi.stoi(clean, degraded, RATE_HZ, extended=True)
         assert 1 - float(loss(energy(degraded), energy(clean))) == pytest.approx(known, abs=0.05)
@@ -51,7 +52,7 @@ def test_estoi_is_that_of_pystoi(mixtures):
 
 def test_pmsqe_orders_mixtures_as_pesq_does(mixtures):
     """Rank by rank within a noise, and correlated over all of them."""
-    loss, ours, known = Pmsqe(), [], []
+    loss, ours, known = Pmsqe(FRAMING), [], []
     for degraded, clean in mixtures:
         ours.append(float(loss(energy(degraded), energy(clean))))
         at_16k = (soxr.resample(x, RATE_HZ, 16_000) for x in (clean, degraded))
@@ -61,7 +62,7 @@ def test_pmsqe_orders_mixtures_as_pesq_does(mixtures):
     assert np.corrcoef(mos, known)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("loss", [Estoi(), Pmsqe()])
+@pytest.mark.parametrize("loss", [Estoi(FRAMING), Pmsqe(FRAMING)])
 def test_nothing_is_wrong_with_the_reference(loss, mixtures):
     """Zero at the reference at any level of both; finite with finite gradients in silence."""
     clean = energy(mixtures[0][1])
@@ -76,10 +77,10 @@ def test_nothing_is_wrong_with_the_reference(loss, mixtures):
 
 def test_a_loss_without_weight_is_not_computed():
     """The parts are what the recipe weighs, and the total is their sum."""
-    x = torch.randn(2, 2, 80, BINS)
-    pair, known = ((x[:, 0], x[:, 1]), (x[:, 1], x[:, 0])), torch.ones(2, 1, BINS)
-    plain = Restoration(Loss())(*pair, known)
-    full = Restoration(Loss(estoi=0.5, pmsqe=0.1))(*pair, known)
+    x = torch.randn(2, 2, 80, FRAMING.bins)
+    pair, known = ((x[:, 0], x[:, 1]), (x[:, 1], x[:, 0])), torch.ones(2, 1, FRAMING.bins)
+    plain = Restoration(Loss(), FRAMING)(*pair, known)
+    full = Restoration(Loss(estoi=0.5, pmsqe=0.1), FRAMING)(*pair, known)
 
     assert set(plain) == {"loss", "compressed", "log_snr"}
     extra = 0.5 * full["estoi"] + 0.1 * full["pmsqe"]

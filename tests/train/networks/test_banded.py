@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from train import config
+from tests.train.sets import TINY
 from train.networks.banded import Banded, centres, shares
-from train.networks.spectral import HOP, WINDOW, running_mean_matrix, spectra
-from train.systems.choice import make, network
+from train.networks.spectral import FRAMING, HOP, SLOWEST, WINDOW
+from train.spectra import running_mean_matrix, spectra
+from train.systems import make
 from train.team import Team
 
-TINY = config.load(Path(__file__).parents[2] / "train" / "recipes" / "tiny.toml")
 SMALL = {"width": 8, "blocks": 2, "positions": 12, "heads": 2, "whole": 16, "bands": 16}
 SMALL |= {"low_bins": 24, "fading": 8, "taps": 3}
 
@@ -77,11 +76,11 @@ def test_it_starts_as_nearly_the_identity_and_is_small():
 
 def test_training_sees_what_the_stream_computes(net):
     hops = int(TINY.data.seconds * 48_000) // HOP
-    x = spectra(0.1 * torch.randn(2, (hops + 1) * HOP))
+    x = spectra(0.1 * torch.randn(2, (hops + 1) * HOP), FRAMING)
     windows = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
     with torch.inference_mode():
         streamed, _ = net(windows, net.initial_state(2))
-        features = net.see(x[:, 0], x[:, 1], running_mean_matrix(hops))
+        features = net.see(x[:, 0], x[:, 1], running_mean_matrix(hops, SLOWEST))
         re, im = net.restore(x[:, 0], x[:, 1], *net.decide_all(features))
 
     torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
@@ -113,7 +112,7 @@ def test_it_learns_by_the_recipe():
     recipe = replace(TINY, net={"network": "banded", **SMALL}, optim=quick)
     torch.manual_seed(0)
     system = make(recipe, Team())
-    x = spectra(0.1 * torch.randn(4, (24 + 1) * HOP))
+    x = spectra(0.1 * torch.randn(4, (24 + 1) * HOP), FRAMING)
     batch = (x, 0.3 * x, torch.full((4,), 24_000.0))
     rows = [system.step(batch, step, 0.0) for step in range(30)]
 
@@ -121,5 +120,5 @@ def test_it_learns_by_the_recipe():
     for name, parameter in system.net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
-    assert isinstance(network(recipe), Banded)
+    assert isinstance(system.net, Banded)
     assert float(system.unseen_loss(batch)["loss"]) > 0

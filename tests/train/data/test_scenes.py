@@ -16,7 +16,7 @@ from train.data.library import Library
 from train.data.noisemakers import Filters, clicks, hum, tones
 from train.data.scenes import Scenes
 from train.losses.spectral import Restoration
-from train.networks.spectral import RATE_HZ
+from train.networks.spectral import FRAMING, RATE_HZ
 
 CPU = torch.device("cpu")
 ROWS = 12
@@ -59,7 +59,7 @@ def cache(tmp_path_factory):
 
 def scenes(cache, own=PLAIN, common=DRY, seed=1):
     recipe = Recipe(data=Data(seconds=1.0), degrade=common, scenes=own)
-    return Scenes(Library(cache, recipe.data), recipe, ROWS, seed, CPU)
+    return Scenes(Library(cache, recipe.data), recipe, FRAMING, ROWS, seed, CPU)
 
 
 def energy(x):
@@ -102,7 +102,7 @@ def test_snr_and_level_are_those_drawn(cache):
 def test_without_a_voice_silence_is_wanted(cache):
     """And no loss of the recipe minds: all finite, with finite gradients."""
     x, y, _ = scenes(cache, replace(PLAIN, speechless_share=1.0)).batch(0)
-    loss = Restoration(Loss(log_snr=0.03, estoi=0.1, pmsqe=0.01, resolutions=0.5))
+    loss = Restoration(Loss(log_snr=0.03, estoi=0.1, pmsqe=0.01, resolutions=0.5), FRAMING)
     estimate = x.clone().requires_grad_()
     parts = loss(
         (estimate[:, 0], estimate[:, 1]), (y[:, 0], y[:, 1]), torch.ones(len(x), 1, x.shape[3])

@@ -1,7 +1,7 @@
 """A run becomes a file the host loads: TorchScript with the card inside.
 
-The only file of the training system that meets torch.jit, as generator.py is the host's. It refuses
-what the host would be sorry for: scripted != eager, streamed != whole, a card with gaps.
+The only file of the training system that meets torch.jit, as the host's is nets/torchscript.py. It
+refuses what the host would be sorry for: scripted != eager, streamed != whole, a card with gaps.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rtdenoise.errors import ModelError, UsageError
 from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
 
-from .config import Recipe, build
-from .run.checkpoint import CHECKPOINT
-from .systems.choice import network
+from .. import networks
+from ..config import stored
+from ..errors import ArgumentError
+from ..networks.protocol import Trainable
+from .checkpoint import CHECKPOINT
 
 TOLERANCE = 1e-5
 
@@ -57,12 +59,12 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
         if len(folders) > 1 and (
             not shared or other["ancestors"][:shared] != saved["ancestors"][:shared]
         ):
-            raise UsageError(
-                f"{run} and {folders[0]} did not begin with the same weights; their mean is no "
-                "net. Begin both with `fit --from MODEL`"
+            raise ArgumentError(
+                f"{run} and {folders[0]} did not begin with the same weights: their mean is no net",
+                "start",
             )
-    recipe: Recipe = build(Recipe, saved["recipe"])
-    net = network(recipe)
+    recipe = stored(saved["recipe"])
+    net = networks.make(**recipe.net)
     averages = [other["system"]["average"] for other in checkpoints]
     net.load_state_dict({name: _mean([a[name] for a in averages]) for name in averages[0]})
     scores = json.loads(metrics.read_text()) if metrics else {}
@@ -105,7 +107,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
 
 def _checkpoint(run: Path) -> dict[str, Any]:
     if not (run / CHECKPOINT).is_file():
-        raise UsageError(f"no {CHECKPOINT} in {run}; train first: python -m train fit ...")
+        raise ArgumentError(f"no {CHECKPOINT} in {run}", "run")
     saved: dict[str, Any] = torch.load(run / CHECKPOINT, weights_only=False, map_location="cpu")
     return saved
 
@@ -115,7 +117,7 @@ def _mean(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean(0) if values[0].is_floating_point() else values[0]
 
 
-def write(net: nn.Module, card: Card, out: Path) -> None:
+def write(net: Trainable, card: Card, out: Path) -> None:
     """Script *net*, prove it, and put it with its card into *out*.
 
     Raises:
@@ -138,7 +140,7 @@ def write(net: nn.Module, card: Card, out: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def _prove(net: nn.Module, scripted: Any, card: Card) -> None:
+def _prove(net: Trainable, scripted: Any, card: Card) -> None:
     """Run the three ways of running it on the same noise."""
     torch.manual_seed(0)
     # Windows of one stream, as the host cuts them: nets may count on their overlap.
@@ -146,7 +148,7 @@ def _prove(net: nn.Module, scripted: Any, card: Card) -> None:
     stream = 0.1 * torch.randn(2, card.hop * (count + 1))
     windows = stream.unfold(1, card.window, card.hop).contiguous()
     with torch.inference_mode():
-        eager = run_whole(net, net.initial_state, windows)  # type: ignore[arg-type]
+        eager = run_whole(net, net.initial_state, windows)
         whole = run_whole(scripted, scripted.initial_state, windows)
         streamed = run_streamed(scripted, scripted.initial_state, windows)
     for name, other in (("scripted != eager", eager), ("streamed != whole", streamed)):

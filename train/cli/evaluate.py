@@ -1,0 +1,68 @@
+"""Score systems on pairs of degraded and clean files (docs/evaluation.md).
+
+python -m train evaluate --model speech --data PAIRS --report report.html
+python -m train evaluate --model net.pt --estimates dfn3=THEIRS --data PAIRS --jobs 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .arguments import named
+
+HELP = "checks, scores and a report of systems on pairs"
+ADVICE = {
+    "card": "It holds the numbers of a --model",
+    "cutoff_hz": "Give --cutoff-hz HZ, the end of the band that was kept",
+    "data": "`python -m train mixes` makes such a folder",
+    "force": "--force scores them nevertheless, and says so in the table",
+    "names": "Give NAME=VALUE",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--data, what is scored, how, and where to."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with clean/ and degraded/ (or noisy/)")
+    add(
+        "--model", action="append", default=[], metavar="[NAME=]MODEL", help="in the box, or a path"
+    )
+    add("--estimates", action="append", default=[], metavar="NAME=FOLDER", help="others' outputs")
+    add("--aligned", action="store_true", help="those come without delay: do not estimate it")
+    add("--baseline", action="append", metavar="NAME", help="default: those of the task; none")
+    add("--task", choices=("denoise", "dereverb", "superres"), help="default: the model's")
+    add("--kind", choices=("speech", "music"), help="default: the model's")
+    add("--cutoff-hz", type=float, help="super-resolution: metrics above and below this frequency")
+    add("--metrics", metavar="NAME,..", help="default: all that apply; DNSMOS takes the longest")
+    add("--force", action="store_true", help="score pairs that the checks refuse")
+    add("--jobs", type=int, default=1, help="files scored at a time (default: 1)")
+    add("--csv", type=Path, metavar="FOLDER", help="a CSV for each system, a row for each file")
+    add("--report", type=Path, metavar="PAGE.html", help="with spectrograms and players")
+    add("--report-files", type=int, default=0, metavar="N", help="files in it (default: all)")
+    add("--card", type=Path, metavar="JSON", help="numbers of the first model, for `export`")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, score, write what was asked for; print the tables."""
+    from ..evaluate import Outputs, evaluate, settle
+    from ..evaluate.tables import INPUT
+
+    settings = settle(
+        models=named("--model", args.model, (INPUT,)),
+        estimates={k: Path(v) for k, v in named("--estimates", args.estimates, (INPUT,)).items()},
+        aligned=args.aligned,
+        baselines=None if args.baseline is None else [b for b in args.baseline if b != "none"],
+        task=args.task,
+        kind=args.kind,
+        cutoff_hz=args.cutoff_hz,
+        metrics=args.metrics.split(",") if args.metrics else (),
+        force=args.force,
+        jobs=args.jobs,
+        shown=args.report_files,
+    )
+    outputs = Outputs(csv=args.csv, report=args.report, card=args.card)
+    text = evaluate(args.data, settings, outputs, lambda line: print(line, file=sys.stderr))
+    print(text, end="")
+    return 0

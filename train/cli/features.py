@@ -1,0 +1,36 @@
+"""Train a net for a feature loss, on the clean recordings of the training side.
+
+    python -m train features autoencoder RECIPE --cache CACHE -o ae.pt
+
+The recipe says where it lies: objective.features_file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .arguments import NO_CACHE, add_recipe, recipe_of
+
+HELP = "train a net for a feature loss"
+ADVICE = {"cache": NO_CACHE}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """KIND, RECIPE, --cache, --set, -o, --steps, --width."""
+    parser.add_argument("kind", choices=("autoencoder", "germain"), help="whose feature loss")
+    add_recipe(parser)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file for its weights")
+    parser.add_argument("--steps", type=int, default=500, help="default: 500")
+    parser.add_argument(
+        "--width", type=float, default=0.25, help="1 is the paper's width (default: 0.25)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train it; the loss of the last steps is printed."""
+    from ..run.pretrain import pretrain
+
+    loss = pretrain(args.kind, recipe_of(args), args.cache, args.out, args.steps, args.width)
+    print(f"{args.out}: loss {loss:.4f}")
+    return 0

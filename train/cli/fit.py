@@ -1,0 +1,46 @@
+"""Train a net, or go on with a run (docs/training.md).
+
+    python -m train fit RECIPE --cache CACHE --run RUN --set optim.lr=3e-4
+    python -m train fit RECIPE --cache CACHE --run RUN --minutes 9     # a slice of the run
+
+Ctrl-C and SIGTERM end the slice where nothing is lost, with exit code 130; the same command then
+goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rtdenoise.cli.interrupt import until_interrupted
+
+from .arguments import NO_CACHE, add_recipe, recipe_of
+
+HELP = "train a net, or go on with a run"
+ADVICE = {
+    "cache": NO_CACHE,
+    "features_file": "Make it: python -m train features KIND RECIPE --cache CACHE -o FILE",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """RECIPE, --cache, --set, --run, --minutes, --from."""
+    add_recipe(parser)
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--minutes", type=float, help="end this slice after as much training time")
+    parser.add_argument("--from", dest="start", metavar="MODEL", help="begin with its weights")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train until the recipe's time is over, or the slice's."""
+    from ..run.loop import fit
+
+    recipe = recipe_of(args)
+    with until_interrupted() as stop:
+        step = fit(recipe, args.cache, args.run, args.minutes, start=args.start, stop=stop)
+    if stop.is_set():
+        saved = f"stopped: step {step} is saved in {args.run}"
+        print(f"{saved}; the same command goes on", file=sys.stderr)
+        raise KeyboardInterrupt  # a script must not export what is half trained
+    return 0

@@ -1,0 +1,57 @@
+"""A blind listening test in the browser, or the results of one (docs/listening.md).
+
+python -m train listen --reference CLEAN --systems noisy=DEGRADED ours=RESTORED
+python -m train listen --results ratings.sqlite
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rtdenoise.errors import UsageError
+
+from .arguments import named, numbers
+
+HELP = "a blind listening test in the browser"
+ADVICE = {
+    "path": "Give another --db",
+    "port": "Try another --port",
+    "reference": "--reference names it",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is compared, how, where it is served; or --results."""
+    add = parser.add_argument
+    add("--systems", nargs="+", default=[], metavar="NAME=FOLDER", help="what is compared")
+    add("--reference", type=Path, help="folder of the clean files, of the same names")
+    add("--items", type=int, default=8, help="files, chosen evenly (default: 8)")
+    add("--method", choices=("mushra", "acr"), default="mushra", help="default: mushra")
+    add("--anchors", default="3500,7000", metavar="HZ,..", help="MUSHRA's low-passes, or none")
+    add("--db", type=Path, default=Path("ratings.sqlite"), help="default: ratings.sqlite")
+    add("--title", default="Listening test", help="default: Listening test")
+    add("--host", default="127.0.0.1", help="default: this machine alone (127.0.0.1)")
+    add("--port", type=int, default=8765, help="default: 8765")
+    add("--results", type=Path, metavar="DB", help="print what was rated, and serve nothing")
+    add("--csv", type=Path, help="with --results: every rating, a row each")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve a test until Ctrl-C, or print the results of one."""
+    from ..listen import listen
+    from ..listen.results import report
+    from ..listen.stimuli import prepare
+
+    if args.results:
+        print(report(args.results, args.csv), end="")
+        return 0
+    if not args.systems or not args.reference:
+        raise UsageError("wanted --systems NAME=FOLDER .. and --reference FOLDER, or --results DB")
+    folders = {k: Path(v) for k, v in named("--systems", args.systems).items()}
+    mushra = args.method == "mushra" and args.anchors != "none"  # ACR has no anchors
+    anchors_hz = numbers("--anchors", args.anchors) if mushra else []
+    test = prepare(args.reference, folders, args.items, tuple(anchors_hz))
+    listen(test, args.db, args.title, args.method, args.host, args.port)
+    print(f"python -m train listen --results {args.db}")
+    return 0

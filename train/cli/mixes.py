@@ -1,0 +1,36 @@
+"""Write degraded and clean files of sources that no training saw, to score any system on.
+
+    python -m train mixes RECIPE --cache CACHE -o PAIRS --side test
+
+They are degraded as the recipe says; one without `degradation` mixes noise at each --snr in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .arguments import NO_CACHE, add_recipe, numbers, recipe_of
+
+HELP = "degraded and clean files of unseen sources"
+ADVICE = {"cache": NO_CACHE}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """RECIPE, --cache, --set, -o, --count, --side, --snr, --seed."""
+    add_recipe(parser)
+    add = parser.add_argument
+    add("-o", "--out", type=Path, required=True, help="folder for degraded/ and clean/")
+    add("--count", type=int, default=80, help="pairs (default: 80)")
+    add("--side", choices=("dev", "test"), default="dev", help="default: dev")
+    add("--snr", default="-5,0,5,10,15", metavar="DB,..", help="where there is no degradation")
+    add("--seed", type=int, default=7, help="another one draws other pairs (default: 7)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the pairs."""
+    from ..evaluate.mixes import make
+
+    snr_db = numbers("--snr", args.snr)
+    make(args.cache, recipe_of(args), args.out, args.count, args.side, snr_db, args.seed)
+    return 0

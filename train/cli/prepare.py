@@ -1,0 +1,33 @@
+"""Decode a data set once into a cache that training reads (docs/data.md).
+
+    python -m train prepare DATA CACHE --rate 16000
+
+A run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "decode a data set once: what training reads"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """DATA, CACHE, --rate, --layout, --kind, --jobs, --skip-clipped."""
+    add = parser.add_argument
+    add("data", type=Path, help="folder of recordings; docs/data.md has the layouts")
+    add("cache", type=Path, help="folder for the decoded sound")
+    add("--rate", type=int, default=48_000, metavar="HZ", help="default: 48000")
+    add("--layout", default="auto", help="default: what the folder looks like")
+    add("--kind", default="speech", help="kind of recordings in plain folders (default: speech)")
+    add("--jobs", type=int, default=2, help="files decoded at a time (default: 2)")
+    add("--skip-clipped", action="store_true", help="leave out clipped files")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode; what was skipped and why is printed."""
+    from ..data.prepare import prepare
+
+    prepare(args.data, args.cache, args.rate, args.layout, args.kind, args.jobs, args.skip_clipped)
+    return 0

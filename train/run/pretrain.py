@@ -1,0 +1,113 @@
+"""Train the nets of feature losses: they learn from clean recordings, and stay as they are.
+
+The autoencoder of Kim and Sathe needs no labels. Those of Germain's classifier were DCASE's and
+CHiME's; here it learns what the index of a cache says, the source of every recording.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..config import Optim, Recipe
+from ..data.layouts import KINDS
+from ..data.library import Library
+from ..losses.features import at_level, feature_net
+from ..networks.mugan import Autoencoder
+from ..systems.base import half, optimisers, step_by
+
+
+class _Sounds:
+    """A source of excerpts of every kind, labelled with what source they come from."""
+
+    def __init__(self, library: Library, samples: int, batch: int) -> None:
+        self.library, self.samples, self.batch = library, samples, batch
+        self.kinds = [kind for kind in KINDS if library.recordings[kind]]
+        # Sources of less than some seconds could not be learned: they are one label a kind.
+        long_s = {
+            source
+            for kind in self.kinds
+            for source, seconds in _lengths(library, kind).items()
+            if seconds > 20
+        }
+        self.labels = sorted(long_s) + [f"other {kind}" for kind in self.kinds]
+        self.index = {label: number for number, label in enumerate(self.labels)}
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """(B, samples), and labels (B,)."""
+        rows: list[np.ndarray] = []
+        labels: list[int] = []
+        while len(rows) < self.batch:
+            kind = self.kinds[rng.integers(len(self.kinds))]
+            recordings = self.library.recordings[kind]
+            source = recordings[rng.integers(len(recordings))].source
+            audio = self.library.piece(kind, source, self.samples / self.library.data.rate_hz, rng)
+            if audio.std() > 1e-4:
+                rows.append(audio[: self.samples])
+                labels.append(self.index.get(source, self.index[f"other {kind}"]))
+        return torch.from_numpy(np.stack(rows)), torch.tensor(labels)
+
+
+def _lengths(library: Library, kind: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for r in library.recordings[kind]:
+        found[r.source] = found.get(r.source, 0.0) + (r.stop - r.start) / library.data.rate_hz
+    return found
+
+
+def pretrain(
+    kind: str, recipe: Recipe, cache: Path, out: Path, steps: int = 500, width: float = 0.25
+) -> float:
+    """Train a feature net on the clean recordings of the training side, and write it to *out*.
+
+    Args:
+        kind: autoencoder or germain.
+        recipe: Its data, batch and seed are used.
+        cache: What `data.prepare` made.
+        out: File for the weights; it is replaced when the net is trained.
+        steps: How many steps the net is trained for.
+        width: Factor on the number of the net's channels; 1 is the paper's.
+
+    Returns:
+        The mean loss of the last tenth: L2 over the sound's energy, or cross entropy in nats.
+    """
+    torch.manual_seed(recipe.run.seed)
+    torch.set_num_threads(recipe.run.threads)
+    rng = np.random.default_rng(recipe.run.seed)
+    library = Library(cache, recipe.data)
+    samples = int(recipe.data.seconds * recipe.data.rate_hz) // 1024 * 1024
+    sounds = _Sounds(library, samples, recipe.optim.batch)
+    settings: dict[str, Any] = (
+        {"width": width}
+        if kind == "autoencoder"
+        else {"labels": len(sounds.labels), "base": max(4, round(32 * width))}
+    )
+    net = feature_net(kind, settings)
+    folded, both = optimisers(net, Optim(muon_lr=2e-3, lr=1e-3))
+    peaks = [optimiser.param_groups[0]["lr"] for optimiser in both]
+    losses: list[float] = []
+    for step in range(steps):
+        audio, labels = sounds.draw(rng)
+        audio, _ = at_level(audio, audio)
+        x = audio[:, None]
+        with half(x.device):
+            y = net(x).float()
+        made_again = isinstance(net, Autoencoder)
+        loss = ((y - x) ** 2).mean() if made_again else functional.cross_entropy(y, labels)
+        net.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        share = min(1.0, 2.0 * (1.0 - step / steps))
+        step_by(folded, both, [share * peak for peak in peaks])
+        losses.append(float(loss.detach()))
+        if step % 25 == 24:
+            print(step + 1, f"{np.mean(losses[-25:]):.4f}", flush=True)
+    part = out.with_name(out.name + ".new")
+    torch.save({"kind": kind, "settings": settings, "net": net.state_dict()}, part)
+    part.replace(out)
+    return float(np.mean(losses[-max(1, steps // 10) :]))
