@@ -1,7 +1,7 @@
-"""The command line: `rtdenoise VERB ...`. A file per verb here; each has HELP, add_arguments, run.
+"""The command line: `rtdenoise VERB ...`. Each verb is a file with HELP, add_arguments and run.
 
-Exit codes: 0 ok, 1 some inputs failed, 2 usage, 3 device, 4 model, 130 interrupted.
-Results go to stdout, everything else to stderr. Verbs import torch and the rest only when they run.
+Exit codes: 0 ok, 1 some inputs failed, 2 usage, 3 device, 4 model, 130 interrupted. Results go to
+stdout and everything else to stderr. A verb imports torch and other large packages when it runs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     root = argparse.ArgumentParser(
         prog="rtdenoise",
-        description="Clean speech and music: live, in files, and in effect chains.",
-        epilog="`rtdenoise VERB --help` shows the flags of a verb.",
+        description="Remove noise from sound: live, in files, and in effect chains.",
+        epilog="`rtdenoise VERB --help` shows the options of a verb.",
     )
     root.add_argument("--version", action="version", version=f"rtdenoise {__version__}")
     verbs = root.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -37,7 +37,13 @@ def parser() -> argparse.ArgumentParser:
             description=verb.__doc__ or verb.HELP,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv: all")
+        sub.add_argument(
+            "-v",
+            "--verbose",
+            action="count",
+            default=0,
+            help="print details; -vv prints all of them",
+        )
         verb.add_arguments(sub)
         sub.set_defaults(run=verb.run)
     return root

@@ -1,4 +1,4 @@
-"""What to type when something went wrong: the library states facts, and only here are options."""
+"""What to type after an error. The library states facts; only the command line names options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..errors import Problem, RtdenoiseError
 
 GENERAL = {
-    Problem.NO_MODEL: "`rtdenoise models` lists them; a file of yours: -m path/to/net.pt",
+    Problem.NO_MODEL: "`rtdenoise models` lists the included ones; your own: -m path/to/net.pt",
     Problem.DEVICE: "`rtdenoise devices` lists them; files need none: --in file:x.wav --out null",
 }
 

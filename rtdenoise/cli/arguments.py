@@ -1,4 +1,4 @@
-"""Flags that several verbs share, so that they mean the same everywhere."""
+"""Options that several verbs share, so that they mean the same everywhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME|PATH",
-        help="generator in the box (`rtdenoise models`) or a file of yours (default: %(default)s)",
+        help="an included model (`rtdenoise models`) or a path of your own (default: %(default)s)",
     )
 
 
@@ -30,17 +30,17 @@ def add_strength(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=100.0,
         metavar="PERCENT",
-        help="processed sound in the output; the rest is the aligned input (default: 100)",
+        help="share of processed sound in the output; the rest is the aligned input (default: 100)",
     )
     parser.add_argument(
         "--atten-lim",
         type=float,
         default=None,
         metavar="DB",
-        help="remove no more than this: 0 = untouched, 12 = gentle, 100 = no limit (default)",
+        help="attenuate by at most this much: 0 changes nothing, 12 is gentle (default: no limit)",
     )
     parser.add_argument(
-        "--residual", action="store_true", help="give what was removed in place of what was kept"
+        "--residual", action="store_true", help="output what was removed instead of what was kept"
     )
 
 

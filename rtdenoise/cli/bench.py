@@ -1,7 +1,8 @@
-"""Measure whether a generator is real-time on this machine.
+"""Measure whether a model is fast enough for live use on this machine.
 
-Tight loops, then *paced* hops (one per hop period, as in a stream: the number that counts), the
-share of the deadline, and a verdict for each sample rate. Close other programs first.
+The first rows are tight loops. The paced rows give the net one hop each hop period, as a stream
+does, and decide: each shows its share of the deadline and a verdict for its sample rate. Close
+other programs first.
 """
 
 from __future__ import annotations
@@ -15,19 +16,27 @@ from .arguments import DEFAULT_MODEL
 if TYPE_CHECKING:
     from ..proof.bench import Timing
 
-HELP = "measure whether a generator is real-time here"
+HELP = "measure whether a model is fast enough for live use here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL, --seconds, --channels, --json."""
     parser.add_argument(
-        "model", nargs="?", default=DEFAULT_MODEL, help="name in the box, or a path"
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        help="name of an included model, or path of a model file (default: %(default)s)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=10.0, help="of paced hops at the net's rate (default: 10)"
+        "--seconds",
+        type=float,
+        default=10.0,
+        help="length of the paced run at the net's rate (default: 10)",
     )
-    parser.add_argument("--channels", type=int, default=1, help="rows of each hop (default: 1)")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--channels", type=int, default=1, help="channels of the sound (default: 1)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:

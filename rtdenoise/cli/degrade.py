@@ -1,14 +1,14 @@
-"""Damage sound files as recipes and evaluations do: noise, rooms, narrow bands, codecs, clipping.
+"""Degrade sound files as training does: noise, rooms, narrow bands, codecs, clipping.
 
   rtdenoise degrade in.wav -o out.wav "lowpass 2500..8000 | noise white snr=0..20"
-  rtdenoise degrade in.wav -o out.wav "noise folder=rain/ snr=5" --reference wanted.wav
+  rtdenoise degrade in.wav -o out.wav "noise folder=rain/ snr=5" --reference reference.wav
   rtdenoise degrade -r clean/ -O noisy/ "codec opus 8..32 p=0.5 | packetloss 5%"
 
-Quote the text: | means something else to the shell. A range is drawn for each file, from --seed
-and the file's place in the list. Same rate, channels, length, format and timing as the input. All
-steps: docs/degrade.md.
+Quote the text, because | is a pipe to the shell. A value is drawn from a range once for each file;
+it depends on --seed and on the file's place in the list. The output has the rate, channels, length,
+format and timing of the input. docs/degrade.md describes all steps.
 
-Exit code: 0 all done, 1 some inputs failed, 2 usage, 130 interrupted.
+Exit codes: 0 all done, 1 some inputs failed, 2 usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,22 +21,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..degrade import Chain
 
-HELP = "damage sound files: noise, rooms, narrow bands, codecs"
+HELP = "degrade sound files: noise, rooms, narrow bands, codecs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Inputs, the text, outputs."""
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="files, globs, folders with -r")
-    parser.add_argument("text", metavar="TEXT", help="steps with | between")
-    parser.add_argument("-o", "--out", metavar="FILE", help="output of a single input")
-    parser.add_argument("-O", "--output-dir", metavar="DIR", help="put outputs here, names kept")
-    parser.add_argument("-r", "--recursive", action="store_true", help="go through folders")
-    parser.add_argument("-f", "--force", action="store_true", help="replace existing outputs")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
     parser.add_argument(
-        "--reference", metavar="FILE", help="also write what a perfect restorer would give"
+        "inputs", nargs="+", metavar="IN", help="files or globs; with -r also folders"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("text", metavar="TEXT", help="the steps, with | between them")
+    parser.add_argument("-o", "--out", metavar="FILE", help="output file of a single input")
+    parser.add_argument(
+        "-O", "--output-dir", metavar="DIR", help="folder for the outputs; they keep their names"
+    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="search folders")
+    parser.add_argument("-f", "--force", action="store_true", help="replace existing outputs")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the random values (default: 0)"
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="FILE",
+        help="also write the target: what a perfect model would restore",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""List the sound devices PortAudio sees, as --in and --out take them."""
+"""List the sound devices that PortAudio finds: `rtdenoise live` takes an index or a name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HELP = "list the sound devices"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--json."""
-    parser.add_argument("--json", action="store_true", help="one JSON list")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([asdict(device) for device in devices], indent=1))
         return 0
     if not devices:
-        print("PortAudio sees no sound devices. Files work: rtdenoise live --in file:x.wav ...")
+        print("PortAudio finds no sound devices. Files need none: --in file:x.wav --out null")
         return 0
     width = max(len(device.name) for device in devices)
     print(f"    index {'name':<{width}}  in out  rate Hz  latency ms in/out  host")

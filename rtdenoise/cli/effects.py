@@ -1,8 +1,10 @@
-"""List the effects that a board file can name, or the parameters of one.
+"""List the effects that a board file can name, or the parameters of one effect.
 
-rtdenoise effects                  ours, pedalboard's, VST3
-rtdenoise effects Denoise          its parameters: default, range, unit, meaning
-rtdenoise effects my_module:Gate   an rtdenoise.Effect of yours
+rtdenoise effects                  list rtdenoise's own effects, pedalboard's, and VST3
+rtdenoise effects Denoise          show its parameters: default, range, unit, meaning
+rtdenoise effects my_module:Gate   show your own subclass of rtdenoise.Effect
+
+Your module must be importable: PYTHONPATH names its folder, unless it is the current one.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..chain.registry import Kind
 
-HELP = "list the effects for boards, and their parameters"
+HELP = "list the effects that a board can hold, and their parameters"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NAME, --json."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one effect, with its parameters")
-    parser.add_argument("--json", action="store_true", help="one JSON list")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="show this effect with its parameters"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         for one in chosen:
             note = "" if one.streams else " (files only)"
             print(f"{one.name:<{width}}  {shortened(one.summary)}{note}")
-        print("yours: module:Class. Parameters: rtdenoise effects NAME")
+        print("Your own effect is named module:Class. rtdenoise effects NAME shows the parameters.")
     else:
         print("\n".join(lines(chosen[0])))
     return 0

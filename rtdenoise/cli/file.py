@@ -1,22 +1,22 @@
-"""Clean sound files: same rate, channels, format, length and timing as the input.
+"""Remove noise from sound files. The output keeps rate, channels, format, length and timing.
 
-  rtdenoise file talk.wav                    -> talk.denoised.wav, next to it
-  rtdenoise file talk.wav -o clean.flac      another format, by the suffix
-  rtdenoise file -r recordings -O cleaned    a whole tree, mirrored, names kept
-  rtdenoise file 'takes/*.wav' --mix 80      globs, also quoted
-  cat in.wav | rtdenoise file - > out.wav    stdin to stdout
+  rtdenoise file talk.wav                    write talk.denoised.wav beside it
+  rtdenoise file talk.wav -o clean.flac      write another format, chosen by the suffix
+  rtdenoise file -r recordings -O cleaned    process a tree of folders and keep all names
+  rtdenoise file 'takes/*.wav' --mix 80      process what a glob matches, quoted or not
+  cat in.wav | rtdenoise file - > out.wav    read stdin, write stdout
 
-Reads whatever libsndfile reads: wav, w64, rf64, aiff, flac, ogg, opus, mp3, caf, au ... Integer and
-float subtypes are kept (24 bits stay 24 bits); integers are rounded and held at full scale. mp3,
-ogg and opus are decoded and encoded again: the length and the timing stay exact, the samples lose
-a little once more, and the bit rate is libsndfile's usual one. opus holds 8, 12, 16, 24 and 48 kHz
-only. ADPCM and GSM come in blocks, so a few samples can follow after the end (it is reported).
+The inputs can be whatever libsndfile reads: wav, w64, rf64, aiff, flac, ogg, opus, mp3, caf, au and
+more. The output keeps the subtype (24 bits stay 24 bits); integer samples are rounded and clipped
+at full scale. mp3, ogg and opus are decoded and encoded again at libsndfile's default bit rate,
+which costs some quality; their length and timing stay exact. opus knows 8, 12, 16, 24 and 48 kHz
+only. ADPCM and GSM hold whole blocks, so a few samples can follow the end; this is reported.
 
-An output appears when it is whole, or never: Ctrl-C, a full disk or kill -9 leave no half file.
-A file that is cut off is processed as far as it goes, with a warning; one that is damaged in the
+An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. A
+truncated input is processed as far as it goes, with a warning. An input that is damaged in the
 middle is refused.
 
-Exit code: 0 all done, 1 some inputs failed, 2 usage, 4 model, 130 interrupted.
+Exit codes: 0 all done, 1 some inputs failed, 2 usage, 4 model, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..files.offline import Listener, Report
     from ..files.sound import SoundReader
 
-HELP = "clean sound files"
+HELP = "remove noise from sound files"
 ADVICE = {
     Problem.EXISTS: "Choose another name (-o), overwrite it (-f), or leave such files out "
     "(--skip-existing)",
@@ -61,50 +61,60 @@ STD = "-"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Inputs, outputs, how strong, what else to make."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="IN", help="files, globs, folders with -r, or - for stdin"
+        "inputs", nargs="+", metavar="IN", help="files or globs; with -r also folders; - is stdin"
     )
     out = parser.add_argument_group("outputs")
-    out.add_argument("-o", "--out", metavar="FILE", help="output of a single input; - for stdout")
-    out.add_argument("-O", "--output-dir", metavar="DIR", help="put outputs here, names kept")
+    out.add_argument(
+        "-o", "--out", metavar="FILE", help="output file of a single input; - is stdout"
+    )
+    out.add_argument(
+        "-O", "--output-dir", metavar="DIR", help="folder for the outputs; they keep their names"
+    )
     out.add_argument(
         "--suffix",
         metavar="TEXT",
-        help="put before the last suffix (default: .denoised; nothing with -O)",
+        help="text to add to the name, before its suffix (default: .denoised; with -O none)",
     )
     out.add_argument(
         "-r",
         "--recursive",
         action="store_true",
-        help="go through folders; -O mirrors the tree (several folders: each under its own name)",
+        help="search folders; -O repeats their tree (of several folders, each under its own name)",
     )
     out.add_argument(
         "-f", "--force", action="store_true", help="replace existing outputs, or the input itself"
     )
     out.add_argument(
-        "--skip-existing", action="store_true", help="leave out inputs whose output is there"
+        "--skip-existing", action="store_true", help="skip inputs whose output already exists"
     )
     how = parser.add_argument_group("processing")
     add_model(parser)
     add_strength(parser)
-    how.add_argument("--board", metavar="TOML", help="a chain of effects in place of one model")
+    how.add_argument(
+        "--board", metavar="TOML", help="run this board of effects instead of one model"
+    )
     how.add_argument(
         "--jobs",
         type=int,
         metavar="N",
-        help="files at a time (default: one for each core); they share the model",
+        help="number of files to process at once; they share the model (default: one a core)",
     )
     more = parser.add_argument_group("reports")
     more.add_argument(
-        "--picture", action="store_true", help="spectrograms before and after, a PNG per output"
+        "--picture",
+        action="store_true",
+        help="write a PNG beside each output: spectrograms before and after",
     )
     more.add_argument(
         "--reference",
         metavar="CLEAN",
-        help="score against this clean recording, or the one of the same name in this folder: "
-        "SI-SDR, SNR (dB) and LSD (2048/512 Hann, log10 power), before and after",
+        help="score input and output against this clean recording, or against the file of the same "
+        "name in this folder: SI-SDR and SNR in dB, LSD (2048/512 Hann, log10 power)",
     )
-    more.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
-    more.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    more.add_argument(
+        "--json", action="store_true", help="print one JSON object for each file on stdout"
+    )
+    more.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 
 def run(args: argparse.Namespace) -> int:

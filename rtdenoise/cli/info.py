@@ -1,4 +1,4 @@
-"""Print a generator's card: what it does, what it was trained on, how it scores."""
+"""Print the card of a model: what it does, what it was trained on, how it scores."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from .arguments import DEFAULT_MODEL
 if TYPE_CHECKING:
     from ..nets.card import Card
 
-HELP = "print a generator's card"
+HELP = "print the card of a model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL, --json."""
     parser.add_argument(
-        "model", nargs="?", default=DEFAULT_MODEL, help="name in the box, or a path"
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        help="name of an included model, or path of a model file (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="the card as it stands in the file")
+    parser.add_argument("--json", action="store_true", help="print the card as the file holds it")
 
 
 def run(args: argparse.Namespace) -> int:

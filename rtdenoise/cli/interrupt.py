@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: what runs ends where nothing is lost."""
+"""Ctrl-C and SIGTERM as a request to stop at the next point where nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
-"""Clean sound while it happens: microphone in, speakers or a virtual cable out.
+"""Remove noise from live sound: microphone in, speakers or a virtual cable out.
 
-  rtdenoise live                                     the default microphone and speakers
-  rtdenoise live --in usb --out blackhole            devices by a part of their names
-  rtdenoise live --in file:x.wav --out file:y.wav    no sound card; --clock fast does not wait
+  rtdenoise live                                     use the default microphone and speakers
+  rtdenoise live --in usb --out blackhole            name devices by a part of their names
+  rtdenoise live --in file:x.wav --out file:y.wav    use no sound card; add --clock fast not to wait
 
-At the start it prints where the latency comes from, while it runs levels and hop times, at the end
-a summary. Ctrl-C ends it. Use headphones: speakers into the microphone howl.
+It prints the parts of the latency at the start, levels and hop times while it runs, and a summary
+at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
+it feeds back. docs/live.md has more.
+
+Exit codes: 0 ended or stopped by Ctrl-C, 1 a file could not be read or written, 2 usage, 3 device,
+4 model.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from .interrupt import until_interrupted
 if TYPE_CHECKING:
     from ..chain.effect import Effect
 
-HELP = "clean the microphone's sound while you talk"
+HELP = "remove noise from live sound: microphone in, speakers out"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
 ADVICE = {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
@@ -36,7 +40,7 @@ LOOK_S = 0.1  # between two looks at the meters
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Ends, blocks, strength, recording."""
-    where = "index, part of a name, %s, file:PATH or null (default: %s)"
+    where = "index or part of the name of a device, %s, file:PATH or null (default: %s)"
     parser.add_argument(
         "-i", "--in", dest="source", default="mic", metavar="DEVICE", help=where % ("mic", "mic")
     )
@@ -46,24 +50,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_model(parser)
     add_strength(parser)
-    parser.add_argument("--board", metavar="TOML", help="a chain of effects in place of the model")
     parser.add_argument(
-        "--rate", type=int, metavar="HZ", help="of the devices (default: the net's)"
+        "--board", metavar="TOML", help="run this board of effects instead of a model"
     )
-    parser.add_argument("--channels", type=int, help="of the devices, 1 or 2 (default: 1)")
+    parser.add_argument(
+        "--rate", type=int, metavar="HZ", help="sample rate of the devices (default: the net's)"
+    )
+    parser.add_argument("--channels", type=int, help="channels of the devices, 1 or 2 (default: 1)")
     parser.add_argument(
         "--block", type=int, metavar="N",
-        help="samples a callback; 0 = as the device likes (default: a hop of the net)",
+        help="samples per callback; 0 lets the device choose (default: one hop of the net)",
     )  # fmt: skip
     parser.add_argument(
-        "--latency", default="low", metavar="low|high|SECONDS", help="of the devices (default: low)"
+        "--latency",
+        default="low",
+        metavar="low|high|SECONDS",
+        help="latency to ask of the devices (default: low)",
     )
-    parser.add_argument("--clock", choices=("real", "fast"), default="real", help="of file ends")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after that")
-    parser.add_argument("--record", metavar="FILE", help="write what is heard to a file")
-    parser.add_argument("-f", "--force", action="store_true", help="replace files that are there")
-    parser.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help="only errors")
+    parser.add_argument(
+        "--clock",
+        choices=("real", "fast"),
+        default="real",
+        help="pace of files: real time, or as fast as possible (default: real)",
+    )
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
+    parser.add_argument("--record", metavar="FILE", help="also write the output to a file")
+    parser.add_argument("-f", "--force", action="store_true", help="replace existing files")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 
 def make_effect(args: argparse.Namespace) -> Effect:

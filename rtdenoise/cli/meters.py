@@ -1,6 +1,6 @@
-"""What people see while they wait: a progress bar for files, a status line for a live stream.
+"""A progress bar for files and a status line for a live stream.
 
-The only file that knows rich. Everything goes to stderr, and nothing but plain lines to a pipe.
+This is the only file that imports rich. Everything goes to stderr; a pipe gets plain lines.
 """
 
 from __future__ import annotations

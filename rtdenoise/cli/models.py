@@ -1,15 +1,15 @@
-"""List the generators in the box."""
+"""List the models that are included with rtdenoise."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "list the generators in the box"
+HELP = "list the included models"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--json."""
-    parser.add_argument("--json", action="store_true", help="one JSON list of cards")
+    parser.add_argument("--json", action="store_true", help="print one JSON list of cards")
 
 
 def run(args: argparse.Namespace) -> int:

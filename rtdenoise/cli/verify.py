@@ -1,7 +1,8 @@
-"""Check that a generator keeps the contract on this machine.
+"""Check that a model keeps the contract on this machine.
 
-Live, file and effect must give the same samples; the latency must be the declared one; silence,
-NaN, denormals, DC and a full-scale square must come out sane. Exit code 4 when a check fails.
+Live, file and effect must give the same samples. The latency must be the declared one. The output
+for silence, NaN, denormals, DC and a full-scale square wave must be finite and plausible. The exit
+code is 4 if a check fails.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ from dataclasses import asdict
 
 from .arguments import DEFAULT_MODEL
 
-HELP = "check that a generator keeps the contract here"
+HELP = "check that a model keeps the contract here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL, --seed, --json."""
     parser.add_argument(
-        "model", nargs="?", default=DEFAULT_MODEL, help="name in the box, or a path"
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        help="name of an included model, or path of a model file (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of signals and cuts (default: 0)")
-    parser.add_argument("--json", action="store_true", help="one JSON list of checks")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of test signals and block sizes (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON list of checks")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
-"""The command line: `python -m train VERB ...`. A file per verb here.
+"""The command line: `python -m train VERB ...`. Each verb is a file.
 
-Each verb has HELP, add_arguments and run, and in ADVICE what to type where an argument of a library
-function would mend an error (`errors.ArgumentError`). Exit codes are the host's: 0 ok, 1 bad audio
-or a run that cannot go on, 2 usage, 4 model, 130 interrupted. Verbs import torch and the rest only
-when they run.
+Each verb has HELP, add_arguments and run. Its ADVICE says what to type where another argument of a
+library function would prevent an error (`errors.ArgumentError`). Exit codes are the host's: 0 ok,
+1 bad audio or a run that cannot continue, 2 usage, 4 model, 130 interrupted. A verb imports torch
+and other large packages when it runs.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     root = argparse.ArgumentParser(
         prog="python -m train",
-        description="Train generators, score them, and let people listen to them.",
-        epilog="`python -m train VERB --help` shows the options of a verb. docs/training.md",
+        description="Train models, score them, and compare them in listening tests.",
+        epilog="`python -m train VERB --help` shows the options of a verb. See docs/training.md.",
     )
     verbs = root.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in VERBS:

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how their texts become values."""
+"""Options that several verbs share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NO_CACHE = "Make one: python -m train prepare DATA CACHE, with --rate HZ for the
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """RECIPE, --cache, --set."""
-    parser.add_argument("recipe", type=Path, help="TOML file, see docs/training.md")
-    parser.add_argument("--cache", type=Path, required=True, help="folder that `prepare` made")
+    parser.add_argument("recipe", type=Path, help="recipe: a TOML file, see docs/training.md")
+    parser.add_argument("--cache", type=Path, required=True, help="folder that `prepare` wrote")
     parser.add_argument(
-        "--set", action="append", metavar="a.b=c", help="change a setting of the recipe"
+        "--set", action="append", metavar="a.b=c", help="change a setting of the recipe; repeatable"
     )
 
 

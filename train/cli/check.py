@@ -1,8 +1,8 @@
-"""Show what a recipe would train on: hours and sources of every side of the split.
+"""Show what a recipe would train on: hours and sources of each side of the split.
 
     python -m train check RECIPE --cache CACHE
 
-A speaker, a recording of noise or the same samples on two sides is an error.
+It is an error if a speaker, a noise recording or the same samples are on two sides.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 
 from .arguments import NO_CACHE, add_recipe, recipe_of
 
-HELP = "hours and sources of every side of the split, and leaks"
+HELP = "show hours and sources of each side of the split, and refuse leaks"
 ADVICE = {"cache": NO_CACHE}
 
 

@@ -1,7 +1,9 @@
-"""Score systems on pairs of degraded and clean files (docs/evaluation.md).
+"""Score systems on pairs of degraded and clean files, after checking the pairs.
 
 python -m train evaluate --model speech --data PAIRS --report report.html
 python -m train evaluate --model net.pt --estimates dfn3=THEIRS --data PAIRS --jobs 2
+
+The baselines of the task are scored as well. docs/evaluation.md defines the metrics.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from .arguments import named
 
-HELP = "checks, scores and a report of systems on pairs"
+HELP = "score systems on pairs of degraded and clean files"
 ADVICE = {
     "card": "It holds the numbers of a --model",
     "cutoff_hz": "Give --cutoff-hz HZ, the end of the band that was kept",
@@ -27,21 +29,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with clean/ and degraded/ (or noisy/)")
     add(
-        "--model", action="append", default=[], metavar="[NAME=]MODEL", help="in the box, or a path"
+        "--model",
+        action="append",
+        default=[],
+        metavar="[NAME=]MODEL",
+        help="included model or path of a model file; repeatable",
     )
-    add("--estimates", action="append", default=[], metavar="NAME=FOLDER", help="others' outputs")
-    add("--aligned", action="store_true", help="those come without delay: do not estimate it")
-    add("--baseline", action="append", metavar="NAME", help="default: those of the task; none")
+    add(
+        "--estimates",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="outputs of another program, files of equal names; repeatable",
+    )
+    add("--aligned", action="store_true", help="the estimates have no delay: do not estimate it")
+    add("--baseline", action="append", metavar="NAME", help="default: all of the task; or none")
     add("--task", choices=("denoise", "dereverb", "superres"), help="default: the model's")
-    add("--kind", choices=("speech", "music"), help="default: the model's")
-    add("--cutoff-hz", type=float, help="super-resolution: metrics above and below this frequency")
-    add("--metrics", metavar="NAME,..", help="default: all that apply; DNSMOS takes the longest")
-    add("--force", action="store_true", help="score pairs that the checks refuse")
-    add("--jobs", type=int, default=1, help="files scored at a time (default: 1)")
-    add("--csv", type=Path, metavar="FOLDER", help="a CSV for each system, a row for each file")
-    add("--report", type=Path, metavar="PAGE.html", help="with spectrograms and players")
-    add("--report-files", type=int, default=0, metavar="N", help="files in it (default: all)")
-    add("--card", type=Path, metavar="JSON", help="numbers of the first model, for `export`")
+    add("--kind", choices=("speech", "music"), help="kind of sound (default: the model's)")
+    add("--cutoff-hz", type=float, help="super-resolution: also score above and below this")
+    add("--metrics", metavar="NAME,..", help="default: all that apply; DNSMOS takes longest")
+    add("--force", action="store_true", help="also score pairs that the checks refuse")
+    add("--jobs", type=int, default=1, help="number of files scored at once (default: 1)")
+    add("--csv", type=Path, metavar="FOLDER", help="write a CSV per system with a row per file")
+    add("--report", type=Path, metavar="PAGE.html", help="write a page with tables and players")
+    add("--report-files", type=int, default=0, metavar="N", help="files on it (default: all)")
+    add("--card", type=Path, metavar="JSON", help="write the first model's scores for `export`")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
-"""Write a run as a model the host loads, with its card; of several runs their mean.
+"""Write the model file of a run: the net and its card. Of several runs, their mean is written.
 
     python -m train export RUN... -o net.pt
-    python -m train export RUN -o net.pt --metrics numbers.json     # of `evaluate --card`
+    python -m train export RUN -o net.pt --metrics numbers.json     # from `evaluate --card`
 
-Print the card.
+The card is printed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "a run as a model that rtdenoise loads"
+HELP = "write the model file of a run, which rtdenoise loads"
 ADVICE = {
     "run": "Train first: python -m train fit RECIPE --cache CACHE --run RUN",
     "start": "Begin both with one model: python -m train fit --from MODEL",
@@ -20,9 +20,9 @@ ADVICE = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """RUN, -o, --metrics."""
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="several: their mean")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the model file")
-    parser.add_argument("--metrics", type=Path, help="JSON {name: {identity: .., model: ..}}")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of runs")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="model file to write")
+    parser.add_argument("--metrics", type=Path, help="scores for the card, from `evaluate --card`")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
-"""Train a net for a feature loss, on the clean recordings of the training side.
+"""Train the net of a feature loss, on the clean recordings of the training side.
 
     python -m train features autoencoder RECIPE --cache CACHE -o ae.pt
 
-The recipe says where it lies: objective.features_file.
+A recipe names the file in objective.features_file.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from .arguments import NO_CACHE, add_recipe, recipe_of
 
-HELP = "train a net for a feature loss"
+HELP = "train the net of a feature loss"
 ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """KIND, RECIPE, --cache, --set, -o, --steps, --width."""
-    parser.add_argument("kind", choices=("autoencoder", "germain"), help="whose feature loss")
+    parser.add_argument("kind", choices=("autoencoder", "germain"), help="which feature loss")
     add_recipe(parser)
-    parser.add_argument("-o", "--out", type=Path, required=True, help="file for its weights")
-    parser.add_argument("--steps", type=int, default=500, help="default: 500")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file for the weights")
+    parser.add_argument("--steps", type=int, default=500, help="training steps (default: 500)")
     parser.add_argument(
-        "--width", type=float, default=0.25, help="1 is the paper's width (default: 0.25)"
+        "--width", type=float, default=0.25, help="share of the paper's channels (default: 0.25)"
     )
 
 

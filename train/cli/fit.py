@@ -1,10 +1,10 @@
-"""Train a net, or go on with a run (docs/training.md).
+"""Train a net, or continue a run (docs/training.md).
 
     python -m train fit RECIPE --cache CACHE --run RUN --set optim.lr=3e-4
-    python -m train fit RECIPE --cache CACHE --run RUN --minutes 9     # a slice of the run
+    python -m train fit RECIPE --cache CACHE --run RUN --minutes 9     # a part of the run
 
-Ctrl-C and SIGTERM end the slice where nothing is lost, with exit code 130; the same command then
-goes on.
+Ctrl-C and SIGTERM save the current step and end with exit code 130. The same command continues the
+run. A GPU is used if torch finds one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtdenoise.cli.interrupt import until_interrupted
 
 from .arguments import NO_CACHE, add_recipe, recipe_of
 
-HELP = "train a net, or go on with a run"
+HELP = "train a net, or continue a run"
 ADVICE = {
     "cache": NO_CACHE,
     "features_file": "Make it: python -m train features KIND RECIPE --cache CACHE -o FILE",
@@ -28,8 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """RECIPE, --cache, --set, --run, --minutes, --from."""
     add_recipe(parser)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, help="end this slice after as much training time")
-    parser.add_argument("--from", dest="start", metavar="MODEL", help="begin with its weights")
+    parser.add_argument(
+        "--minutes", type=float, help="stop after this much training; it can continue"
+    )
+    parser.add_argument("--from", dest="start", metavar="MODEL", help="start from its weights")
 
 
 def run(args: argparse.Namespace) -> int:

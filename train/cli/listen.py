@@ -1,4 +1,4 @@
-"""A blind listening test in the browser, or the results of one (docs/listening.md).
+"""Serve a blind listening test to a browser, or print its results (docs/listening.md).
 
 python -m train listen --reference CLEAN --systems noisy=DEGRADED ours=RESTORED
 python -m train listen --results ratings.sqlite
@@ -13,7 +13,7 @@ from rtdenoise.errors import UsageError
 
 from .arguments import named, numbers
 
-HELP = "a blind listening test in the browser"
+HELP = "serve a blind listening test to a browser"
 ADVICE = {
     "path": "Give another --db",
     "port": "Try another --port",
@@ -24,17 +24,17 @@ ADVICE = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is compared, how, where it is served; or --results."""
     add = parser.add_argument
-    add("--systems", nargs="+", default=[], metavar="NAME=FOLDER", help="what is compared")
-    add("--reference", type=Path, help="folder of the clean files, of the same names")
-    add("--items", type=int, default=8, help="files, chosen evenly (default: 8)")
+    add("--systems", nargs="+", default=[], metavar="NAME=FOLDER", help="folders to compare")
+    add("--reference", type=Path, help="folder of the clean files of the same names")
+    add("--items", type=int, default=8, help="number of recordings, evenly chosen (default: 8)")
     add("--method", choices=("mushra", "acr"), default="mushra", help="default: mushra")
-    add("--anchors", default="3500,7000", metavar="HZ,..", help="MUSHRA's low-passes, or none")
-    add("--db", type=Path, default=Path("ratings.sqlite"), help="default: ratings.sqlite")
-    add("--title", default="Listening test", help="default: Listening test")
-    add("--host", default="127.0.0.1", help="default: this machine alone (127.0.0.1)")
+    add("--anchors", default="3500,7000", metavar="HZ,..", help="low-passes of MUSHRA, or none")
+    add("--db", type=Path, default=Path("ratings.sqlite"), help="database of the ratings")
+    add("--title", default="Listening test", help="title of the page")
+    add("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     add("--port", type=int, default=8765, help="default: 8765")
-    add("--results", type=Path, metavar="DB", help="print what was rated, and serve nothing")
-    add("--csv", type=Path, help="with --results: every rating, a row each")
+    add("--results", type=Path, metavar="DB", help="print the results; serve nothing")
+    add("--csv", type=Path, help="with --results: write a row per rating")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,8 +1,9 @@
-"""Write degraded and clean files of sources that no training saw, to score any system on.
+"""Write pairs of degraded and clean files, from sources that were not trained on.
 
     python -m train mixes RECIPE --cache CACHE -o PAIRS --side test
 
-They are degraded as the recipe says; one without `degradation` mixes noise at each --snr in turn.
+They are degraded as the recipe says. If it has no `degradation`, noise is mixed at each --snr in
+turn. `evaluate` scores any system on them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from .arguments import NO_CACHE, add_recipe, numbers, recipe_of
 
-HELP = "degraded and clean files of unseen sources"
+HELP = "write pairs of degraded and clean files from unseen sources"
 ADVICE = {"cache": NO_CACHE}
 
 
@@ -21,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     add = parser.add_argument
     add("-o", "--out", type=Path, required=True, help="folder for degraded/ and clean/")
-    add("--count", type=int, default=80, help="pairs (default: 80)")
-    add("--side", choices=("dev", "test"), default="dev", help="default: dev")
-    add("--snr", default="-5,0,5,10,15", metavar="DB,..", help="where there is no degradation")
-    add("--seed", type=int, default=7, help="another one draws other pairs (default: 7)")
+    add("--count", type=int, default=80, help="number of pairs (default: 80)")
+    add("--side", choices=("dev", "test"), default="dev", help="side of the split (default: dev)")
+    add("--snr", default="-5,0,5,10,15", metavar="DB,..", help="if there is no degradation")
+    add("--seed", type=int, default=7, help="seed of the pairs (default: 7)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
-"""Decode a data set once into a cache that training reads (docs/data.md).
+"""Decode a data set once into a cache for training (docs/data.md).
 
     python -m train prepare DATA CACHE --rate 16000
 
-A run that was killed goes on where it was.
+The same command continues where it was stopped or killed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "decode a data set once: what training reads"
+HELP = "decode a data set once into a cache for training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,11 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data", type=Path, help="folder of recordings; docs/data.md has the layouts")
     add("cache", type=Path, help="folder for the decoded sound")
-    add("--rate", type=int, default=48_000, metavar="HZ", help="default: 48000")
-    add("--layout", default="auto", help="default: what the folder looks like")
-    add("--kind", default="speech", help="kind of recordings in plain folders (default: speech)")
-    add("--jobs", type=int, default=2, help="files decoded at a time (default: 2)")
-    add("--skip-clipped", action="store_true", help="leave out clipped files")
+    add("--rate", type=int, default=48_000, metavar="HZ", help="sample rate (default: 48000)")
+    add("--layout", default="auto", help="default: recognised by its files")
+    add("--kind", default="speech", help="what plain folders hold (default: speech)")
+    add("--jobs", type=int, default=2, help="number of files decoded at once (default: 2)")
+    add("--skip-clipped", action="store_true", help="skip clipped files")
 
 
 def run(args: argparse.Namespace) -> int:
