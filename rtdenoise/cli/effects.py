@@ -4,7 +4,7 @@ rtdenoise effects                  list rtdenoise's own effects, pedalboard's, a
 rtdenoise effects Denoise          show its parameters: default, range, unit, meaning
 rtdenoise effects my_module:Gate   show your own subclass of rtdenoise.Effect
 
-Your module must be importable: PYTHONPATH names its folder, unless it is the current one.
+Put the folder of your module on PYTHONPATH, also for `file --board` and `live --board`.
 """
 
 from __future__ import annotations
