@@ -1,8 +1,8 @@
 """Check that a model keeps the contract on this machine.
 
-Live, file and effect must give the same samples. The latency must be the declared one. Silence must
-stay silent. NaN, infinity, denormals, DC and a full-scale square wave must leave the output bounded.
-The exit code is 4 if a check fails.
+Live, file and effect must give the same samples. The latency must be the declared one. Silence
+must stay silent, and NaN, infinity, denormals, DC and a full-scale square wave must not make the
+output grow without bounds. The exit code is 4 if a check fails.
 """
 
 from __future__ import annotations
