@@ -1,19 +1,20 @@
-# make demo    clean a noisy recording, draw before and after
-# make test    what CI runs: lint, types, tests, examples
-# make train-demo  two minutes: train a tiny net on the clips here, score it, draw it
-# make bench   is this machine fast enough for live use
-# make wheel   dist/rtdenoise-*.whl
-# make clean   remove everything the above made
+# make demo         remove noise from a recording, draw it before and after
+# make test         run what CI runs: lint, types, tests, examples
+# make lint         run the linter, the formatter's check and the type checker
+# make train-demo   train a tiny net on the clips here and score it, in two minutes
+# make bench        measure whether this machine is fast enough for live use
+# make wheel        build dist/rtdenoise-*.whl
+# make clean        remove .venv, build folders and caches
 #
-# PYTHON=python3.12 make test   another interpreter (3.11 or newer)
-# TORCH_INDEX= make demo        PyPI's own torch, which is the CUDA build on Linux
+# PYTHON=python3.12 make test   use another interpreter (3.11 or newer)
+# TORCH_INDEX= make demo        use PyPI's own torch, which on Linux is the CUDA build
 
 PYTHON ?= python3
-# The CPU build is ten times smaller. PyPI has it for macOS and Windows only.
+# The CPU build of torch is ten times smaller. PyPI has it for macOS and Windows only.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(EXTRA_INDEX)
-# Asked only by the targets that install, hence not := ; three seconds when there is no network.
+# Evaluated only by targets that install, hence not := . Without a network it takes three seconds.
 EXTRA_INDEX = $(shell $(PYTHON) -c 'import sys, urllib.request as u; i = sys.argv[1]; \
 	i and u.urlopen(i + "/torch/", timeout=3) and print("--extra-index-url", i)' \
 	"$(TORCH_INDEX)" 2>/dev/null)
@@ -27,7 +28,7 @@ demo: .venv/core
 	$(BIN)/rtdenoise file examples/audio/noisy.flac --picture -f \
 		--reference examples/audio/clean.flac
 
-# One thread: numba, torch and BLAS must not fight over the cores while a callback is timed.
+# One thread, so that numba, torch and BLAS do not compete for cores while a callback is timed.
 test: export OMP_NUM_THREADS = 1
 test: .venv/dev system lint
 	$(BIN)/python -m pytest -rs
@@ -40,7 +41,7 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Everything that training a real model does, on seconds of sound: it cleans next to nothing.
+# All steps of training a real model, on seconds of sound. The net removes almost no noise.
 train-demo: DEMO = out/train-demo
 train-demo: TRAIN = $(BIN)/python -m train
 train-demo: .venv/dev
@@ -63,12 +64,12 @@ wheel: .venv/core
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 	@ls dist/*.whl
 
-# PortAudio for the device tests; JACK's dummy driver is their sound card.
+# The device tests need PortAudio; JACK's dummy driver is their sound card.
 system:
 	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins jackd2
 	@sh tools/apt_install.sh "tests of the listening page" chromium
 
-# Stamps inside .venv: installing again takes no time until the requirements change.
+# Stamp files in .venv: nothing is installed again until the requirements change.
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer, please")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
@@ -81,7 +82,7 @@ system:
 	$(PIP) -e .
 	@touch $@
 
-# pesq of the eval extra is compiled: without a C compiler its tests skip, the others run.
+# The extra `eval` compiles pesq. Without a C compiler its tests are skipped, and the others run.
 .venv/dev: .venv/core
 	$(PIP) -e '.[train]' --group dev
 	@$(PIP) -e '.[eval]' || echo "SKIP: perceptual metrics: pip install '.[eval]' failed"
