@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..files.offline import Listener, Report
     from ..files.sound import SoundReader
 
-HELP = "remove noise from sound files"
+HELP = "clean sound files"
 ADVICE = {
     Problem.EXISTS: "Choose another name (-o), overwrite it (-f), or leave such files out "
     "(--skip-existing)",

@@ -28,7 +28,7 @@ from .interrupt import until_interrupted
 if TYPE_CHECKING:
     from ..chain.effect import Effect
 
-HELP = "remove noise from live sound: microphone in, speakers out"
+HELP = "clean live sound: microphone in, speakers out"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
 ADVICE = {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
