@@ -19,7 +19,7 @@ def test_every_model_in_the_box_has_its_name():
 
 def test_an_unknown_name_lists_the_known_ones():
     """Wanted, got, choices."""
-    with pytest.raises(ModelError, match="no model 'speach'. In the box: .*speech") as raised:
+    with pytest.raises(ModelError, match=r"no model 'speach'\. In the box: .*speech") as raised:
         find("speach")
     assert raised.value.problem is Problem.NO_MODEL
 
@@ -27,7 +27,7 @@ def test_an_unknown_name_lists_the_known_ones():
 def test_a_net_that_raises_is_told_in_its_own_last_line(tmp_path, capsys):
     """Not forty lines of a scripted net's traceback, and exit code 4."""
     path = save(Breaks(1, raises=True), tmp_path / "net.pt")
-    with pytest.raises(ModelError, match="breaks the contract: .*this net broke on purpose$"):
+    with pytest.raises(ModelError, match=r"breaks the contract: .*this net broke on purpose$"):
         load(path)
     assert main(["info", str(path)]) == 4
     told = capsys.readouterr().err
