@@ -92,11 +92,6 @@ class Resampled:
         """Outer samples of delay, constant."""
         return self._latency
 
-    @property
-    def resampler_latency(self) -> int:
-        """The part of `latency`, in outer samples, that the converters cost."""
-        return self._prime
-
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`."""
         out = np.zeros(block.shape, np.float32)
