@@ -1,6 +1,6 @@
 """The contract for samples: (channels, samples), float32, full scale 1.0, C-contiguous.
 
-* checks       `as_samples`, `check_rate`, `check_channels`
+* checks       `check_rate`, `check_channels`
 * layouts      `Layout`: a user's array in any of pedalboard's shapes, and back
 * levels       `db_to_gain`, `gain_to_db`
 * channels     `fit_channels`: a stream with other channels than its sink has
@@ -43,21 +43,6 @@ def check_channels(channels: int) -> int:
             f"{channels} channels: wanted 1 to {MAX_CHANNELS}. Split the recording into groups."
         )
     return channels
-
-
-def as_samples(array: Any) -> Samples:
-    """Check that *array* is (channels, samples) float32 and make it C-contiguous.
-
-    Raises:
-        AudioError: another shape or type; the message shows the one that came.
-
-    >>> as_samples(np.zeros((2, 3), np.float32)).shape
-    (2, 3)
-    """
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype != np.float32:
-        got = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array)
-        raise AudioError(f"expected an array (channels, samples) of float32, got {got}")
-    return np.ascontiguousarray(array)
 
 
 def db_to_gain(level_db: float) -> float:
