@@ -24,7 +24,6 @@ class Player:
 
     Attributes:
         taken: Samples given so far.
-        missed: Samples of silence given because the disk was too slow.
         fault: Why reading ended too early. None: it did not.
     """
 
@@ -33,7 +32,7 @@ class Player:
         self._channels = reader.channels
         self._ring = Ring(reader.channels, max(round(AHEAD_S * reader.rate), 4 * 65_536))
         self._ended, self._stop = threading.Event(), threading.Event()
-        self.taken = self.missed = 0
+        self.taken = 0
         self.fault: Exception | None = None
         self._thread = threading.Thread(target=self._fill, daemon=True, name="rtdenoise-read")
         self._thread.start()
@@ -62,7 +61,6 @@ class Player:
         there = min(frames, self._ring.available)
         self._ring.read(out[:, :there])
         self.taken += there
-        self.missed += 0 if self._ended.is_set() else frames - there
         return out.T
 
     @property
