@@ -33,6 +33,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import Problem
+from ..files.pending import STD
 from .advice import told
 from .arguments import DEFAULT_MODEL, add_model, add_strength, strength
 
@@ -55,7 +56,6 @@ ADVICE = {
     Problem.FORMAT: "Give another format: -o NAME.flac",
     Problem.NET_FAILED: "Try `rtdenoise verify MODEL`, or another model with -m",
 }
-STD = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from ..errors import DeviceError, Problem
 
 Kind = Literal["input", "output"]
 Callback = Callable[[Any, Any, int, Any, Any], None]
-DEFAULTS = ("mic", "speakers")  # names of the default devices, where no device bears them
+# The names of the default devices, where no device bears them.
+DEFAULT_NAMES: dict[Kind, str] = {"input": "mic", "output": "speakers"}
 CLOSE_S = 2.0  # stop() of a stream whose server died never returns
 GARBAGE_S = 10.0  # JACK reports 2^32 / 48000 s of latency
 
@@ -92,7 +93,7 @@ def choose(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
         matches = exact or [
             d for d in usable if all(w in f"{d.name}, {d.host}".lower() for w in words)
         ]
-        if wanted.lower() in DEFAULTS and not exact:
+        if wanted.lower() in DEFAULT_NAMES.values() and not exact:
             matches = [d for d in usable if kind in d.default.split()]
     if len(matches) != 1:
         raise DeviceNameError(wanted, kind, matches, usable)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from .devices import Kind
+from .devices import DEFAULT_NAMES, Kind
 
 FILE, NULL = "file:", "null"
-DEFAULT_NAMES: dict[Kind, str] = {"input": "mic", "output": "speakers"}
 
 
 @dataclass(frozen=True)
