@@ -16,6 +16,8 @@ from typing import Self
 from ..errors import AudioError, Problem
 
 STD = "-"  # stdin or stdout
+# Whether the system has files without a name, and a way to give them one later.
+NAMELESS = hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir()
 
 
 class Pending:
@@ -27,7 +29,9 @@ class Pending:
 
     Args:
         target: The name to be. A symbolic link is followed.
-        overwrite: Replace a file that is there; otherwise it is an error, now and at the end.
+        overwrite: Whether a file that is there may be replaced. If not, one that is there is an
+            error, both now and at the end.
+        nameless: Whether the file has no name until it is whole; otherwise it has a hidden one.
 
     Attributes:
         path: Where to write the bytes meanwhile.
@@ -36,7 +40,9 @@ class Pending:
         AudioError: the target exists, or its folder does not, or cannot be written.
     """
 
-    def __init__(self, target: str | Path, overwrite: bool = False) -> None:
+    def __init__(
+        self, target: str | Path, overwrite: bool = False, nameless: bool = NAMELESS
+    ) -> None:
         self.name, self.overwrite = "stdout" if str(target) == STD else str(target), overwrite
         self._target = None if str(target) == STD else Path(os.path.realpath(target))
         if self._target is not None and self._target.is_dir():
@@ -48,7 +54,7 @@ class Pending:
             raise exists_error(self.name)
         folder = Path(tempfile.gettempdir()) if self._copies else self.folder
         try:
-            self._fd, self._hidden = _create(folder)
+            self._fd, self._hidden = _create(folder, nameless)
         except OSError as error:
             raise AudioError(
                 f"cannot write {self.name}: {explain(error, folder)}", Problem.FOLDER_OUT
@@ -133,9 +139,9 @@ class Pending:
             self.discard()
 
 
-def _create(folder: Path) -> tuple[int, Path | None]:
-    """Open a nameless file in *folder*, or a hidden one where the system has no such thing."""
-    if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
+def _create(folder: Path, nameless: bool) -> tuple[int, Path | None]:
+    """Open a file without a name in *folder*, or a hidden one where that cannot be."""
+    if nameless:
         with suppress(OSError):  # some file systems (NFS, old overlays) have none
             return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), None
     hidden = folder / f".rtdenoise-{secrets.token_hex(6)}.part"

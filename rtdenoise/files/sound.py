@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..audio import Samples, check_channels, check_rate
 from ..errors import AudioError, Problem
-from .pending import STD, Pending, explain
+from .pending import NAMELESS, STD, Pending, explain
 
 BLOCK = 65_536  # samples a read: 1.4 s at 48 kHz; large enough for nets to run at matrix speed
 
@@ -271,7 +271,8 @@ class SoundWriter:
         subtype: "PCM_16", "FLOAT", ...; None: the usual one of the format.
         endian: "FILE" (the format's own), "LITTLE" or "BIG".
         tags: Title, artist and the like, as far as the format has a place for them.
-        overwrite: Replace a file that is there.
+        overwrite: Whether a file that is there may be replaced.
+        nameless: Whether the file has no name until it is whole; see `Pending`.
 
     Attributes:
         frames: Samples per channel written so far.
@@ -295,6 +296,7 @@ class SoundWriter:
         endian: str = "FILE",
         tags: Mapping[str, str] | None = None,
         overwrite: bool = False,
+        nameless: bool = NAMELESS,
     ) -> None:
         own, usual = SUFFIXES.get(Path(path).suffix.lower(), ("WAV", None))
         self.format = format or own
@@ -302,7 +304,7 @@ class SoundWriter:
         self.name, self.rate, self.channels = str(path), rate, channels
         self.frames = self.clipped = self.padded = 0
         self._bits = BITS.get(self.subtype)
-        self._pending = Pending(path, overwrite)
+        self._pending = Pending(path, overwrite, nameless)
         try:
             part = str(self._pending.path)
             self._file = soundfile.SoundFile(
