@@ -74,7 +74,7 @@ def last_line(error: BaseException) -> str:
 
     The message of an error in a scripted net is a traceback, and its last line is the reason.
 
-    >>> last_line(ValueError("Traceback of TorchScript\\n  File x\\nno such band"))
+    >>> last_line(ValueError("Traceback of TorchScript\n  File x\nno such band"))
     'ValueError: no such band'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
