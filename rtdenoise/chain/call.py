@@ -79,6 +79,7 @@ class Call:
         return out
 
     def _held_back(self, out: Samples) -> Samples:
+        """Return *out* without the samples that are still to be withheld."""
         held = min(self._withhold, out.shape[1])
         self._withhold -= held
         return out[:, held:]

@@ -160,6 +160,7 @@ class Blended(Effect):
         self._blends: WeakSet[Blend] = WeakSet()
 
     def _made(self, blend: Blend) -> Blend:
+        """Return a new stage, which from now on gets the settings of this effect."""
         if self._bypass:  # the first sample is dry already, without a crossfade to it
             blend.bypass = True
             blend.reset()

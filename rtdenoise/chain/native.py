@@ -162,10 +162,12 @@ class Native:
         return worst
 
     def _call(self, block: Samples) -> Samples:
+        """Return what the plugins give for *block*, which may be shorter."""
         out: Samples = self._board.process(block, self._rate, LARGEST, reset=False)
         return out.reshape(self._channels, -1)
 
     def _prime(self) -> None:
+        """Prepare the plugins for the largest block, and reset them."""
         for samples in (LARGEST, 0):
             silence = np.zeros((self._channels, samples), np.float32)
             self._board.process(silence, self._rate, LARGEST, reset=True)

@@ -51,6 +51,7 @@ class Kind:
 
 
 def _dry_wet(settings: dict[str, Any], inner: Sequence[Any]) -> DryWet:
+    """Make a `DryWet` of one effect, which may be a plugin of pedalboard."""
     return DryWet(inner[0] if isinstance(inner[0], Effect) else Board(inner), **settings)
 
 
@@ -101,6 +102,7 @@ def kinds() -> dict[str, Kind]:
 
 
 def _of_pedalboard(name: str, plugin: type[Any]) -> Kind:
+    """Return the kind of a pedalboard plugin, as its docstrings describe it."""
     ranges = native.RANGES.get(name, {})
     parameters = tuple(
         Parameter(p.name, p.default, *ranges.get(p.name, (None, None)), p.unit)
@@ -140,6 +142,7 @@ def kind(name: str) -> Kind:
 
 
 def _of_user(place: str) -> Kind:
+    """Return the kind of a user's effect, `module:Class`."""
     maker = find_named(place, "effect")
     if not (isinstance(maker, type) and issubclass(maker, Effect)):
         raise UsageError(f"{place} is not an effect: wanted a subclass of rtdenoise.Effect")

@@ -90,6 +90,7 @@ class Blend:
         return self.strength.dry_gain, float(self.strength.residual)
 
     def _begin(self) -> None:
+        """Begin a stream: the delay is silent, and the settings hold without a glide."""
         self._dry.reset(silence=self.latency)
         self._gains[:] = self._targets()
 

@@ -69,6 +69,7 @@ class Counters:
         return self._percentiles(self._load, percent)
 
     def _percentiles(self, values: NDArray[np.float64], percent: tuple[float, ...]) -> list[float]:
+        """Return percentiles of the recent ones of *values*; zeros if there are none."""
         recent = values[: min(self._timed, RECENT_HOPS)]
         if not len(recent):
             return [0.0] * len(percent)

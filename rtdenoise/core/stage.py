@@ -97,6 +97,7 @@ class Chain:
         self._begin()
 
     def _begin(self) -> None:
+        """Begin a stream: each stage has the latency of those before it to skip."""
         late = [0, *accumulate(stage.latency for stage in self.stages)]
         self._silent = late[: len(self.stages)]
 
@@ -135,6 +136,7 @@ class Sum:
         self._prime()
 
     def _prime(self) -> None:
+        """Fill each delay with as much silence as brings its stage to the common latency."""
         for stage, delay in zip(self.stages, self._delays, strict=True):
             delay.reset(silence=self.latency - stage.latency)
 

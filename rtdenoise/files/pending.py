@@ -104,6 +104,7 @@ class Pending:
         self._hidden = None
 
     def _link(self, name: Path) -> None:
+        """Give the file *name*, and fail if *name* exists."""
         if self._hidden is None:
             # src_dir_fd has no effect on an absolute path, but makes Python call linkat, which can
             # follow the link /proc/self/fd/N; link() cannot.
@@ -114,6 +115,7 @@ class Pending:
             self._hidden.rename(name)
 
     def _copy(self) -> None:
+        """Copy the bytes into a target that is no regular file."""
         with self.path.open("rb") as source:
             if self._target is None:
                 shutil.copyfileobj(source, sys.stdout.buffer, 1 << 20)

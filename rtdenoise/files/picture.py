@@ -83,6 +83,7 @@ class Spectrogram:
             self._waiting = self._waiting[:, count * self.hop :]
 
     def _sum_up(self, samples: Samples) -> None:
+        """Add the power of all frames in *samples* to their columns."""
         frames = np.lib.stride_tricks.sliding_window_view(samples, self.size, axis=1)[
             :, :: self.hop
         ]
@@ -185,6 +186,7 @@ def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> by
 
 
 def _draw(axis: Axes, side: Spectrogram, level: NDArray[np.float64], top_db: float) -> AxesImage:
+    """Draw the levels of one spectrogram, with *top_db* as the brightest colour."""
     nyquist_hz = side.rate / 2
     image = axis.imshow(
         level,

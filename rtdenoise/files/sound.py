@@ -147,6 +147,7 @@ class SoundReader:
         return self.frames / self.rate
 
     def _open(self) -> Any:
+        """Open the file with libsndfile, or raise an error that says why it cannot be read."""
         if self._spool is None:
             _check_readable(Path(self.path))
         source = self._spool.fileno() if self._spool else str(self.path)

@@ -194,6 +194,7 @@ class PortAudio:
         self._load = load
 
     def _module(self) -> Any:
+        """Return the module sounddevice, or raise an error that says how to install PortAudio."""
         try:
             return self._load()
         except OSError as error:

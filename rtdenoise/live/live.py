@@ -141,6 +141,7 @@ class Live:
         self._ended.set()
 
     def _raise_fault(self) -> None:
+        """Raise the error of the run, once."""
         fault, self._fault = self._fault, None
         if fault is not None:
             raise fault

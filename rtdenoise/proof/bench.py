@@ -60,11 +60,13 @@ class Timing:
 
 
 def _timing(name: str, times_s: list[float], deadline_s: float | None = None) -> Timing:
+    """Return the percentiles of *times_s*, the times of single actions in seconds."""
     p50, p99, worst = (1e3 * float(v) for v in np.percentile(times_s, (50, 99, 100)))
     return Timing(name, p50, p99, worst, None if deadline_s is None else 1e3 * deadline_s)
 
 
 def _tight(action: Callable[[], object], count: int) -> list[float]:
+    """Return the times in seconds of *count* actions in a tight loop, after a warm-up."""
     for _ in range(max(20, count // 20)):
         action()
     times_s = []
