@@ -102,18 +102,7 @@ def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan
     Raises:
         UsageError: If several outputs have one name, or settings contradict each other.
     """
-    if naming.output is not None and naming.folder is not None:
-        raise UsageError("got the name of one output and a folder of outputs, wanted one of them")
-    if naming.output is not None and (
-        naming.output.endswith(("/", os.sep)) or Path(naming.output).is_dir()
-    ):
-        raise UsageError(
-            f"the output {naming.output} is a folder, wanted a file", Problem.ONE_OUTPUT
-        )
-    if naming.folder is not None and Path(naming.folder).is_file():
-        raise UsageError(
-            f"the folder of outputs {naming.folder} is a file, wanted a folder", Problem.ONE_OUTPUT
-        )
+    _check_naming(naming)
     made = Plan()
     by_path: dict[str, Job] = {}  # by the real path, so that a file named twice is one job
     folders = sum(Path(name).is_dir() for name in inputs)
@@ -141,6 +130,19 @@ def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan
     for job in jobs:
         _sort_in(job, naming, made)
     return made
+
+
+def _check_naming(naming: Naming) -> None:
+    """Refuse rules that contradict each other, or what exists on the disk."""
+    output, folder = naming.output, naming.folder
+    if output is not None and folder is not None:
+        raise UsageError("got the name of one output and a folder of outputs, wanted one of them")
+    if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        raise UsageError(f"the output {output} is a folder, wanted a file", Problem.ONE_OUTPUT)
+    if folder is not None and Path(folder).is_file():
+        raise UsageError(
+            f"the folder of outputs {folder} is a file, wanted a folder", Problem.ONE_OUTPUT
+        )
 
 
 def _expand(
