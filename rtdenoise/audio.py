@@ -127,7 +127,7 @@ class Layout:
         if array.ndim == 1:
             return cls("1")
         if array.ndim != 2:
-            raise AudioError(f"expected 1 or 2 dimensions of audio, got shape {array.shape}")
+            raise AudioError(f"wanted audio of 1 or 2 dimensions, got shape {array.shape}")
         rows, columns = array.shape
         if rows == columns and rows > 1:
             if last is None or last.name == "1":

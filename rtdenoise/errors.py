@@ -4,7 +4,7 @@
   * UsageError    2  a setting is out of range, or an option makes no sense (also a ValueError)
   * AudioError    1  an array or a file is not what it must be              (also a ValueError)
   * DeviceError   3  a sound device is missing, or refuses what was asked   (also an OSError)
-  * ModelError    4  a generator cannot be loaded, or breaks the contract   (also a ValueError)
+  * ModelError    4  a model cannot be loaded, or breaks the contract       (also a ValueError)
 
 Every message says what was wanted, what the library got instead, what the choices are, and how to
 fix it. No message names an option of the command line, which is one user of the library among
@@ -22,11 +22,11 @@ class Problem(StrEnum):
     ITSELF = "itself"  # an output is its own input
     SAME_OUTPUT = "same output"  # two inputs have one output
     FOLDER_IN = "folder in"  # an input is a folder
-    FOLDER_OUT = "folder out"  # an output cannot be written where it should be
+    FOLDER_OUT = "folder out"  # an output cannot be written to its folder
     ONE_OUTPUT = "one output"  # one name was given for several outputs
     FORMAT = "format"  # the output's format cannot hold the sound
     NET_FAILED = "net failed"  # a net raised or gave NaN
-    NO_MODEL = "no model"  # no generator has the name
+    NO_MODEL = "no model"  # no model has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
 
 
@@ -64,7 +64,7 @@ class DeviceError(RtdenoiseError, OSError):
 
 
 class ModelError(RtdenoiseError, ValueError):
-    """An error about a generator that is missing, damaged, or breaks the contract."""
+    """An error about a model that is missing, damaged, or breaks the contract."""
 
     exit_code = 4
 

@@ -149,6 +149,6 @@ def user(batch: Batch, draws: list[dict[str, Any]], place: str) -> None:
         if changed.shape != batch.audio[row].shape:
             raise UsageError(
                 f"{place} gave shape {changed.shape}: wanted {batch.audio[row].shape} "
-                "(channels, samples), as it got"
+                "(channels, samples), as of its input"
             )
         batch.audio[row] = changed

@@ -156,7 +156,7 @@ def _expand(
         files = list(_walk(path, folder))
         if not files:
             raise AudioError(
-                f"no sound files in {name} (looked for {', '.join(s[1:] for s in SUFFIXES)})"
+                f"no sound files in {name}, wanted {', '.join(s[1:] for s in SUFFIXES)}"
             )
         base = path.resolve().parent if several else path.resolve()
         yield from ((str(f), str(f.parent.resolve().relative_to(base) / f.name)) for f in files)

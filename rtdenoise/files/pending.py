@@ -29,7 +29,7 @@ class Pending:
 
     Args:
         target: Name that the file is to have. A symbolic link is followed.
-        overwrite: Whether a file that is there may be replaced. If not, one that is there is an
+        overwrite: Whether an existing file may be replaced. If not, one that exists is an
             error, both now and at the end.
         nameless: Whether the file has no name until it is whole; otherwise it has a hidden one.
 

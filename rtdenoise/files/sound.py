@@ -263,7 +263,7 @@ class SoundWriter:
         subtype: Subtype: "PCM_16", "FLOAT", ... None: the usual one of the format.
         endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
         tags: Title, artist and other texts, which are left out if the format cannot hold them.
-        overwrite: Whether a file that is there may be replaced.
+        overwrite: Whether an existing file may be replaced.
         nameless: Whether the file has no name until it is whole; see `Pending`.
 
     Attributes:

@@ -20,7 +20,7 @@ from .recorder import Recorder
 from .session import Frames, Session
 
 DEAD_S = 1.0  # a device that makes no callback for so long is gone
-LOOK_S = 0.1  # between two looks at a device
+LOOK_S = 0.1  # time between two looks at a device
 SWITCH_S = 0.0005  # with Python's default of 5 ms, any busy thread delays every hop
 PUMPED = 512  # samples a callback of a pump, if the plan does not say
 

@@ -51,7 +51,7 @@ class Live:
             wait, and has no deadline.
         duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
         record: Name of a file that records the output. None: there is no recording.
-        overwrite: Whether files may be replaced that exist.
+        overwrite: Whether existing files may be replaced.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
     Raises:

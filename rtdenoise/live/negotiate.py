@@ -46,7 +46,7 @@ class Wishes:
             wait.
         duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
         record: Name of a file that records the output. None: there is no recording.
-        overwrite: Whether files may be replaced that exist.
+        overwrite: Whether existing files may be replaced.
 
     Raises:
         WishError: If a value is out of range.

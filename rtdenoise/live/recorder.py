@@ -40,7 +40,7 @@ class Recorder:
         """Empty the ring to the file again and again, in the writing thread."""
         last = False
         while not last:
-            last = self._stop.is_set()  # read first: what comes before it is written now
+            last = self._stop.is_set()  # read before the ring, so that the last turn empties it
             block = np.empty((self.ring.data.shape[0], self.ring.available), np.float32)
             self.ring.read(block)
             self._write(block)

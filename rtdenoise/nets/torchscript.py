@@ -138,6 +138,6 @@ def load(path: str | Path) -> Generator:
             f"{path} breaks the contract: it has no exported initial_state(channels) -> (C, S). "
             "Decorate the method with @torch.jit.export."
         )
-    generator = Generator(module, card)
-    check_contract(generator, path)
-    return generator
+    net = Generator(module, card)
+    check_contract(net, path)
+    return net
