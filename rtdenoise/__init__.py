@@ -3,14 +3,15 @@
     rtdenoise live --in mic --out speakers        rtdenoise file in.wav
     rtdenoise.Denoise("speech")(audio, sample_rate)
 
-Importing this package loads neither torch nor numba nor pedalboard: names come when first used.
+Importing this package loads neither torch nor numba nor pedalboard: each name is imported when it
+is first used.
 """
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # what type checkers see; the rest is found on first use
+if TYPE_CHECKING:  # type checkers need the imports that __getattr__ makes on first use
     from .chain.board import Board as Board, Mix as Mix
     from .chain.effect import Denoise as Denoise, DryWet as DryWet, Effect as Effect
     from .core.blend import Strength as Strength

@@ -1,4 +1,4 @@
-"""`python -m rtdenoise` is `rtdenoise`."""
+"""Make `python -m rtdenoise` the same as the command `rtdenoise`."""
 
 import sys
 

@@ -1,9 +1,9 @@
 """The contract for samples: (channels, samples), float32, full scale 1.0, C-contiguous.
 
-* checks       `as_samples`, `check_rate`, `check_channels`
-* layouts      `Layout`: a user's array in any of pedalboard's shapes, and back
-* levels       `db_to_gain`, `gain_to_db`
-* channels     `fit_channels`: a stream with other channels than its sink has
+* `check_rate` and `check_channels` refuse numbers that no recording can have.
+* `Layout` turns a user's array of any of pedalboard's shapes into samples, and back.
+* `db_to_gain` and `gain_to_db` convert levels.
+* `fit_channels` gives a block as many channels as its sink has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ MAX_CHANNELS = 64
 
 
 def check_rate(rate: float) -> int:
-    """Return *rate* in Hz as an int, or raise `AudioError` when no sound card could mean it.
+    """Return *rate* as an int.
+
+    Args:
+        rate: Sample rate in Hz.
+
+    Raises:
+        AudioError: If *rate* is not a whole number, or outside 1000 to 768000 Hz.
 
     >>> check_rate(44100.0)
     44100
@@ -37,7 +43,11 @@ def check_rate(rate: float) -> int:
 
 
 def check_channels(channels: int) -> int:
-    """Return *channels*, or raise `AudioError` outside 1..64."""
+    """Return *channels*, a channel count.
+
+    Raises:
+        AudioError: If *channels* is not from 1 to 64.
+    """
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(
             f"{channels} channels: wanted 1 to {MAX_CHANNELS}. Split the recording into groups."
@@ -45,23 +55,8 @@ def check_channels(channels: int) -> int:
     return channels
 
 
-def as_samples(array: Any) -> Samples:
-    """Check that *array* is (channels, samples) float32 and make it C-contiguous.
-
-    Raises:
-        AudioError: another shape or type; the message shows the one that came.
-
-    >>> as_samples(np.zeros((2, 3), np.float32)).shape
-    (2, 3)
-    """
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype != np.float32:
-        got = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array)
-        raise AudioError(f"expected an array (channels, samples) of float32, got {got}")
-    return np.ascontiguousarray(array)
-
-
 def db_to_gain(level_db: float) -> float:
-    """20 dB is a factor of ten.
+    """Return the factor that changes a level by *level_db*: 20 dB is a factor of ten.
 
     >>> db_to_gain(-20.0)
     0.1
@@ -70,7 +65,7 @@ def db_to_gain(level_db: float) -> float:
 
 
 def gain_to_db(gain: float, floor_db: float = -120.0) -> float:
-    """Level of *gain* in dB, never below *floor_db*.
+    """Return the level of *gain* in dB, never below *floor_db*.
 
     >>> gain_to_db(0.0)
     -120.0
@@ -79,10 +74,10 @@ def gain_to_db(gain: float, floor_db: float = -120.0) -> float:
 
 
 def fit_channels(block: Samples, channels: int) -> Samples:
-    """Give *block* another channel count, the way people expect of a cable.
+    """Return *block* (channels, samples) with another channel count, as an adapter cable would.
 
-    One channel is copied to all. Several into one are averaged (their sum could clip).
-    Otherwise the first ones are kept and missing ones are silent.
+    One channel is copied to all. Several channels become one by their mean, because their sum
+    could clip. Otherwise the first channels are kept, and those that are missing are silent.
 
     >>> fit_channels(np.array([[1.0], [0.0]], np.float32), 1)
     array([[0.5]], dtype=float32)
@@ -102,7 +97,11 @@ def fit_channels(block: Samples, channels: int) -> Samples:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a user's array is laid out: "1" (samples,), "cs" (channels, samples), "sc" reversed."""
+    """The order of the dimensions in a user's array of audio.
+
+    Attributes:
+        name: "1" for (samples,), "cs" for (channels, samples), "sc" for (samples, channels).
+    """
 
     name: str
 
@@ -110,15 +109,17 @@ class Layout:
     def of(
         cls, array: NDArray[Any], channels: int | None = None, last: Layout | None = None
     ) -> Layout:
-        """Tell the layout by pedalboard's rule: the shorter side is the channels.
+        """Return the layout of *array* by pedalboard's rule: the shorter side is the channels.
 
         Args:
-            array: What the user gave, 1-D or 2-D.
-            channels: The channel count of the stream so far; it breaks ties.
-            last: The layout of the stream so far, for square blocks.
+            array: The user's audio, 1-D or 2-D.
+            channels: Channel count of the stream so far, which decides between two sides that
+                could both be the channels. None: the stream begins with *array*.
+            last: Layout of the stream so far, which decides for square blocks. None: the stream
+                begins with *array*.
 
         Raises:
-            AudioError: 0-D or 3-D arrays, or a square one with nothing to tell its sides apart.
+            AudioError: If *array* is neither 1-D nor 2-D, or is square and *last* does not decide.
 
         >>> Layout.of(np.zeros((480, 2))).name
         'sc'
@@ -126,7 +127,7 @@ class Layout:
         if array.ndim == 1:
             return cls("1")
         if array.ndim != 2:
-            raise AudioError(f"expected 1 or 2 dimensions of audio, got shape {array.shape}")
+            raise AudioError(f"wanted audio of 1 or 2 dimensions, got shape {array.shape}")
         rows, columns = array.shape
         if rows == columns and rows > 1:
             if last is None or last.name == "1":
@@ -140,12 +141,12 @@ class Layout:
         return cls("sc" if 0 < columns < rows or (rows == 0 and columns > 0) else "cs")
 
     def to_samples(self, array: NDArray[Any]) -> Samples:
-        """Turn the user's *array* into (channels, samples) float32."""
+        """Return the user's *array* as (channels, samples) float32, C-contiguous."""
         planar = array[None] if self.name == "1" else array.T if self.name == "sc" else array
         return np.ascontiguousarray(planar, np.float32)
 
     def from_samples(self, block: Samples) -> Samples:
-        """Turn (channels, samples) back into the user's layout."""
+        """Return *block* (channels, samples) in the user's layout."""
         if self.name == "1":
             first: Samples = block[0]
             return first

@@ -1,41 +1,41 @@
-"""Errors that rtdenoise raises on purpose, and the exit code each one means to the shell.
+"""The errors that rtdenoise raises on purpose, and the exit code that the shell gets for each.
 
 * RtdenoiseError
-  * UsageError    2  a setting out of range, a flag that makes no sense (also a ValueError)
-  * AudioError    1  an array or a file that is not what it must be      (also a ValueError)
-  * DeviceError   3  no such sound device, or it refuses what was asked  (also an OSError)
-  * ModelError    4  a generator that cannot be loaded or breaks the contract (also a ValueError)
+  * UsageError    2  a setting is out of range, or an option makes no sense (also a ValueError)
+  * AudioError    1  an array or a file is not what it must be              (also a ValueError)
+  * DeviceError   3  a sound device is missing, or refuses what was asked   (also an OSError)
+  * ModelError    4  a model cannot be loaded, or breaks the contract       (also a ValueError)
 
-Every message says what was wanted, what came, the choices, and what to do about it. It never names
-an option of the command line, which is one user of the library among others: where an option is the
-way out, the error carries a `Problem`, and `cli/` knows what to type.
+Every message says what was wanted, what the library got instead, what the choices are, and how to
+fix it. No message names an option of the command line, which is one user of the library among
+others: where an option is the fix, the error carries a `Problem`, and `cli/` knows what to type.
 """
 
 from enum import StrEnum
 
 
 class Problem(StrEnum):
-    """What an error is about, for whoever knows a way out that the message cannot name."""
+    """What an error is about, for a caller that knows a fix which the message cannot name."""
 
     NONE = ""
-    EXISTS = "exists"  # an output is there already
+    EXISTS = "exists"  # an output exists already
     ITSELF = "itself"  # an output is its own input
     SAME_OUTPUT = "same output"  # two inputs have one output
     FOLDER_IN = "folder in"  # an input is a folder
-    FOLDER_OUT = "folder out"  # an output cannot be written where it should be
+    FOLDER_OUT = "folder out"  # an output cannot be written to its folder
     ONE_OUTPUT = "one output"  # one name was given for several outputs
-    FORMAT = "format"  # the output's format cannot hold it
+    FORMAT = "format"  # the output's format cannot hold the sound
     NET_FAILED = "net failed"  # a net raised or gave NaN
-    NO_MODEL = "no model"  # no generator of that name
+    NO_MODEL = "no model"  # no model has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
 
 
 class RtdenoiseError(Exception):
-    """Base class: catch this one to catch them all.
+    """The base class of all errors that rtdenoise raises on purpose.
 
     Args:
-        message: What was wanted, what came, the choices, what to do.
-        problem: What it is about.
+        message: What was wanted, what the library got, the choices and the fix.
+        problem: What the error is about. NONE: the message says all there is to say.
     """
 
     exit_code = 1
@@ -46,33 +46,33 @@ class RtdenoiseError(Exception):
 
 
 class UsageError(RtdenoiseError, ValueError):
-    """A setting that is out of range or does not exist."""
+    """An error about a setting that is out of range or does not exist."""
 
     exit_code = 2
 
 
 class AudioError(RtdenoiseError, ValueError):
-    """An array or a sound file that cannot be processed."""
+    """An error about an array or a sound file that cannot be processed."""
 
     exit_code = 1
 
 
 class DeviceError(RtdenoiseError, OSError):
-    """A sound device that is missing, ambiguous, or refuses a rate or channel count."""
+    """An error about a sound device that is missing, ambiguous, or refuses a setting."""
 
     exit_code = 3
 
 
 class ModelError(RtdenoiseError, ValueError):
-    """A generator file that is missing, corrupt, or not what the contract asks for."""
+    """An error about a model that is missing, damaged, or breaks the contract."""
 
     exit_code = 4
 
 
 def last_line(error: BaseException) -> str:
-    r"""What *error* says at its end: "Type: reason".
+    r"""Return the type of *error* and the last line of its message, as "Type: reason".
 
-    The message of a scripted net's error is a traceback of its own, whose last line is the net's.
+    The message of an error in a scripted net is a traceback, and its last line is the reason.
 
     >>> last_line(ValueError("Traceback of TorchScript\n  File x\nno such band"))
     'ValueError: no such band'

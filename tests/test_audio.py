@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtdenoise.audio import Layout, as_samples, check_channels, check_rate, fit_channels, gain_to_db
+from rtdenoise.audio import Layout, check_channels, check_rate, fit_channels, gain_to_db
 from rtdenoise.errors import AudioError
 
 
@@ -44,13 +44,6 @@ def test_other_dimensions_are_refused(shape):
     """The message shows the shape that came."""
     with pytest.raises(AudioError, match="got shape"):
         Layout.of(np.zeros(shape))
-
-
-@pytest.mark.parametrize("bad", [np.zeros(3, np.float32), np.zeros((1, 3)), [[0.0]]])
-def test_samples_are_float32_in_two_dimensions(bad):
-    """Anything else is named."""
-    with pytest.raises(AudioError, match=r"got .*(float64|list|\(3,\))"):
-        as_samples(bad)
 
 
 def test_channels_fit_as_a_cable_would():

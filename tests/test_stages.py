@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from pedalboard import Gain, HighpassFilter, Invert
+from pedalboard import Gain, HighpassFilter, Invert, Resample
 
-from rtdenoise import Board, Denoise, Mix
+from rtdenoise import Board, Denoise, DryWet, Mix
 from rtdenoise.audio import Samples
 from rtdenoise.chain import native
 from rtdenoise.core.blend import Blend, Strength
@@ -75,6 +75,8 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "chain, empty": lambda: Chain([], STEREO),
     "sum": lambda: Sum([Frames(STEREO), Line(SMOOTHER, STEREO), Chain([], STEREO)]),
     "native": lambda: native.Native([Gain(-3), HighpassFilter(90)], STEREO),
+    "native, withholds samples": lambda: native.Native([Resample(24_000)], STEREO),
+    "dry and wet of a board": lambda: DryWet(Board([Gain(-6)]), mix=40).stage(STEREO),
     "board": board(lambda: Gain(-6), lambda: Denoise(SMOOTHER), Invert),
     "board, nested": board(
         lambda: Denoise(SMOOTHER), lambda: Mix([Gain(-9), Denoise(IDENTITY, mix=70)])

@@ -1,1 +1,1 @@
-"""Makers of stages with pedalboard's call: effects, boards, native plugins."""
+"""Effects, boards and native plugins: they make stages, and are called as pedalboard's are."""

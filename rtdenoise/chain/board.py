@@ -1,7 +1,8 @@
-"""Chains: `Board` and `Mix` hold pedalboard's plugins, VST3s and our effects in any order.
+"""Chains of effects: `Board` runs them one after the other, `Mix` side by side.
 
-Nothing written in Python can sit inside a native chain (native.py says what happens instead), so
-the chain is ours, and runs of neighbouring native plugins in it are native.
+Nothing written in Python can run inside a chain of pedalboard (native.py says what happens
+instead). So the chain is one of our stages, and each run of neighbouring native plugins in it is
+one native call.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from .effect import Effect
 
 
 class Board(Effect, MutableSequence[Any]):
-    """Effects one after the other: pedalboard's plugins, ours, boards and mixes, in any order.
+    """A chain of effects: pedalboard's plugins, ours, boards and mixes, in any order.
 
-    A mutable sequence like pedalboard's own board. Neighbouring native plugins run as one native
-    call. None is a free place. An edit ends the stream: the next block begins a new one;
-    parameters of effects may be set at any time.
+    It is a mutable sequence, as pedalboard's own board is. Neighbouring native plugins run as one
+    native call. None is an empty place. A change of the sequence ends the stream, and the next
+    block begins a new one; parameters of effects may be set at any time.
 
     Args:
-        effects: In the order of the sound.
+        effects: The effects in the order of the sound.
 
     Raises:
-        UsageError: something that is no effect, one that is on the board already, or a Python
-            subclass of a native plugin (pedalboard would silently ignore it).
+        UsageError: If something is no effect, is on the board twice, or is a Python subclass of a
+            native plugin, which pedalboard would silently ignore.
 
     >>> Board([None])
     Board([None])
@@ -65,47 +66,47 @@ class Board(Effect, MutableSequence[Any]):
         self._replace(changed)
 
     def insert(self, index: SupportsIndex, effect: Any) -> None:
-        """Put *effect* before *index*."""
+        """Insert *effect* before the place *index*."""
         changed = list(self._effects)
         changed.insert(index, effect)
         self._replace(changed)
 
     def _replace(self, effects: list[Any]) -> None:
-        """Take the new list, if every part of it can stand here; otherwise change nothing."""
+        """Take a new list of effects; change nothing if one of them cannot be on a board."""
         for effect in effects:
             if native.is_plugin(effect):
                 native.check(effect)
             elif effect is not None and not isinstance(effect, Effect):
                 raise UsageError(
-                    f"{effect!r} is neither a pedalboard plugin nor an rtdenoise effect"
+                    f"{effect!r} is no effect: wanted a pedalboard plugin or an rtdenoise.Effect"
                 )
             if effect is self:
-                raise UsageError("a board cannot stand on itself")
-        there = [id(effect) for effect in effects if effect is not None]
-        if len(set(there)) < len(there):
-            raise UsageError("the same effect stands on the board twice; make a second one")
+                raise UsageError("a board cannot be an effect on itself")
+        ids = [id(effect) for effect in effects if effect is not None]
+        if len(set(ids)) < len(ids):
+            raise UsageError("the same effect is on the board twice; make a second one")
         self._effects = effects
         self.reset()
 
     @property
     def _nets(self) -> list[Effect]:
-        """The effects on it that have nets, in the order of the sound."""
+        """The effects on the board that have a net, in the order of the sound."""
         return [e for e in self._effects if isinstance(e, Effect) and e.own_rate is not None]
 
     @property
     def own_rate(self) -> int | None:  # type: ignore[override]
-        """The rate in Hz of the first net on it. None: there is none."""
+        """The sample rate of the first net on the board in Hz. None: there is no net."""
         return self._nets[0].own_rate if self._nets else None
 
     @property
     def own_hop(self) -> int | None:  # type: ignore[override]
-        """The shortest hop of its nets, in samples at `own_rate`. None: there is none."""
+        """The shortest hop of all nets on the board, in samples at `own_rate`. None: no net."""
         rate = self.own_rate or 0
         hops = [(e.own_hop or 0) * rate / (e.own_rate or 1) for e in self._nets]
         return round(min(hops)) if hops else None
 
     def _groups(self) -> list[Group]:
-        """Our effects one by one, and runs of neighbouring native plugins."""
+        """Return our effects one by one, and each run of neighbouring native plugins as one."""
         groups: list[Group] = []
         for effect in self._effects:
             if isinstance(effect, Effect):
@@ -118,15 +119,15 @@ class Board(Effect, MutableSequence[Any]):
         return groups
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
-        """See `Effect.stage`. Native plugins hold their own state: use one stage at a time."""
+        """See `Effect.stage`. Only one stage may run at a time: native plugins hold the state."""
         return _chain(self._groups(), stream, counters)
 
     def render(
         self, blocks: Iterable[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:
-        """See `Effect.render`: what a stream and its flush would give.
+        """See `Effect.render`.
 
-        PitchShift and its like, which cannot stream, get the whole recording at once.
+        Plugins that cannot stream, as PitchShift, get the whole recording at once.
         """
         rendered = iter(blocks)
         for streams, run in groupby(self._groups(), _streams):
@@ -164,10 +165,10 @@ class Board(Effect, MutableSequence[Any]):
 
 
 class Mix(Board):
-    """Effects side by side, aligned and added up, as pedalboard.Mix."""
+    """Effects side by side, whose aligned outputs are added up, as in pedalboard.Mix."""
 
     def _groups(self) -> list[Group]:
-        """Every branch is a group of its own."""
+        """Return every branch as a group of its own."""
         return [e if isinstance(e, Effect) else [e] for e in self._effects if e is not None]
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
@@ -186,7 +187,7 @@ class Mix(Board):
     def _render_whole(
         self, blocks: list[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:
-        """All at once, for branches that cannot stream."""
+        """Process the whole recording at once, for branches that cannot stream."""
         total = np.zeros((stream.channels, sum(block.shape[1] for block in blocks)), np.float32)
         for branch in self._groups():
             parts = list(
@@ -202,7 +203,7 @@ Group = Effect | list[Any]  # one of our effects, or a run of native plugins
 
 
 def _streams(group: Group) -> bool:
-    """Whether *group* works block by block."""
+    """Return whether *group* can process a stream block by block."""
     if isinstance(group, Board):
         return all(map(_streams, group._groups()))
     return isinstance(group, Effect) or native.streams(group)
@@ -211,19 +212,19 @@ def _streams(group: Group) -> bool:
 def _whole(
     group: Group, blocks: Iterator[Samples], stream: Stream, counters: Counters
 ) -> Iterator[Samples]:
-    """A whole recording through a group that cannot stream."""
+    """Process a whole recording with a group that cannot stream."""
     if isinstance(group, Effect):
         return group.render(blocks, stream, counters)
     return native.whole(group, blocks, stream)
 
 
 def _chain(groups: list[Group], stream: Stream, counters: Counters | None) -> Chain:
-    """The groups as one stage."""
+    """Return one stage that runs *groups* one after the other."""
     stages: list[Stage] = []
     late = 0
     for group in groups:
-        # A stage begins `late` samples into the stream: blocks keep their size only if that is a
-        # whole number of them.
+        # A stage begins `late` samples after the stream (see Chain). The promise of a block size
+        # holds for it only if that is a whole number of blocks.
         kept = stream.block and late % stream.block == 0
         part = _stage(group, stream if kept else stream.any_block(), counters)
         late += part.latency
@@ -232,7 +233,7 @@ def _chain(groups: list[Group], stream: Stream, counters: Counters | None) -> Ch
 
 
 def _stage(group: Group, stream: Stream, counters: Counters | None) -> Stage:
-    """A stage of one of our effects, or of a run of native plugins."""
+    """Return a stage of *group*, one of our effects or a run of native plugins."""
     if isinstance(group, Effect):
         return group.stage(stream, counters)
     return native.Native(group, stream)

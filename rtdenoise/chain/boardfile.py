@@ -1,7 +1,7 @@
-"""Boards as TOML files: which effects in which order, with which parameters.
+"""Board files: TOML that lists the effects of a board in order, with their parameters.
 
 [[effect]]
-type = "HighpassFilter"          # any effect of the registry, by its name
+type = "HighpassFilter"          # the name of any effect of the registry
 cutoff_frequency_hz = 80
 
 [[effect]]
@@ -10,7 +10,7 @@ model = "speech"
 atten_lim_db = 24
 
 [[effect]]
-type = "Mix"                     # its effects side by side, added up
+type = "Mix"                     # it adds up the effects within it
 [[effect.effect]]
 type = "Gain"
 [[effect.effect]]
@@ -18,10 +18,10 @@ type = "Reverb"
 room_size = 0.2
 
 [[effect]]
-type = "DryWet"                  # its effect, mixed with the aligned input
+type = "DryWet"                  # it mixes its effect with the aligned input
 mix = 60
 [[effect.effect]]
-type = "my_effects:Gate"         # module:Class, an rtdenoise.Effect of yours
+type = "my_effects:Gate"         # module:Class names your own rtdenoise.Effect
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from .registry import make
 
 
 def open_board(path: str | Path) -> Board:
-    """The board that a TOML file describes.
+    """Return the board that the TOML file *path* describes.
 
     Raises:
-        UsageError: it cannot be read, is not TOML, has other keys than `effect`, or an unknown
-            effect or parameter; the choices are listed.
-        ModelError: a model that cannot be loaded.
+        UsageError: If the file cannot be read, is not TOML, has other keys than `effect`, or has
+            an unknown effect or parameter; the message lists the choices.
+        ModelError: If a model cannot be loaded.
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -55,15 +55,15 @@ def open_board(path: str | Path) -> Board:
 
 
 def _effects(tables: Any, where: str) -> list[Any]:
-    """The effects that a list of tables describes."""
+    """Return the effects that *tables*, a list of tables, describes."""
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{where}: wanted [[effect]] with two brackets, a list of tables")
-    found = []
+    effects = []
     for number, table in enumerate(tables, 1):
         settings, here = dict(table), f"{where}, effect {number}"
         kind = settings.pop("type", None)
         if not isinstance(kind, str):
             raise UsageError(f'{here}: wanted type = "...", got {kind!r}')
         inner = _effects(settings.pop("effect", []), here)
-        found.append(make(kind, settings, inner, f"{here}: "))
-    return found
+        effects.append(make(kind, settings, inner, f"{here}: "))
+    return effects

@@ -1,4 +1,4 @@
-"""pedalboard's call on an effect: whole recordings, or a stream block by block."""
+"""The call of an effect as pedalboard has it: whole recordings, or a stream block by block."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MakeStage = Callable[[Stream, Counters], Stage]
 
 
 class Call:
-    """The stream of one effect: what `effect(...)` and `effect.process(..., reset=False)` hold.
+    """The stream that an effect holds between two calls of it.
 
     Args:
-        make_stage: Makes the stage of a stream; `Effect.stage`.
-        render: Runs a whole recording; `Effect.render`.
+        make_stage: Function that makes the stage of a stream; it is `Effect.stage`.
+        render: Function that processes a whole recording; it is `Effect.render`.
     """
 
     def __init__(self, make_stage: MakeStage, render: Render) -> None:
@@ -35,14 +35,18 @@ class Call:
         self.counters = Counters()
 
     def reset(self) -> None:
-        """Forget the stream: the next block begins a new one."""
+        """Forget the stream, so that the next block begins a new one."""
         self._stage = self._layout = None
 
     def whole(self, audio: Audio, rate: int) -> Audio:
-        """A recording in the caller's layout: as many samples out, latency compensated.
+        """Process a recording; as many samples come out, latency compensated.
+
+        Args:
+            audio: The recording, in any layout.
+            rate: Sample rate of the recording in Hz.
 
         Raises:
-            ModelError: a net failed somewhere.
+            ModelError: If a net failed in any window.
         """
         self.reset()
         layout = Layout.of(audio)
@@ -55,7 +59,7 @@ class Call:
         return layout.from_samples(out)
 
     def next(self, audio: Audio, rate: int) -> Audio:
-        """The next block of the stream; the first `latency` samples are withheld."""
+        """Process the next block of the stream; the first `latency` samples are withheld."""
         channels = None if self._stage is None else self._stage.stream.channels
         layout = Layout.of(audio, channels, self._layout)
         samples = layout.to_samples(audio)
@@ -67,7 +71,7 @@ class Call:
         return layout.from_samples(self._held_back(self._stage.push(samples)))
 
     def rest(self) -> Audio:
-        """The tail of the stream, in its layout; the next block begins a new stream."""
+        """Return the tail of the stream in its layout; the next block begins a new stream."""
         if self._stage is None or self._layout is None:
             return np.zeros((1, 0), np.float32)
         out = self._layout.from_samples(self._held_back(drain(self._stage)))
@@ -75,6 +79,7 @@ class Call:
         return out
 
     def _held_back(self, out: Samples) -> Samples:
+        """Return *out* without the samples that are still to be withheld."""
         held = min(self._withhold, out.shape[1])
         self._withhold -= held
         return out[:, held:]

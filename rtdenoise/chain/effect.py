@@ -1,9 +1,9 @@
-"""`Effect`, a maker of stages with pedalboard's call; `Denoise` and `DryWet`, two effects.
+"""`Effect`, which makes stages and is called as in pedalboard; `Denoise` and `DryWet` are effects.
 
-An effect is called as pedalboard's own: `process(input_array, sample_rate, buffer_size, reset)`.
-reset=True: n samples in, n out, latency compensated. reset=False: streaming, the first `latency`
-samples are withheld, `flush` gives the last ones, and whatever the block sizes the samples are the
-same.
+The call is that of pedalboard's plugins: `process(input_array, sample_rate, buffer_size, reset)`.
+With reset=True it takes a whole recording, and gives as many samples, latency compensated. With
+reset=False it takes the next block of a stream: the first `latency` samples are withheld, `flush`
+gives the last ones, and the block sizes never change a sample.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from .parameter import Parameter
 
 
 class Effect(ABC):
-    """A maker of stages. It stands on a `Board`, in a board file, in files and in the live host.
+    """An object that makes stages, for boards, board files, sound files and live sound.
 
-    A subclass gives `stage`; the rest has defaults. examples/own_effect.py shows one.
+    A subclass must define `stage`; all else has defaults. examples/own_effect.py shows one.
 
     Attributes:
-        own_rate: The rate in Hz at which its nets work best. None: any rate is as good.
+        own_rate: Sample rate in Hz at which its nets work. None: it has no preference.
         own_hop: Samples at *own_rate* between two windows of its nets. None: it has no hops.
-        parameters: What a board file may set. Empty: what the constructor takes.
+        parameters: The parameters that a board file may set. Empty: those of the constructor.
     """
 
     is_effect, is_instrument = True, False
@@ -49,31 +49,41 @@ class Effect(ABC):
 
     @abstractmethod
     def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
-        """A new stage of this effect for *stream*; nets count in *counters*.
+        """Return a new stage of this effect.
+
+        Args:
+            stream: The stream that the stage is to process.
+            counters: Where the nets of the stage count. None: in counters of their own.
 
         Raises:
-            AudioError: a rate or a channel count that the effect cannot process.
-            UsageError: the effect cannot stream.
+            AudioError: If the effect cannot process this rate or channel count.
+            UsageError: If the effect cannot stream.
         """
 
     def render(
         self, blocks: Iterable[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:
-        """Process a whole recording that comes in *blocks*; as many samples out, aligned."""
+        """Yield a whole recording after this effect: as many samples, aligned with the input.
+
+        Args:
+            blocks: The recording, as blocks (channels, n) float32 of any size.
+            stream: The rate and the channels of the recording.
+            counters: Where the nets count.
+        """
         return pump(blocks, self.stage(stream, counters))
 
     def latency(self, sample_rate: float) -> int:
-        """Samples of delay when streaming at *sample_rate* with any block size."""
+        """Return the latency in samples of a stream at *sample_rate* Hz with any block size."""
         return self.stage(Stream(check_rate(sample_rate), 1)).latency
 
     def warm_up(self, channels: int) -> None:  # noqa: B027 - most effects need none
-        """Make what it holds as fast as it will be, before a stream begins."""
+        """Run the nets of this effect on *channels* channels until they reach their full speed."""
 
     def prepare_thread(self) -> None:  # noqa: B027 - most effects need none
-        """Prepare the calling thread for the stages of this effect: see `Net.prepare_thread`."""
+        """Prepare the calling thread for the stages of this effect; see `Net.prepare_thread`."""
 
     def one_thread(self) -> AbstractContextManager[None]:
-        """Run a block on one core: see `Net.one_thread`."""
+        """Return a context in which the nets of this effect use one core; see `Net.one_thread`."""
         return nullcontext()
 
     @cached_property
@@ -82,31 +92,33 @@ class Effect(ABC):
 
     @property
     def counters(self) -> Counters:
-        """What the nets of this effect counted when it was called: failed and dry hops, ..."""
+        """The counts of the nets in the calls of this effect: failed hops, dry hops and so on."""
         return self._call.counters
 
     def reset(self) -> None:
-        """Forget the stream: the next block begins a new one."""
+        """Forget the stream, so that the next block begins a new one."""
         self._call.reset()
 
     def process(
         self, input_array: Audio, sample_rate: float, buffer_size: int = 8192, reset: bool = True
     ) -> NDArray[np.float32]:
-        """Process a recording, or (reset=False) the next block of a stream.
+        """Process a whole recording, or the next block of a stream.
 
         Args:
-            input_array: (channels, samples), (samples, channels) or (samples,), float32 or float64.
-            sample_rate: Hz.
-            buffer_size: For pedalboard's sake; it has no effect on the result.
-            reset: Begin anew, and give everything; or go on, and withhold the first `latency`.
+            input_array: The audio, (channels, samples), (samples, channels) or (samples,), float32
+                or float64, full scale 1.0.
+            sample_rate: Sample rate of the audio in Hz.
+            buffer_size: An argument of pedalboard's call, which changes nothing here.
+            reset: Whether the audio is a whole recording, which is given back in full. False: it
+                is the next block of a stream, whose first `latency` samples are withheld.
 
         Returns:
-            float32 in the layout that came, C-contiguous, never the input itself.
+            The processed audio, float32 in the layout of the input, C-contiguous, always a copy.
 
         Raises:
-            TypeError: not floating point, as pedalboard.
-            AudioError: a shape or rate that cannot be.
-            ModelError: with reset=True, the net failed somewhere.
+            TypeError: If the audio is not floating point, as in pedalboard.
+            AudioError: If the shape or the rate is none that audio can have.
+            ModelError: If a net failed in any window of a whole recording.
         """
         array = np.asarray(input_array)
         if array.dtype not in (np.float32, np.float64):
@@ -121,23 +133,24 @@ class Effect(ABC):
     __call__ = process
 
     def flush(self) -> NDArray[np.float32]:
-        """The last `latency` samples of the stream, in its layout; the next block begins anew."""
+        """Return the last `latency` samples of the stream in its layout, and end the stream."""
         with self.one_thread():
             return np.array(self._call.rest(), np.float32, order="C")
 
 
 class Blended(Effect):
-    """An effect whose stages are `Blend`s: `mix`, `atten_lim_db`, `residual` and `bypass`.
+    """An effect whose stages are `Blend`s: it has dry/wet settings and a bypass.
 
-    They may be set while it runs, and reach every stage it made; they glide, so nothing clicks.
+    All settings may be changed while it runs. They reach every stage that it made, and the sound
+    glides to the new setting, so that nothing clicks.
 
     Args:
-        mix: Percent of processed sound, 0..100.
-        atten_lim_db: Remove no more than this; 0 = untouched, None = no limit.
-        residual: Give what was removed in place of what was kept.
+        mix: Percentage of wet (processed) sound in the output, 0 to 100.
+        atten_lim_db: Most that is removed, in dB. 0: the input stays untouched; None: no limit.
+        residual: Whether the output is what was removed, instead of what was kept.
 
     Raises:
-        UsageError: a value out of range.
+        UsageError: If a value is out of range.
     """
 
     def __init__(
@@ -147,7 +160,8 @@ class Blended(Effect):
         self._blends: WeakSet[Blend] = WeakSet()
 
     def _made(self, blend: Blend) -> Blend:
-        if self._bypass:  # from its first sample, and not after a crossfade
+        """Return a new stage, which from now on gets the settings of this effect."""
+        if self._bypass:  # the first sample is dry already, without a crossfade to it
             blend.bypass = True
             blend.reset()
         self._blends.add(blend)
@@ -155,7 +169,7 @@ class Blended(Effect):
 
     @property
     def strength(self) -> Strength:
-        """How much of the processing is heard."""
+        """The dry/wet settings."""
         return self._strength
 
     @strength.setter
@@ -166,7 +180,7 @@ class Blended(Effect):
 
     @property
     def bypass(self) -> bool:
-        """Whether the aligned input is given in place of the processed sound."""
+        """Whether the output is the aligned input instead of the processed sound."""
         return self._bypass
 
     @bypass.setter
@@ -177,7 +191,7 @@ class Blended(Effect):
 
     @property
     def mix(self) -> float:
-        """Percent of processed sound."""
+        """The percentage of wet (processed) sound, 0 to 100."""
         return self._strength.mix
 
     @mix.setter
@@ -186,7 +200,7 @@ class Blended(Effect):
 
     @property
     def atten_lim_db(self) -> float | None:
-        """The most that is removed, in dB; None: no limit."""
+        """The most that is removed, in dB. None: no limit."""
         return self._strength.atten_lim_db
 
     @atten_lim_db.setter
@@ -195,7 +209,7 @@ class Blended(Effect):
 
     @property
     def residual(self) -> bool:
-        """Whether what was removed is given."""
+        """Whether the output is what was removed, instead of what was kept."""
         return self._strength.residual
 
     @residual.setter
@@ -207,17 +221,17 @@ class Blended(Effect):
 
 
 class Denoise(Blended):
-    """A generator as an effect.
+    """An effect that runs a net on the sound.
 
     Args:
-        model: Name in the box (`rtdenoise models`), path of a file, or a loaded net.
-        mix: Percent of processed sound, 0..100.
-        atten_lim_db: Remove no more than this; 0 = untouched, None = no limit.
-        residual: Give what was removed in place of what was kept.
+        model: Name of a model in the box, path of a model file, or a loaded net.
+        mix: Percentage of wet (processed) sound in the output, 0 to 100.
+        atten_lim_db: Most that is removed, in dB. 0: the input stays untouched; None: no limit.
+        residual: Whether the output is what was removed, instead of what was kept.
 
     Raises:
-        ModelError: no such model, or it breaks the contract.
-        UsageError: a setting out of range.
+        ModelError: If there is no such model, or it breaks the contract.
+        UsageError: If a setting is out of range.
 
     >>> Denoise("speech", mix=120)
     Traceback (most recent call last):
@@ -256,16 +270,16 @@ class Denoise(Blended):
 
 
 class DryWet(Blended):
-    """Any effect of ours, mixed with its aligned input.
+    """An effect that mixes another effect with its aligned input.
 
     Args:
-        effect: What processes.
-        mix: Percent of processed sound, 0..100.
-        atten_lim_db: Remove no more than this; 0 = untouched, None = no limit.
-        residual: Give what was removed in place of what was kept.
+        effect: The effect that gives the wet sound.
+        mix: Percentage of wet (processed) sound in the output, 0 to 100.
+        atten_lim_db: Most that is removed, in dB. 0: the input stays untouched; None: no limit.
+        residual: Whether the output is what was removed, instead of what was kept.
 
     Raises:
-        UsageError: a setting out of range.
+        UsageError: If a setting is out of range.
     """
 
     def __init__(
@@ -301,7 +315,7 @@ class DryWet(Blended):
 
 
 def with_strength(effect: Effect, strength: Strength) -> Effect:
-    """*effect* at *strength*: itself where that changes nothing, else in a `DryWet`."""
+    """Return *effect* with dry/wet settings: in a `DryWet`, unless *strength* changes nothing."""
     if strength == Strength():
         return effect
     return DryWet(effect, strength.mix, strength.atten_lim_db, strength.residual)

@@ -1,14 +1,16 @@
-"""The door to pedalboard: its plugins as stages. pedalboard is GPLv3 and loaded only when used.
+"""The door to pedalboard, which runs its plugins as stages.
 
-What pedalboard 0.9 does that a host must know (each has a test in tests/test_board.py):
+pedalboard is GPLv3, and is imported only when it is used. A host must know four things about
+pedalboard 0.9, each of which has a test in tests/chain/test_board.py:
 
-* Nothing written in Python can sit inside a native chain: a Python subclass of a plugin is accepted
-  and its `process` silently ignored. `check` refuses those by name.
-* A block larger than any before re-prepares the plugins and wipes their state in mid stream. So
-  they are primed with the largest block there will be, then reset by an empty one.
-* With `reset=False` a plugin *withholds* its first samples (MP3Compressor, Resample, VST3s with
-  latency): by how many depends on the blocks, and the priming does not help those. So they get
-  blocks of one size out of a ring, and a ring primed with the shortfall makes them steady.
+* Nothing written in Python can run inside a native chain: pedalboard takes a Python subclass of a
+  plugin and silently ignores its `process`. `check` refuses such a plugin by name.
+* A block that is larger than any before it prepares the plugins again, which clears their state in
+  the middle of the stream. So they first get the largest block that there will be, and are then
+  reset by an empty one.
+* With `reset=False`, some plugins (MP3Compressor, Resample, VST3s with latency) withhold their
+  first samples, and how many depends on the blocks. So they get blocks of one size from a ring, and
+  a second ring, which starts with as much silence as they withhold, makes the latency constant.
 * PitchShift and GSMFullRateCompressor give silence when streamed (spotify/pedalboard#415).
 """
 
@@ -26,12 +28,12 @@ from ..core.ring import Ring
 from ..core.stream import Stream
 from ..errors import UsageError
 
-LARGEST = 8192  # samples a native call; pedalboard's own default
-EVEN = 512  # samples a call for plugins that withhold
-PROBE = 32_768  # samples; longer than any frame a codec waits for
+LARGEST = 8192  # most samples a native call; it is pedalboard's own default
+EVEN = 512  # samples a call for plugins that withhold samples
+PROBE = 32_768  # samples that measure what is withheld; no codec has longer frames
 NOT_STREAMABLE = ("PitchShift", "GSMFullRateCompressor")
-# The values that pedalboard 0.9 takes, (lowest, highest) by plugin and parameter. It publishes none
-# of them; tests/chain/test_registry.py tries the values inside and outside.
+# The ranges of values that pedalboard 0.9 takes, (lowest, highest) by plugin and parameter. It does
+# not publish them; tests/chain/test_registry.py tries values inside and outside.
 Range = tuple[float | None, float | None]
 SHARE, POSITIVE, AT_LEAST_ONE = (0.0, 1.0), (1e-3, None), (1.0, None)
 RANGES: dict[str, dict[str, Range]] = {
@@ -54,13 +56,13 @@ RANGES: dict[str, dict[str, Range]] = {
 
 
 def is_plugin(thing: object) -> bool:
-    """Tell a pedalboard plugin, without loading pedalboard: if it is not loaded, nothing is one."""
+    """Return whether *thing* is a plugin of pedalboard, without importing pedalboard."""
     pedalboard = sys.modules.get("pedalboard")
     return pedalboard is not None and isinstance(thing, pedalboard.Plugin)
 
 
 def parts(plugin: Any) -> Iterator[Any]:
-    """*plugin* and, if it is a container, everything in it."""
+    """Yield *plugin* and, if it is a container, every plugin in it."""
     yield plugin
     if hasattr(plugin, "__iter__"):
         for inner in plugin:
@@ -69,13 +71,13 @@ def parts(plugin: Any) -> Iterator[Any]:
 
 
 def check(plugin: Any) -> None:
-    """Refuse what pedalboard would accept and then not run.
+    """Refuse a plugin that pedalboard would accept and then not run.
 
-    Inside a native container a subclass can be told only while its Python object lives; after
-    that nothing of it is left but the native plugin.
+    In a native container, a Python subclass is recognised only while its Python object exists;
+    later only the native plugin is left.
 
     Raises:
-        UsageError: a Python subclass of a plugin, or an instrument.
+        UsageError: If *plugin* is or holds a Python subclass of a plugin, or an instrument.
     """
     for part in parts(plugin):
         kind = type(part)
@@ -85,22 +87,22 @@ def check(plugin: Any) -> None:
                 "silently ignore its process(). Make it an rtdenoise.Effect instead."
             )
         if not getattr(part, "is_effect", True):
-            raise UsageError(f"{part!r} is an instrument, not an effect: it takes no sound")
+            raise UsageError(f"{part!r} is an instrument, wanted an effect")
 
 
 def streams(plugins: Sequence[Any]) -> bool:
-    """Whether all of *plugins* work block by block."""
-    return not any(_deaf(plugin) for plugin in plugins)
+    """Return whether all of *plugins* can process a stream block by block."""
+    return not any(_unstreamable(plugin) for plugin in plugins)
 
 
-def _deaf(plugin: Any) -> str:
-    """The name of the part of *plugin* that gives silence when streamed; empty: none."""
+def _unstreamable(plugin: Any) -> str:
+    """Return the name of the plugin in *plugin* that gives silence when streamed, or ""."""
     names = (type(part).__name__ for part in parts(plugin))
     return next((name for name in names if name in NOT_STREAMABLE), "")
 
 
 def whole(plugins: Sequence[Any], blocks: Iterable[Samples], stream: Stream) -> Iterator[Samples]:
-    """Plugins on a whole recording at once, as pedalboard does it: n samples in, n out, aligned."""
+    """Yield a whole recording, as one block, after *plugins*: as many samples, aligned."""
     from pedalboard import Pedalboard
 
     audio = np.concatenate([np.zeros((stream.channels, 0), np.float32), *blocks], axis=1)
@@ -110,7 +112,7 @@ def whole(plugins: Sequence[Any], blocks: Iterable[Samples], stream: Stream) -> 
 
 
 def gsm(audio: Samples, rate: int) -> Samples:
-    """A recording after the GSM full-rate codec: as many samples, not aligned."""
+    """Return *audio* after the GSM full-rate codec: as many samples, late by the codec's delay."""
     from pedalboard import GSMFullRateCompressor
 
     stream = Stream(rate, audio.shape[0])
@@ -118,21 +120,22 @@ def gsm(audio: Samples, rate: int) -> Samples:
 
 
 class Native:
-    """A run of neighbouring native plugins as one stage, one native call a block.
+    """A stage that runs neighbouring native plugins with one native call a block.
 
     Args:
-        plugins: In order; they keep their parameters, which may be set while running.
-        stream: What it is made for.
+        plugins: The plugins in order. Their parameters may be set while the stage runs.
+        stream: The stream that the stage is to process.
 
     Attributes:
-        latency: 0 for most; for plugins that withhold samples, those and a block.
+        latency: Samples by which the output is late: 0 for most plugins, and otherwise the most
+            that the plugins withhold, plus `EVEN`.
 
     Raises:
-        UsageError: a plugin that cannot stream; it is named.
+        UsageError: If a plugin cannot stream; the message names it.
     """
 
     def __init__(self, plugins: Sequence[Any], stream: Stream) -> None:
-        if name := next(filter(None, map(_deaf, plugins)), ""):
+        if name := next(filter(None, map(_unstreamable, plugins)), ""):
             raise UsageError(
                 f"{name} cannot stream: pedalboard gives silence for it block by block. "
                 "Take it out, or process whole recordings (reset=True)."
@@ -149,7 +152,7 @@ class Native:
         self.reset()
 
     def _shortfall(self, size: int) -> int:
-        """Samples by which the output's length lags behind the input's, at worst."""
+        """Return the most samples that the plugins withhold, with blocks of *size* samples."""
         self._prime()
         noise = np.random.default_rng(0).uniform(-0.1, 0.1, (self._channels, size))
         block, worst, lag = noise.astype(np.float32), 0, 0
@@ -159,10 +162,12 @@ class Native:
         return worst
 
     def _call(self, block: Samples) -> Samples:
+        """Return what the plugins give for *block*, which may be shorter."""
         out: Samples = self._board.process(block, self._rate, LARGEST, reset=False)
         return out.reshape(self._channels, -1)
 
     def _prime(self) -> None:
+        """Prepare the plugins for the largest block, and reset them."""
         for samples in (LARGEST, 0):
             silence = np.zeros((self._channels, samples), np.float32)
             self._board.process(silence, self._rate, LARGEST, reset=True)
@@ -191,14 +196,14 @@ class Native:
 
 
 def plugin_types() -> dict[str, type[Any]]:
-    """Pedalboard's effects by name."""
+    """Return the classes of pedalboard's effects by name."""
     import pedalboard
 
-    found = {name: thing for name, thing in vars(pedalboard).items() if inspect.isclass(thing)}
+    classes = {name: thing for name, thing in vars(pedalboard).items() if inspect.isclass(thing)}
     containers = (pedalboard.ExternalPlugin, pedalboard.PluginContainer)
     return {
         name: kind
-        for name, kind in found.items()
+        for name, kind in classes.items()
         if issubclass(kind, pedalboard.Plugin)
         and kind is not pedalboard.Plugin
         and not issubclass(kind, containers)
@@ -207,10 +212,13 @@ def plugin_types() -> dict[str, type[Any]]:
 
 
 def load_vst3(settings: dict[str, Any]) -> Any:
-    """The VST3 plugin at `path`, with the rest of *settings* as its parameters.
+    """Load a VST3 plugin.
+
+    Args:
+        settings: The `path` of the plugin, and values for its parameters by name.
 
     Raises:
-        UsageError: no path, or what stands there cannot be loaded or refuses a parameter.
+        UsageError: If there is no path, or the plugin cannot be loaded or refuses a parameter.
     """
     from pedalboard import load_plugin
 
@@ -225,10 +233,15 @@ def load_vst3(settings: dict[str, Any]) -> Any:
 
 
 def make(name: str, kind: type[Any], parameters: dict[str, Any]) -> Any:
-    """A plugin of pedalboard's class *kind*.
+    """Make a plugin of pedalboard.
+
+    Args:
+        name: The name of its class, for the error message.
+        kind: The class.
+        parameters: Values by the names of the parameters.
 
     Raises:
-        UsageError: a value that the plugin refuses.
+        UsageError: If the plugin refuses a value.
     """
     try:
         return kind(**parameters)

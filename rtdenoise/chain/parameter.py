@@ -1,4 +1,4 @@
-"""Parameters of effects: their defaults, ranges and units, for board files and for panels."""
+"""The parameters of effects, with defaults, ranges and units, for board files and for panels."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from ..errors import UsageError
 
-REQUIRED = inspect.Parameter.empty  # the default of a parameter that has none
+REQUIRED = inspect.Parameter.empty  # stands for the default of a parameter that has none
 UNITS = {"hz": "Hz", "db": "dB", "ms": "ms", "seconds": "s", "s": "s", "semitones": "semitones"}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of an effect.
+    """A parameter of an effect.
 
     Attributes:
-        name: As in a board file and in the constructor.
-        default: Its value when nobody gives one; `REQUIRED` where there is none.
-        low: The smallest value. None: it has no range, or none that is known.
-        high: The largest value. None: the same.
-        unit: Of the value, as people write it; empty for a plain number or another thing.
+        name: Name in a board file and in the constructor.
+        default: Value when nobody gives one. `REQUIRED`: there is no default.
+        low: Smallest value. None: there is no limit, or it is not published.
+        high: Largest value. None: there is no limit, or it is not published.
+        unit: Unit of the value, as people write it. Empty: a plain number, or no number.
         meaning: What the value does, for lists of effects.
     """
 
@@ -34,10 +34,14 @@ class Parameter:
     meaning: str = ""
 
     def check(self, effect: str, value: Any) -> None:
-        """Refuse a number out of range.
+        """Refuse a number that is out of range.
+
+        Args:
+            effect: Name of the effect, for the error message.
+            value: The value to check; what is no number passes.
 
         Raises:
-            UsageError: it shows the range.
+            UsageError: If *value* is out of range; the message shows the range.
         """
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
@@ -47,7 +51,7 @@ class Parameter:
 
     @property
     def range(self) -> str:
-        """The range with its unit; empty where none is known.
+        """The range with its unit as text; only the unit if there is no range.
 
         >>> Parameter("mix", 100, 0, 100, "%").range
         '0 to 100 %'
@@ -62,7 +66,7 @@ class Parameter:
 
 
 def unit_of(name: str) -> str:
-    """The unit that the end of a parameter's name says.
+    """Return the unit that is the last word of a parameter's name, or "" if there is none.
 
     >>> unit_of("cutoff_frequency_hz"), unit_of("ratio")
     ('Hz', '')
@@ -71,7 +75,7 @@ def unit_of(name: str) -> str:
 
 
 def from_signature(maker: Any) -> tuple[Parameter, ...]:
-    """The parameters of a Python class or function, from its signature.
+    """Return the parameters in the signature of *maker*, a Python class or function.
 
     >>> from_signature(lambda cutoff_hz, order=4: None)[0].unit
     'Hz'
@@ -84,21 +88,21 @@ def from_signature(maker: Any) -> tuple[Parameter, ...]:
 
 
 def from_docstring(text: str) -> tuple[Parameter, ...]:
-    """The parameters that the first line of a pybind11 docstring lists.
+    """Return the parameters in the first line of *text*, a docstring of pybind11.
 
     >>> from_docstring("__init__(self: Gain, gain_db: float = 1.0) -> None")[0].default
     1.0
     """
-    found = re.findall(r"(\w+): ([^=,()]+?)(?: = ([^,)]+))?(?=[,)])", text.partition("\n")[0])
+    matches = re.findall(r"(\w+): ([^=,()]+?)(?: = ([^,)]+))?(?=[,)])", text.partition("\n")[0])
     return tuple(
         Parameter(name, _value(default), unit=unit_of(name))
-        for name, _, default in found
+        for name, _, default in matches
         if name != "self"
     )
 
 
 def _value(text: str) -> Any:
-    """A default as pybind11 prints it."""
+    """Return the value of a default that pybind11 printed as *text*."""
     words: dict[str, Any] = {"": REQUIRED, "True": True, "False": False, "None": None}
     if text in words:
         return words[text]

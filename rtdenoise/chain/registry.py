@@ -1,7 +1,7 @@
-"""The effects that a board file can name: ours, pedalboard's, VST3s and the user's own.
+"""The registry of the effects that a board file can name: ours, pedalboard's and the user's own.
 
-A user's effect is `module:Class`, an `Effect`; it may list its `parameters`, otherwise they are
-read from its constructor.
+A user's effect is named `module:Class` and is a subclass of `Effect`. It may list its `parameters`;
+otherwise they are read from its constructor.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ STRENGTH = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of effect.
+    """A kind of effect that a board file can name.
 
     Attributes:
         name: The `type` in a board file.
-        summary: One sentence: what it does.
-        origin: Who made it: rtdenoise, pedalboard or the user.
-        parameters: What a board file may set.
-        make: Makes one from its parameters and the effects within.
-        holds: How many effects may stand within: "none", "one" or "many".
-        streams: Whether it works block by block; if not, files and arrays only.
-        any_parameter: Whether parameters beyond the listed ones may be given: those of a VST3.
+        summary: One sentence that says what the effect does.
+        origin: Where the effect comes from: "rtdenoise", "pedalboard" or "yours".
+        parameters: The parameters that a board file may set.
+        make: Function that makes an effect from its parameters and the effects within it.
+        holds: How many effects it has within it: "none", "one" or "many".
+        streams: Whether it can stream. False: it processes only files and arrays.
+        any_parameter: Whether parameters that are not listed may be set, as those of a VST3.
     """
 
     name: str
@@ -51,21 +51,24 @@ class Kind:
 
 
 def _dry_wet(settings: dict[str, Any], inner: Sequence[Any]) -> DryWet:
+    """Make a `DryWet` of one effect, which may be a plugin of pedalboard."""
     return DryWet(inner[0] if isinstance(inner[0], Effect) else Board(inner), **settings)
 
 
 OURS = (
     Kind(
         "Denoise",
-        "Runs a generator: removes noise, rooms, or what else its model was trained for.",
+        "Removes noise, reverberation, or whatever else its model was trained to remove.",
         "rtdenoise",
         (Parameter("model", "speech", meaning="name in the box, or path of a file"), *STRENGTH),
         lambda settings, _: Denoise(**settings),
     ),
-    Kind("Board", "Effects one after the other.", "rtdenoise", (), lambda _, e: Board(e), "many"),
+    Kind(
+        "Board", "Runs effects one after the other.", "rtdenoise", (), lambda _, e: Board(e), "many"
+    ),
     Kind(
         "Mix",
-        "Effects side by side, aligned and added up.",
+        "Runs effects side by side, and adds up their aligned outputs.",
         "rtdenoise",
         (),
         lambda _, e: Mix(e),
@@ -73,7 +76,7 @@ OURS = (
     ),
     Kind(
         "DryWet",
-        "The effect within it, mixed with its aligned input.",
+        "Mixes the effect within it with its aligned input.",
         "rtdenoise",
         STRENGTH,
         _dry_wet,
@@ -81,9 +84,9 @@ OURS = (
     ),
     Kind(
         "VST3",
-        "A VST3 plugin; its own parameters are given by their names.",
+        "Runs a VST3 plugin; its own parameters are given by their names.",
         "pedalboard",
-        (Parameter("path", meaning="of the .vst3"),),
+        (Parameter("path", meaning="path of the .vst3"),),
         lambda settings, _: native.load_vst3(settings),
         any_parameter=True,
     ),
@@ -91,14 +94,15 @@ OURS = (
 
 
 def kinds() -> dict[str, Kind]:
-    """Every kind of effect that has a name: ours first, then pedalboard's."""
-    found = {kind.name: kind for kind in OURS}
+    """Return every kind of effect by name, without the user's: ours first, then pedalboard's."""
+    named = {kind.name: kind for kind in OURS}
     for name, plugin in sorted(native.plugin_types().items()):
-        found[name] = _of_pedalboard(name, plugin)
-    return found
+        named[name] = _of_pedalboard(name, plugin)
+    return named
 
 
 def _of_pedalboard(name: str, plugin: type[Any]) -> Kind:
+    """Return the kind of a pedalboard plugin, as its docstrings describe it."""
     ranges = native.RANGES.get(name, {})
     parameters = tuple(
         Parameter(p.name, p.default, *ranges.get(p.name, (None, None)), p.unit)
@@ -117,53 +121,54 @@ def _of_pedalboard(name: str, plugin: type[Any]) -> Kind:
 
 
 def kind(name: str) -> Kind:
-    """The kind of effect that *name* means, `module:Class` included.
+    """Return the kind of effect called *name*, which may be `module:Class`.
 
     Raises:
-        UsageError: there is none; the known ones are listed.
+        UsageError: If there is no such kind; the message lists the choices.
     """
-    for ours in OURS:  # without loading pedalboard
+    for ours in OURS:  # these need no import of pedalboard
         if ours.name == name:
             return ours
     if ":" in name:
         return _of_user(name)
-    known = kinds()
-    if name not in known:
-        near = get_close_matches(name, known, 1)
+    named = kinds()
+    if name not in named:
+        near = get_close_matches(name, named, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"unknown effect {name!r}; known: {', '.join(known)}, module:Class of yours.{hint}"
+            f"unknown effect {name!r}; known: {', '.join(named)}, module:Class of yours.{hint}"
         )
-    return known[name]
+    return named[name]
 
 
 def _of_user(place: str) -> Kind:
+    """Return the kind of a user's effect, `module:Class`."""
     maker = find_named(place, "effect")
     if not (isinstance(maker, type) and issubclass(maker, Effect)):
-        raise UsageError(f"{place} is not a subclass of rtdenoise.Effect, which effects must be")
+        raise UsageError(f"{place} is not an effect: wanted a subclass of rtdenoise.Effect")
     summary = (maker.__doc__ or "").strip().partition("\n")[0]
     parameters = maker.parameters or from_signature(maker)
     return Kind(place, summary, "yours", parameters, lambda settings, _: maker(**settings))
 
 
 def make(name: str, settings: dict[str, Any], inner: Sequence[Any] = (), where: str = "") -> Any:
-    """An effect of the kind *name*.
+    """Make an effect of the kind *name*.
 
     Args:
-        name: The kind.
-        settings: Its parameters.
+        name: Name of the kind.
+        settings: Values by the names of the parameters.
         inner: The effects within it.
-        where: What to put before messages: the place in a board file.
+        where: Text before error messages, as the place in a board file.
 
     Raises:
-        UsageError: an unknown kind or parameter (the known ones are listed), a value that is
-            refused, or effects within what holds none.
-        ModelError: a model that cannot be loaded.
+        UsageError: If the kind or a parameter is unknown (the message lists the choices), a value
+            is refused, or the kind cannot hold the effects within it.
+        ModelError: If a model cannot be loaded.
     """
     made = kind(name)
-    known = {parameter.name: parameter for parameter in made.parameters}
-    if not made.any_parameter and (unknown := sorted(set(settings) - set(known))):
-        choices = ", ".join(known) or ("effect" if made.holds != "none" else "none")
+    listed = {parameter.name: parameter for parameter in made.parameters}
+    if not made.any_parameter and (unknown := sorted(set(settings) - set(listed))):
+        choices = ", ".join(listed) or ("effect" if made.holds != "none" else "none")
         raise UsageError(f"{where}{name} has no {unknown[0]!r}; known: {choices}")
     if made.holds == "none" and inner:
         holders = " and ".join(k.name for k in OURS if k.holds != "none")
@@ -171,6 +176,6 @@ def make(name: str, settings: dict[str, Any], inner: Sequence[Any] = (), where: 
     if made.holds == "one" and len(inner) != 1:
         raise UsageError(f"{where}{name} holds one effect, got {len(inner)}")
     for key, value in settings.items():
-        if key in known:
-            known[key].check(name, value)
+        if key in listed:
+            listed[key].check(name, value)
     return made.make(settings, inner)

@@ -14,14 +14,14 @@ from importlib import import_module
 
 from .. import __version__
 from ..errors import RtdenoiseError, UsageError
-from .advice import told
+from .advice import with_advice
 
 VERBS = ("file", "live", "effects", "devices", "models", "info", "verify", "bench", "degrade")
 INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     root = argparse.ArgumentParser(
         prog="rtdenoise",
         description="Remove noise from sound: live, in files, and in effect chains.",
@@ -50,7 +50,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code."""
+    """Run one verb, and return the exit code.
+
+    Args:
+        argv: The words of the command line after the program's name. None: those of this process.
+    """
     root, words = parser(), sys.argv[1:] if argv is None else argv
     if not words:
         root.print_help(sys.stderr)
@@ -64,13 +68,13 @@ def main(argv: list[str] | None = None) -> int:
         return int(args.run(args))
     except RtdenoiseError as error:
         advice = getattr(import_module(f".{args.verb}", __name__), "ADVICE", None)
-        print(f"rtdenoise {args.verb}: {told(error, advice)}", file=sys.stderr)
+        print(f"rtdenoise {args.verb}: {with_advice(error, advice)}", file=sys.stderr)
         if args.verbose:
             logging.getLogger("rtdenoise").debug("where it came from", exc_info=error)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"rtdenoise {args.verb}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `rtdenoise models | head -1` is no error; keep the exit quiet too
+    except BrokenPipeError:  # as with `rtdenoise models | head -1`, which must stay quiet at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -12,14 +12,14 @@ GENERAL = {
 }
 
 
-def told(error: Exception, advice: Mapping[Problem, str] | None = None) -> str:
-    """The message of *error*, and what to type about it.
+def with_advice(error: Exception, advice: Mapping[Problem, str] | None = None) -> str:
+    """Return the message of *error*, followed by what the user can type to fix it.
 
     Args:
-        error: What was raised.
-        advice: The way out by problem, of the verb that ran.
+        error: The error that was raised.
+        advice: The fixes of the verb that ran, by the problem. None: it has none of its own.
 
-    >>> told(RtdenoiseError("a.wav is there", Problem.EXISTS), {Problem.EXISTS: "Add -f"})
+    >>> with_advice(RtdenoiseError("a.wav is there", Problem.EXISTS), {Problem.EXISTS: "Add -f"})
     'a.wav is there. Add -f'
     """
     text = str(error)

@@ -13,7 +13,7 @@ DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL", "speech")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """-m/--model."""
+    """Add -m/--model to *parser*."""
     parser.add_argument(
         "-m",
         "--model",
@@ -24,7 +24,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_strength(parser: argparse.ArgumentParser) -> None:
-    """--mix, --atten-lim, --residual: see `rtdenoise.Strength`."""
+    """Add --mix, --atten-lim and --residual to *parser*; see `rtdenoise.Strength`."""
     parser.add_argument(
         "--mix",
         type=float,
@@ -45,7 +45,11 @@ def add_strength(parser: argparse.ArgumentParser) -> None:
 
 
 def strength(args: argparse.Namespace) -> Strength:
-    """The `Strength` that the flags ask for; raises UsageError when out of range."""
+    """Return the `Strength` that the flags ask for.
+
+    Raises:
+        UsageError: If a value is out of range.
+    """
     from ..core.blend import Strength
 
     return Strength(args.mix, args.atten_lim, args.residual)

@@ -20,7 +20,7 @@ HELP = "measure whether a model is fast enough for live use here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODEL, --seconds, --channels, --json."""
+    """Add MODEL, --seconds, --channels and --json to *parser*."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table and the verdict."""
+    """Print the table and the verdict; return the exit code."""
     from ..audio import check_channels
     from ..errors import UsageError
     from ..nets.box import find
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def row(timing: Timing) -> str:
-    """One line of the table."""
+    """Return a line of the table."""
     line = f"{timing.name:<28} {timing.p50_ms:8.3f} {timing.p99_ms:8.3f} {timing.max_ms:8.3f}"
     if timing.deadline_ms is None:
         return line
@@ -86,7 +86,7 @@ def row(timing: Timing) -> str:
 
 
 def verdict(name: str, paced: list[Timing]) -> str:
-    """The last line: real-time here, yes or no, at which rates."""
+    """Return the last line, which says at which rates the model is real-time."""
     good = [t.name.split(", ")[1] for t in paced if t.verdict == "yes"]
     bad = [f"{t.name.split(', ')[1]} ({t.verdict})" for t in paced if t.verdict != "yes"]
     if not bad:

@@ -25,7 +25,7 @@ HELP = "degrade sound files: noise, rooms, narrow bands, codecs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Inputs, the text, outputs."""
+    """Add the inputs, the text and the outputs to *parser*."""
     parser.add_argument(
         "inputs", nargs="+", metavar="IN", help="files or globs; with -r also folders"
     )
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, damage, write."""
+    """Degrade every input; return the exit code."""
     from ..degrade import parse
     from ..errors import AudioError, UsageError
     from ..files.batch import Naming, plan
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     suffix = None if args.output_dir else ".degraded"
     jobs = plan(args.inputs, Naming(args.out, args.output_dir, suffix, args.force), args.recursive)
     if args.reference and len(jobs.jobs) != 1:
-        raise UsageError(f"--reference names one file, and there are {len(jobs.jobs)} inputs")
+        raise UsageError(f"--reference names one file, but there are {len(jobs.jobs)} inputs")
     failed = [str(error) for _, error in jobs.failed]
     for number, job in enumerate(jobs.jobs):
         try:
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 def _degrade(
     chain: Chain, source: str, target: str, args: argparse.Namespace, seed: list[int]
 ) -> tuple[str, ...]:
-    """One file; the drawn steps."""
+    """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
     from ..files.pending import make_folder

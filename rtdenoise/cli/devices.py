@@ -10,12 +10,16 @@ HELP = "list the sound devices"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--json."""
+    """Add --json to *parser*."""
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each device; > marks the default input, < the default output."""
+    """Print a line for each device; > marks the default input, < the default output.
+
+    Returns:
+        The exit code.
+    """
     from ..live.devices import all_devices
 
     devices = all_devices()

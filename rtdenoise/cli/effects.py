@@ -21,7 +21,7 @@ HELP = "list the effects that a board can hold, and their parameters"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NAME, --json."""
+    """Add NAME and --json to *parser*."""
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="show this effect with its parameters"
     )
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each effect, or one effect in full."""
+    """Print a line for each effect, or one effect in full; return the exit code."""
     from ..chain.registry import kind, kinds
 
     chosen = list(kinds().values()) if args.name is None else [kind(args.name)]
@@ -47,12 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def shortened(text: str, most: int = 90) -> str:
-    """*text*, cut at a word if it is longer than *most* characters."""
+    """Return *text*, cut after a word if it is longer than *most* characters."""
     return text if len(text) <= most else text[:most].rpartition(" ")[0] + " ..."
 
 
 def lines(one: Kind) -> list[str]:
-    """An effect with its parameters, for people."""
+    """Return lines that show an effect with its parameters."""
     within = {"none": [], "one": ["holds one effect"], "many": ["holds effects"]}[one.holds]
     out = [f"{one.name} ({', '.join([one.origin, *within])}): {one.summary}"]
     for p in one.parameters:
@@ -62,7 +62,7 @@ def lines(one: Kind) -> list[str]:
 
 
 def shown(default: Any) -> Any:
-    """A default for people; `...` where there is none."""
+    """Return a default as people read it, or `...` if there is none."""
     from ..chain.parameter import REQUIRED
 
     if default is REQUIRED:
@@ -71,7 +71,7 @@ def shown(default: Any) -> Any:
 
 
 def as_dict(one: Kind) -> dict[str, Any]:
-    """An effect for programs."""
+    """Return an effect as JSON has it."""
     rows = []
     for p in one.parameters:
         row = asdict(p)

@@ -33,7 +33,8 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import Problem
-from .advice import told
+from ..files.pending import STD
+from .advice import with_advice
 from .arguments import DEFAULT_MODEL, add_model, add_strength, strength
 
 if TYPE_CHECKING:
@@ -55,11 +56,10 @@ ADVICE = {
     Problem.FORMAT: "Give another format: -o NAME.flac",
     Problem.NET_FAILED: "Try `rtdenoise verify MODEL`, or another model with -m",
 }
-STD = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Inputs, outputs, how strong, what else to make."""
+    """Add the inputs, the outputs, the dry/wet settings and the reports to *parser*."""
     parser.add_argument(
         "inputs", nargs="+", metavar="IN", help="files or globs; with -r also folders; - is stdin"
     )
@@ -118,14 +118,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan, process, report."""
+    """Plan the jobs, process them and report; return the exit code."""
     from ..files import batch
 
     naming = batch.Naming(args.out, args.output_dir, args.suffix, args.force, args.skip_existing)
     plan = batch.plan(args.inputs, naming, args.recursive)
     _check(args, plan)
-    stop, told = Event(), _Told(args)
-    told.plan(plan)
+    stop, reporter = Event(), _Reporter(args)
+    reporter.plan(plan)
     if plan.jobs:
         effect, model = _effects(args)
         workers = min(len(plan.jobs), args.jobs or os.cpu_count() or 1)
@@ -135,12 +135,12 @@ def run(args: argparse.Namespace) -> int:
                 batch.run(plan.jobs, work, workers, stop, effect().prepare_thread)
             ) as results:
                 for job, result in results:
-                    told.job(job, result)
-    return told.end()
+                    reporter.job(job, result)
+    return reporter.end()
 
 
 def _check(args: argparse.Namespace, plan: Plan) -> None:
-    """Refuse flags that contradict each other or what there is to do."""
+    """Refuse flags that contradict each other, or the plan."""
     from ..errors import UsageError
 
     standard_out = any(job.target == STD for job in plan.jobs)
@@ -167,14 +167,14 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
 
 
 def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
-    """What makes the effect for each file, and its name."""
+    """Return a function that makes the effect for each file, and the effect's name."""
     if args.board:
         from ..chain.boardfile import open_board
         from ..chain.effect import with_strength
 
-        open_board(args.board)  # now, so that a mistake in it stops everything
+        open_board(args.board)  # a mistake in the board must stop everything now
         how = strength(args)
-        # A board for each file: native plugins keep their sound in themselves.
+        # Each file needs a board of its own, because native plugins hold their state.
         return lambda: with_strength(open_board(args.board), how), args.board
     from ..chain.effect import Denoise
 
@@ -183,7 +183,7 @@ def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
 
 
 def _progress(args: argparse.Namespace, plan: Plan) -> Any:
-    """The bar on stderr; nothing where nobody would see it."""
+    """Return the progress bar on stderr, or an empty context if nobody would see it."""
     from ..errors import AudioError
     from ..files.sound import SoundReader
 
@@ -198,16 +198,24 @@ def _progress(args: argparse.Namespace, plan: Plan) -> Any:
                 with SoundReader(job.source) as reader:
                     total += reader.seconds
         except AudioError:
-            pass  # it is reported when its turn comes
+            pass  # the job itself reports it
     return Progress(total, args.quiet)
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error
-    """The user pressed Ctrl-C."""
+    """The end of a job because the user pressed Ctrl-C."""
 
 
 class _Work:
-    """What a worker thread does with one job."""
+    """The work on one job, which a worker thread does.
+
+    Args:
+        args: The flags.
+        effect: Function that makes the effect for each file.
+        model: Name of the model or of the board.
+        stop: Event that ends the work when it is set.
+        progress: The progress bar. None: there is none.
+    """
 
     def __init__(
         self,
@@ -221,7 +229,7 @@ class _Work:
         self.stop, self.progress, self.lock = stop, progress, Lock()
 
     def watch(self, seconds: float) -> None:
-        """After each block."""
+        """Advance the progress bar by *seconds* of sound; raise if the work must stop."""
         if self.stop.is_set():
             raise _Stopped
         if self.progress is not None:
@@ -229,7 +237,7 @@ class _Work:
                 self.progress.advance(seconds)
 
     def __call__(self, job: Job) -> dict[str, Any]:
-        """Process one file; returns what --json prints."""
+        """Process one file; return the line that --json prints."""
         from ..files.offline import Against, process_file
         from ..files.pending import exists_error, make_folder
         from ..files.picture import BeforeAfter
@@ -239,14 +247,14 @@ class _Work:
             raise exists_error(str(png))
         if self.args.output_dir:
             make_folder(Path(job.target).parent)
-        heard: dict[str, Any] = {}
+        listeners: dict[str, Any] = {}
 
         def listen(reader: SoundReader) -> list[Listener]:
             if self.args.reference:
-                heard["scores"] = Against(self._reference(job), reader)
+                listeners["scores"] = Against(self._reference(job), reader)
             if png is not None:
-                heard["picture"] = BeforeAfter(reader.rate, reader.channels, reader.frames)
-            return list(heard.values())
+                listeners["picture"] = BeforeAfter(reader.rate, reader.channels, reader.frames)
+            return list(listeners.values())
 
         try:
             report = process_file(
@@ -258,23 +266,26 @@ class _Work:
                 watch=self.watch,
             )
         finally:
-            if "scores" in heard:
-                heard["scores"].close()
+            if "scores" in listeners:
+                listeners["scores"].close()
         line = as_dict(report, self.model)
-        if "scores" in heard:
-            line |= {"reference": self._reference(job), "scores": heard["scores"].result()}
+        if "scores" in listeners:
+            scores = listeners["scores"].result()
+            line |= {"reference": self._reference(job), "scores": scores}
         if png is not None:
-            heard["picture"].save(png, f"{report.input} · {self.model}", self.args.force)
+            title = f"{report.input} · {self.model}"
+            listeners["picture"].save(png, title, self.args.force)
             line["picture"] = str(png)
         return line
 
     def _reference(self, job: Job) -> str:
+        """Return the name of the clean recording for *job*."""
         reference = Path(self.args.reference)
         return str(reference / Path(job.source).name if reference.is_dir() else reference)
 
 
 def as_dict(report: Report, model: str) -> dict[str, Any]:
-    """A report as --json prints it."""
+    """Return a report as --json prints it."""
     from dataclasses import asdict
 
     return {
@@ -287,8 +298,8 @@ def as_dict(report: Report, model: str) -> dict[str, Any]:
     }
 
 
-class _Told:
-    """Says what happened: lines on stderr, or JSON lines on stdout; counts failures."""
+class _Reporter:
+    """The reporter of what happened: lines on stderr, JSON lines on stdout, and the exit code."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -296,17 +307,17 @@ class _Told:
         self.done = self.skipped = 0
 
     def say(self, text: str, file: TextIO | None = None) -> None:
-        """A line for people."""
+        """Print a line for people, unless they want quiet."""
         if not self.args.quiet:
             print(text, file=file or sys.stderr, flush=True)
 
     def json(self, line: dict[str, Any]) -> None:
-        """A line for programs. JSON knows neither NaN nor infinity: they become null."""
+        """Print a line for programs; NaN and infinity become null, because JSON has neither."""
         if self.args.json:
             print(json.dumps(_finite(line), ensure_ascii=False), flush=True)
 
     def plan(self, plan: Plan) -> None:
-        """What is not going to be processed."""
+        """Report the inputs that are not processed."""
         for source in plan.left_out:
             self.say(f"{source}: left out, it is the output of another input")
         for job in plan.skipped:
@@ -317,8 +328,8 @@ class _Told:
             self.job(job, error)
 
     def job(self, job: Job, result: dict[str, Any] | Exception) -> None:
-        """One job that ended."""
-        if isinstance(result, BrokenPipeError):  # `-o - | head`: the reader has had enough
+        """Report a job that has ended."""
+        if isinstance(result, BrokenPipeError):  # as with `-o - | head`
             raise result
         if isinstance(result, Exception):
             self._failure(job, result)
@@ -334,10 +345,11 @@ class _Told:
             self.say(f"  picture: {result['picture']}")
 
     def _failure(self, job: Job, error: Exception) -> None:
+        """Report a job that failed."""
         from ..errors import RtdenoiseError
 
         self.failed.append((job.source, error))
-        text = told(error, ADVICE)
+        text = with_advice(error, ADVICE)
         if not isinstance(error, RtdenoiseError):
             text = f"{job.source}: {type(error).__name__}: {error}. -vv shows where"
             if self.args.verbose > 1:
@@ -348,7 +360,7 @@ class _Told:
         self.json({"input": job.source, "status": "failed", "error": text})
 
     def end(self) -> int:
-        """The summary, if there was more than one file; returns the exit code."""
+        """Print the summary, if there was more than one file; return the exit code."""
         if self.done + self.skipped + len(self.failed) > 1:
             skipped = f", {self.skipped} skipped" if self.skipped else ""
             self.say(f"{self.done} done{skipped}, {len(self.failed)} failed")
@@ -362,7 +374,7 @@ class _Told:
 
 
 def sentence(line: dict[str, Any]) -> str:
-    """What was done to a file, in two lines."""
+    """Return what was done to a file, in two lines."""
     channels = {1: "mono", 2: "stereo"}.get(line["channels"], f"{line['channels']} channels")
     latency_ms = 1000 * line["latency"] / line["rate"]
     return (
@@ -374,7 +386,7 @@ def sentence(line: dict[str, Any]) -> str:
 
 
 def score_line(scores: dict[str, dict[str, float]]) -> str:
-    """Scores before and after.
+    """Return the scores before and after as a line.
 
     >>> score_line({"before": {"SNR dB": 5.0}, "after": {"SNR dB": 11.26}})
     'SNR 5.00 -> 11.26 dB'
@@ -387,6 +399,7 @@ def score_line(scores: dict[str, dict[str, float]]) -> str:
 
 
 def _finite(value: Any) -> Any:
+    """Return *value* with None in place of NaN and infinity."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,7 +14,7 @@ HELP = "print the card of a model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODEL, --json."""
+    """Add MODEL and --json to *parser*."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load the model (so that a damaged one is reported) and print its card."""
+    """Load the model, so that a damaged one is an error, and print its card.
+
+    Returns:
+        The exit code.
+    """
     from ..nets.box import find
 
     card = find(args.model).card
@@ -34,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lines(card: Card) -> list[str]:
-    """The card for people."""
+    """Return lines that show a card."""
     ms = 1e3 / card.sample_rate
     out = [
         f"{card.name}: {card.task}, {card.kind}",

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def until_interrupted() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, inside the `with`; outside, they do what they did.
+    """Return a context with an event that Ctrl-C and SIGTERM set; later they act as before.
 
-    A second signal changes nothing: torchrun passes Ctrl-C on and may follow it with SIGTERM.
+    A second signal changes nothing, because torchrun passes Ctrl-C on and may also send SIGTERM.
 
     >>> with until_interrupted() as stop:
     ...     signal.raise_signal(signal.SIGTERM)

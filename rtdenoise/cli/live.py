@@ -35,11 +35,11 @@ ADVICE = {
     Problem.FOLDER_OUT: "Choose another folder",
     Problem.FORMAT: "Give another format: --out file:NAME.flac or --record NAME.flac",
 }
-LOOK_S = 0.1  # between two looks at the meters
+LOOK_S = 0.1  # time between two updates of the meters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Ends, blocks, strength, recording."""
+    """Add the ends, the blocks, the dry/wet settings and the recording to *parser*."""
     where = "index or part of the name of a device, %s, file:PATH or null (default: %s)"
     parser.add_argument(
         "-i", "--in", dest="source", default="mic", metavar="DEVICE", help=where % ("mic", "mic")
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make_effect(args: argparse.Namespace) -> Effect:
-    """The board or the model that the flags ask for."""
+    """Return the effect that the flags ask for: a board or a model."""
     from ..chain.effect import Denoise, with_strength
 
     if args.board:
@@ -94,7 +94,14 @@ def make_effect(args: argparse.Namespace) -> Effect:
 def run(
     args: argparse.Namespace, make: Callable[[argparse.Namespace], Effect] = make_effect
 ) -> int:
-    """Run a `Live` and show it; 0 also when Ctrl-C or SIGTERM ended it."""
+    """Run a `Live` and show it; return the exit code.
+
+    Ctrl-C and SIGTERM are no errors: they end the run, and the exit code is 0.
+
+    Args:
+        args: The flags.
+        make: Function that makes the effect.
+    """
     from ..live.live import Live
     from .meters import StatusLine
 
@@ -124,7 +131,7 @@ def run(
 
 @contextmanager
 def _named_by_flags() -> Iterator[None]:
-    """Errors of the live end in the words of this command: which flag, and what to type."""
+    """Return a context whose errors name the flags of this command instead of settings."""
     from ..live.devices import DeviceNameError
     from ..live.negotiate import WishError
 
@@ -138,7 +145,7 @@ def _named_by_flags() -> Iterator[None]:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """What `Live` is to be asked for; refuses what can be refused before a model is loaded."""
+    """Return the settings for `Live`; refuse wrong ones before a model is loaded."""
     from ..live.ends import FileEnd, NullEnd, parse_end
     from ..live.negotiate import Wishes
 
@@ -167,14 +174,14 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _latency_line(parts: dict[str, float | None]) -> str:
-    """The parts of the latency, and their sum."""
+    """Return a line with the parts of the latency, and their sum."""
     shown = [f"{name} {'?' if ms is None else f'{ms:.1f}'}" for name, ms in parts.items()]
     total = sum(ms for ms in parts.values() if ms is not None)
     return f"latency in ms: {' + '.join(shown)} = {total:.1f}"
 
 
 def _summary_text(s: dict[str, Any]) -> str:
-    """The end of the run for people."""
+    """Return the summary of a run as lines for people."""
     share = 100 * s["hop_p99_ms"] / s["deadline_ms"]
     lines = [
         f"{s['seconds']:.1f} s at {s['rate']} Hz, {s['callbacks']} callbacks, "

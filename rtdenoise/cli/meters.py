@@ -16,19 +16,19 @@ from rich.text import Text
 
 
 class _Rate(ProgressColumn):
-    """Seconds of audio a second of work."""
+    """The column with the seconds of audio that a second of work processes."""
 
     def render(self, task: Task) -> Text:
-        """As "123 x real time"."""
+        """Return the rate, as "123 x real time"."""
         return Text(f"{task.speed or 0.0:5.0f} x real time")
 
 
 class Progress:
-    """A bar with rate and time left, on stderr when it is a terminal; nothing otherwise.
+    """A progress bar with the rate and the time left; it is shown only in a terminal.
 
     Args:
-        total_seconds: Of audio.
-        quiet: Show nothing at all.
+        total_seconds: Length of all the audio in seconds.
+        quiet: Whether nothing is shown.
 
     >>> with Progress(10.0, quiet=True) as progress:
     ...     progress.advance(5.0)
@@ -56,13 +56,13 @@ class Progress:
             self._bar.stop()
 
     def advance(self, seconds: float) -> None:
-        """*seconds* more of audio are done."""
+        """Advance the bar by *seconds* of audio."""
         if self._bar is not None:
             self._bar.advance(self._task, seconds)
 
 
 def level_bar(level_db: float, width: int = 12) -> str:
-    """-60..0 dBFS as a bar of text.
+    """Return a level of -60 to 0 dBFS as a bar of *width* characters.
 
     >>> level_bar(-30.0, 4)
     '##..'
@@ -72,10 +72,10 @@ def level_bar(level_db: float, width: int = 12) -> str:
 
 
 class StatusLine:
-    """One line that is written over in a terminal; on a pipe, a line every ten seconds.
+    """A status line, which is overwritten in a terminal; a pipe gets a line every ten seconds.
 
     Args:
-        quiet: Say nothing.
+        quiet: Whether nothing is shown.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -84,7 +84,7 @@ class StatusLine:
         self._next_s, self._drawn = time.monotonic() + 10.0, False
 
     def show(self, status: dict[str, Any]) -> None:
-        """Draw the status of `live.Session.status`."""
+        """Show *status*, as `Session.status` returns it."""
         if self._quiet:
             return
         text = (
@@ -105,7 +105,7 @@ class StatusLine:
             self._next_s += 10.0
 
     def clear(self) -> None:
-        """Take the line away before something else is printed."""
+        """Remove the line, before something else is printed."""
         if self._drawn:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()

@@ -8,12 +8,12 @@ HELP = "list the included models"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--json."""
+    """Add --json to *parser*."""
     parser.add_argument("--json", action="store_true", help="print one JSON list of cards")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each model: what it does, for what, at which rate."""
+    """Print a line for each model with its task and its sample rate; return the exit code."""
     from ..nets.box import find, models
 
     cards = [find(name).card for name in models()]

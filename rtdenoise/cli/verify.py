@@ -17,7 +17,7 @@ HELP = "check that a model keeps the contract here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODEL, --seed, --json."""
+    """Add MODEL, --seed and --json to *parser*."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each check as it is done; 4 when one fails."""
+    """Print each check as soon as it is done; return the exit code, 4 if one fails."""
     from ..errors import ModelError
     from ..nets.box import find
     from ..proof.verify import verify

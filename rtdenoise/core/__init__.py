@@ -1,1 +1,1 @@
-"""A stage, and what stages are made of: rings, windows, resamplers; no torch, files, devices."""
+"""Stages and what they are made of; this room knows no torch, no files and no devices."""

@@ -1,4 +1,4 @@
-"""Any stage beside its aligned input: wet and dry, attenuation limit, residual, bypass."""
+"""A dry/wet mix around any stage: attenuation limit, residual and bypass, with aligned input."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from .kernels import clean, crossfade
 from .ring import Ring
 from .stage import SPAN, Stage
 
-RAMP_S = 0.02  # a setting reaches its new value within this time, so that it cannot click
+RAMP_S = 0.02  # a setting glides to its new value over this time, so that the change does not click
 NO_LIMIT_DB = 100.0
 
 
 @dataclass(frozen=True)
 class Strength:
-    """How much of the processing is heard.
+    """The dry/wet settings of an effect.
 
     Attributes:
-        mix: Percent of processed sound, 0..100; the rest is the aligned input.
-        atten_lim_db: No more than this is removed: the input stays in at -atten_lim_db under it.
-            0 leaves the input untouched, 100 or None is no limit (as DeepFilterNet counts).
-        residual: Give what was removed in place of what was kept.
+        mix: Percentage of wet (processed) sound in the output, 0 to 100; the rest is the dry
+            (aligned) input.
+        atten_lim_db: Most that is removed, in dB: the dry input stays in the output at this much
+            below its level. 0 leaves the input untouched; 100 or None sets no limit, as in
+            DeepFilterNet.
+        residual: Whether the output is what was removed, instead of what was kept.
 
     Raises:
-        UsageError: a value out of range.
+        UsageError: If a value is out of range.
     """
 
     mix: float = 100.0
@@ -36,7 +38,7 @@ class Strength:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what is out of range."""
+        """Refuse values that are out of range."""
         if not 0 <= self.mix <= 100:
             raise UsageError(
                 f"mix = {self.mix:g}: wanted 0 (only the input) to 100 (only processed)"
@@ -48,23 +50,26 @@ class Strength:
 
     @property
     def dry_gain(self) -> float:
-        """Share of the aligned input in the output, 0..1."""
+        """The share of the dry input in the output, 0 to 1."""
         limit = NO_LIMIT_DB if self.atten_lim_db is None else self.atten_lim_db
         kept = 0.0 if limit >= NO_LIMIT_DB else db_to_gain(-limit)
         return 1.0 - self.mix / 100.0 * (1.0 - kept)
 
 
 class Blend:
-    """A stage that mixes another one with its aligned input. It has the latency of the other.
+    """A stage that mixes the output of another stage with its aligned input.
+
+    Its latency is that of the other stage. `strength` and `bypass` may be set while it runs; the
+    sound then glides from the old setting to the new one.
 
     Args:
-        stage: What processes.
-        strength: How much of the processing is heard; it may be set while running, and glides.
-        counters: Where NaN and infinite input samples are counted. None: in its own.
+        stage: The stage that gives the wet sound.
+        strength: The dry/wet settings. None: only the wet sound.
+        counters: Where NaN and infinite input samples are counted. None: in counters of its own.
 
     Attributes:
-        bypass: Give the aligned input. The stage goes on hearing the stream, so that it is in step
-            when the bypass ends. It may be set while running, and glides.
+        bypass: Whether the output is the dry input. The other stage still gets every block, so
+            that its sound is up to date when the bypass ends.
     """
 
     def __init__(
@@ -79,30 +84,32 @@ class Blend:
         self._begin()
 
     def _targets(self) -> tuple[float, float]:
-        """The shares of the dry signal and of the residual that are asked for now."""
+        """Return the shares of the dry signal and of the residual that the settings ask for."""
         if self.bypass:
             return 1.0, 0.0
         return self.strength.dry_gain, float(self.strength.residual)
 
     def _begin(self) -> None:
+        """Begin a stream: the delay is silent, and the settings hold without a glide."""
         self._dry.reset(silence=self.latency)
         self._gains[:] = self._targets()
 
     def push(self, block: Samples) -> Samples:
-        """See `Stage.push`. NaN and infinity count as silence, and are counted."""
+        """See `Stage.push`. NaN and infinite samples become silence, and are counted."""
         if block.shape[1] > SPAN:
             parts = [self.push(block[:, i : i + SPAN]) for i in range(0, block.shape[1], SPAN)]
             return np.concatenate(parts, axis=1)
         dry = np.empty(block.shape, np.float32)
         if bad := clean(block, dry):
             self.counters.add("nonfinite", bad)
-        wet = np.array(self.stage.push(dry), np.float32)  # a stage may hand back what it was given
+        # A copy, because a stage may return its input.
+        wet = np.array(self.stage.push(dry), np.float32)
         self._dry.write(dry)
         self._dry.read(dry)
         crossfade(dry, wet, self._gains, *self._targets(), self._step)
         return wet
 
     def reset(self) -> None:
-        """See `Stage.reset`. The counters go on."""
+        """See `Stage.reset`. The counters keep their numbers."""
         self.stage.reset()
         self._begin()

@@ -1,4 +1,4 @@
-"""What happened in the nets of a stream, in plain arrays that any thread may read."""
+"""Counts of what happened in the nets of a stream, in plain arrays that any thread may read."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from numpy.typing import NDArray
 
 from ..errors import last_line
 
-RECENT_HOPS = 4096  # hop times kept for percentiles: 44 s of hops of 512 samples at 48 kHz
+RECENT_HOPS = 4096  # hop times kept for the percentiles: 44 s of 512-sample hops at 48 kHz
 
 
 class Counters:
     """Counts and hop times, written by the thread that processes and read by any other.
 
-    The times of hops that ran have an index of their own. Under overload most hops are dry and
-    have no time; when the number of all hops was the index, the unwritten places counted as 0 ms,
-    and the median was best exactly when the net was worst.
+    The hop times have an index of their own, because a dry hop has no time: if all hops shared
+    one index, the empty places would count as 0 ms, and the median would be best exactly when the
+    net is worst.
 
     Attributes:
-        NAMES: What is counted: `hops`, windows so far; `dry`, windows where the input went out in
-            place of the net's output; `late`, windows that took longer than their deadline;
-            `failed`, windows where the net raised or gave NaN or infinity; `nonfinite`, NaN and
-            infinite input samples, replaced by 0.
-        fault: The last exception that a net raised. None: no net raised.
-        max_hop_s: The longest hop in seconds.
+        NAMES: The names of the counts. `hops` are the windows so far; `dry` are those where the
+            input took the place of the net's output; `late` are those that took longer than
+            their deadline; `failed` are those where the net raised or gave NaN or infinity;
+            `nonfinite` are the NaN and infinite input samples, which were replaced by 0.
+        fault: The last exception that a net raised. None: no net has raised.
+        max_hop_s: Time of the longest hop in seconds.
     """
 
     NAMES = ("hops", "dry", "late", "failed", "nonfinite")
@@ -35,40 +35,46 @@ class Counters:
         self.clear()
 
     def add(self, name: str, count: int = 1) -> None:
-        """Count *count* more of *name*."""
+        """Add *count* to the count called *name*, one of `NAMES`."""
         self._counts[self.NAMES.index(name)] += count
 
     def __getitem__(self, name: str) -> int:
         return int(self._counts[self.NAMES.index(name)])
 
     def clear(self) -> None:
-        """Begin again at nothing."""
+        """Set all counts and times back to zero."""
         self._counts[:] = 0
         self._timed = 0
         self.max_hop_s = 0.0
         self.fault: Exception | None = None
 
     def record_hop(self, seconds: float, period_s: float) -> None:
-        """Note that a hop took *seconds*, where the next one comes after *period_s*."""
+        """Record the time of one hop.
+
+        Args:
+            seconds: How long the net took.
+            period_s: Time between two hops of that net in seconds.
+        """
         at = self._timed % RECENT_HOPS
         self._hop_s[at], self._load[at] = seconds, seconds / period_s
         self._timed += 1
         self.max_hop_s = max(self.max_hop_s, seconds)
 
     def hop_percentiles_s(self, *percent: float) -> list[float]:
-        """Percentiles of the times of the recent hops that ran, in seconds; zeros before any."""
+        """Return percentiles of the recent hop times in seconds; zeros before the first hop."""
         return self._percentiles(self._hop_s, percent)
 
     def load_percentiles(self, *percent: float) -> list[float]:
-        """The same of each hop's share of its net's own period; 1 is all of it."""
+        """Return percentiles of the recent loads: hop time by the period of the hop's own net."""
         return self._percentiles(self._load, percent)
 
     def _percentiles(self, values: NDArray[np.float64], percent: tuple[float, ...]) -> list[float]:
+        """Return percentiles of the recent ones of *values*; zeros if there are none."""
         recent = values[: min(self._timed, RECENT_HOPS)]
         if not len(recent):
             return [0.0] * len(percent)
         return [float(value) for value in np.percentile(recent, percent)]
 
     def why(self) -> str:
-        """Why a net failed: what it raised, or that it gave NaN."""
+        """Return the reason why a net failed: what it raised, or that its output was not finite."""
         return "it gave NaN or infinity" if self.fault is None else last_line(self.fault)

@@ -1,7 +1,7 @@
-"""The door to numba: one decorator, and the two memory operations numba lacks.
+"""The door to numba: one decorator, and two memory operations that numba lacks.
 
-Every kernel has an explicit signature, so it is compiled when its module is imported and never in
-the audio callback, releases the GIL, and is cached on disk where a disk can be written.
+Every kernel has an explicit signature, so that it is compiled when its module is imported and never
+in the audio callback. It releases the GIL, and is cached on disk where the disk can be written.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numba.extending import intrinsic
 
 Function = Callable[..., Any]
 
-# Arguments that are only read take read-only and strided arrays as well, so that a slice of a
-# caller's block needs no copy. (A contiguous-only signature raises TypeError on `block[:, 3:9]`.)
+# Arguments that a kernel only reads may be read-only or strided, so that a slice of a caller's
+# block needs no copy. (A signature for contiguous arrays raises TypeError on `block[:, 3:9]`.)
 SAMPLES_IN = types.Array(types.float32, 2, "A", readonly=True)
 SAMPLES_OUT = types.Array(types.float32, 2, "A")
 WINDOWS_IN = types.Array(types.float32, 3, "A", readonly=True)
@@ -27,9 +27,11 @@ INDICES = types.Array(types.int64, 1, "C")
 
 
 def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]:
-    """Compile a function for *signature*, without the GIL, cached where that is possible.
+    """Return a decorator that compiles a function without the GIL, and caches it where it can.
 
-    *fast*: what is infinite or not a number need not be right, so that loops are vectorised.
+    Args:
+        signature: The numba types of the arguments and of the result.
+        fast: Whether results may be wrong for NaN and infinity, so that loops are vectorised.
 
     numba raises RuntimeError ("no locator available") from `cache=True` when neither the folder of
     the source nor HOME can be written; compiling at each start is better than not starting.
@@ -50,10 +52,10 @@ def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]
     return decorate
 
 
-# A plain load in a jitted loop may be hoisted out of it (measured: a reader spun forever), and on
-# ARM plain stores may become visible in another order. Acquire and release forbid both.
+# The compiler may hoist a plain load out of a loop, and then a reader waits forever; on ARM, plain
+# stores may become visible in another order. Acquire and release forbid both.
 def _load_acquire(_typing: Any, array: Any, index: Any) -> Any:
-    """``array[index]``; nothing after it in the program may happen before it."""
+    """Load ``array[index]``; nothing that follows in the program may happen before it."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -63,7 +65,7 @@ def _load_acquire(_typing: Any, array: Any, index: Any) -> Any:
 
 
 def _store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """``array[index] = value``; nothing before it in the program may happen after it."""
+    """Store *value*; nothing that precedes it in the program may happen after it."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data

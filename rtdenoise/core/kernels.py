@@ -1,4 +1,4 @@
-"""Kernels over whole blocks of samples: finite or not, and the mix of dry and wet."""
+"""Kernels over blocks of samples: the check for NaN and infinity, and the mix of dry and wet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .jit import SAMPLES_IN, SAMPLES_OUT, VECTOR, WINDOWS_IN, kernel
 
 @kernel(types.boolean(WINDOWS_IN))
 def all_finite(windows):  # type: ignore[no-untyped-def]
-    """Tell whether no value is NaN or infinite."""
-    # x - x is 0 for every finite x and NaN otherwise; unlike a test per value it vectorises.
+    """Return whether every value of *windows* (C, T, N) is finite."""
+    # x - x is 0 for every finite x and NaN otherwise; unlike a test of each value, it vectorises.
     bad = np.float32(0.0)
     for c in range(windows.shape[0]):
         for t in range(windows.shape[1]):
@@ -22,7 +22,7 @@ def all_finite(windows):  # type: ignore[no-untyped-def]
 
 @kernel(types.int64(SAMPLES_IN, SAMPLES_OUT))
 def clean(block, out):  # type: ignore[no-untyped-def]
-    """Copy *block* to *out* with 0 for NaN and infinity; return how many there were."""
+    """Copy *block* to *out* with 0 in place of NaN and infinity; return how many there were."""
     bad = 0
     for c in range(block.shape[0]):
         for i in range(block.shape[1]):
@@ -37,7 +37,7 @@ def clean(block, out):  # type: ignore[no-untyped-def]
 
 @kernel(types.float32(types.float32, types.float32, types.float32))
 def _towards(value, target, step):  # type: ignore[no-untyped-def]
-    """*value*, moved to *target* by *step* at most."""
+    """Return *value*, moved towards *target* by at most *step*."""
     if value < target:
         return min(target, value + step)
     return max(target, value - step)
@@ -45,10 +45,11 @@ def _towards(value, target, step):  # type: ignore[no-untyped-def]
 
 @kernel(types.void(SAMPLES_IN, SAMPLES_OUT, VECTOR, types.float32, types.float32, types.float32))
 def crossfade(dry, wet, gains, dry_gain, residual, step):  # type: ignore[no-untyped-def]
-    """Put ``(1 - g) wet + g dry`` into *wet*, or what that lacks of *dry* as far as r says.
+    """Mix *dry* into *wet*, both (channels, samples).
 
-    *gains* holds g and r, the shares of the dry signal and of the residual; they move towards
-    *dry_gain* and *residual* by *step* a sample, so that no setting can click.
+    The kept sound is ``(1 - g) wet + g dry``, the removed sound is *dry* minus the kept sound, and
+    the result is ``(1 - r)`` of the one plus r of the other. *gains* holds g and r; they move
+    towards *dry_gain* and *residual* by *step* a sample, so that no change of them clicks.
     """
     g, r = gains[0], gains[1]
     one = np.float32(1.0)

@@ -1,4 +1,4 @@
-"""What a user's own code gives, by `module:name`: steps of damage, effects on a board."""
+"""Lookup of a user's own code by `module:name`: degradation steps, and effects of boards."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..errors import UsageError
 
 
 def find_named(place: str, what: str) -> Any:
-    """The object that *place*, `module:name`, names.
+    """Import a module and return the object of that name in it.
 
     Args:
-        place: As in `my_effects:Gate`; the module is imported.
-        what: The kind of thing that was looked for, for the message.
+        place: The module and the name, as in `my_effects:Gate`.
+        what: The kind of object, for the error message.
 
     Raises:
-        UsageError: there is no such module, or no such name in it.
+        UsageError: If there is no such module, or no such name in it.
 
     >>> find_named("math:tau", "number")
     6.283185307179586

@@ -1,9 +1,12 @@
-"""Windows, and the two kernels that cut a stream into them and add them up again.
+"""Windows, and the two kernels of overlap-add: one cuts a stream into windows, one adds them up.
 
-A window w of N samples every H gives the signal back when the product of what is applied before
-the net (a) and after it (s) adds up to one:  sum_k a[n + kH] * s[n + kH] = 1 for every n.
-sqrt-Hann twice does so at H = N/2 because hann[n] + hann[n + N/2] = sin^2 + cos^2; a rectangle
-before and a Hann after does so by the same sum. (Griffin & Lim 1984, eq. 6 with equal windows.)
+Windows of N samples every H samples give the signal back when the analysis window a, applied before
+the net, times the synthesis window s, applied after it, adds up to one:
+
+    sum_k a[n + kH] * s[n + kH] = 1 for every n.
+
+Two sqrt-Hann windows do so at H = N/2, because hann[n] + hann[n + N/2] = sin^2 + cos^2; a rectangle
+before and a Hann window after do so by the same sum. (Griffin and Lim 1984, eq. 6, equal windows.)
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ WINDOWS = ("sqrt_hann", "hann", "rect")
 
 
 def window(name: str, n: int) -> NDArray[np.float32]:
-    """The *periodic* window *name* of *n* samples, float32.
+    """Return the periodic window *name* of *n* samples, (n,) float32.
 
-    Periodic, not symmetric: only the former adds up to one.
+    The window is periodic and not symmetric, because only periodic windows add up to one.
 
     Raises:
-        ModelError: an unknown name.
+        ModelError: If no window has this name.
 
     >>> window("hann", 4)
     array([0. , 0.5, 1. , 0.5], dtype=float32)
@@ -37,7 +40,12 @@ def window(name: str, n: int) -> NDArray[np.float32]:
 
 
 def ripple(analysis: NDArray[np.float32], synthesis: NDArray[np.float32], hop: int) -> float:
-    """How far the overlapped product of two windows is from one, at worst.
+    """Return the largest distance from one of the overlapped product of two windows.
+
+    Args:
+        analysis: The window (N,) that is applied before the net.
+        synthesis: The window (N,) that is applied after the net.
+        hop: Samples between two windows.
 
     >>> ripple(window("sqrt_hann", 8), window("sqrt_hann", 8), 4) < 1e-6
     True
@@ -49,7 +57,7 @@ def ripple(analysis: NDArray[np.float32], synthesis: NDArray[np.float32], hop: i
 
 @kernel(types.void(BUFFER, SAMPLES_IN, VECTOR_IN, WINDOWS_OUT))
 def cut(history, hops, analysis, windows):  # type: ignore[no-untyped-def]
-    """Cut *hops* (C, T*H) into *windows* (C, T, N); *history* (C, N-H) holds what came before."""
+    """Cut *hops* (C, T*H) into *windows* (C, T, N); *history* (C, N-H) holds the samples before."""
     channels, count, n = windows.shape
     kept = history.shape[1]
     hop = n - kept
@@ -69,7 +77,7 @@ def cut(history, hops, analysis, windows):  # type: ignore[no-untyped-def]
 
 @kernel(types.void(WINDOWS_IN, VECTOR_IN, BUFFER, SAMPLES_OUT))
 def overlap_add(windows, synthesis, tail, out):  # type: ignore[no-untyped-def]
-    """Add *windows* (C, T, N) up into *out* (C, T*H); *tail* (C, N-H) is what is still open."""
+    """Add up *windows* (C, T, N) into *out* (C, T*H); *tail* (C, N-H) holds unfinished samples."""
     channels, count, n = windows.shape
     kept = tail.shape[1]
     hop = n - kept

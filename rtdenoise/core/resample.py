@@ -1,8 +1,9 @@
-"""A stage that runs another stage at another sample rate. The only `samplerate`.
+"""A stage that runs another stage at another sample rate; the door to `samplerate`.
 
-One resampler for microphone, file and effect, so that all three give the same samples:
-libsamplerate `sinc_medium` (passband to 90 % of the lower Nyquist, 121 dB; lags 1.1 ms at 44.1 kHz,
-2.9 ms at 16 kHz). soxr is faster but delivers in bursts of up to 137 ms: unfit for the live end.
+Microphone, file and effect share one resampler, so that all three give the same samples. It is
+`sinc_medium` of libsamplerate: its passband reaches 90 % of the lower Nyquist frequency, its
+stopband is 121 dB down, and it lags by 1.1 ms at 44.1 kHz and 2.9 ms at 16 kHz. soxr is faster, but
+it delivers in bursts of up to 137 ms, which live sound cannot wait for.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from .stage import Stage
 from .stream import Stream
 
 QUALITY = "sinc_medium"
-SPAN = 4096  # samples a step; bounds the rings, and libsamplerate's work between two of our calls
+SPAN = 4096  # samples a step; it bounds the rings, and the time of one call of libsamplerate
 
 
 class _Converter:
-    """Samples at one rate in, as many at another as are ready out. Output 0 is input 0."""
+    """A streaming resampler that gives the samples as they are ready; output 0 is at input 0."""
 
     def __init__(self, channels: int, from_hz: int, to_hz: int) -> None:
         self._ratio = to_hz / from_hz
@@ -40,11 +41,16 @@ class _Converter:
 
 @lru_cache(maxsize=64)
 def _shortfall(outer_hz: int, inner_hz: int, skipped: int) -> int:
-    """Samples by which the way there and back can lag behind what went in, at worst.
+    """Return the most samples by which the output of both converters can lag behind the input.
 
-    Found by driving both converters one sample at a time, the worst of all cuts, until the sum of
-    both lags has settled; the rest is periodic with a ripple of at most one sample per converter,
-    which the margin covers.
+    Both converters are driven one sample at a time, which is the worst of all cuts, until the sum
+    of both lags has settled. From then on it is periodic, with a ripple of at most one sample per
+    converter, which the margin covers.
+
+    Args:
+        outer_hz: Sample rate of the stream in Hz.
+        inner_hz: Sample rate of the inner stage in Hz.
+        skipped: Samples at *inner_hz* that are dropped at the start.
     """
     there, back = _Converter(1, outer_hz, inner_hz), _Converter(1, inner_hz, outer_hz)
     one, given, worst = np.zeros((1, 1), np.float32), 0, 0
@@ -61,15 +67,20 @@ def _shortfall(outer_hz: int, inner_hz: int, skipped: int) -> int:
 
 
 class Resampled:
-    """A stage that runs *inner*, made for another rate, on *stream*.
+    """A stage that runs an inner stage, made for another rate, on a stream.
 
     The delay is a whole number of outer samples, so that a dry signal can be aligned with it. With
     outer : inner = q : p in lowest terms, p inner samples last exactly as long as q outer ones. Of
     the inner latency L the first L mod p samples (silence) are dropped; what is left, a multiple
-    of p, is a multiple of q outside. A ring primed with the converters' lag does the rest.
+    of p, is a multiple of q outside. The lag of the converters varies with the blocks; a ring that
+    starts with silence as long as the largest lag makes it constant.
+
+    Args:
+        inner: The stage that processes, at its own rate.
+        stream: The stream outside.
 
     Raises:
-        AudioError: the rates differ by more than 1 : 250, which libsamplerate cannot do.
+        AudioError: If the rates differ by more than 1 : 250, which libsamplerate cannot convert.
     """
 
     def __init__(self, inner: Stage, stream: Stream) -> None:
@@ -89,13 +100,8 @@ class Resampled:
 
     @property
     def latency(self) -> int:
-        """Outer samples of delay, constant."""
+        """See `Stage.latency`; it counts samples at the outer rate."""
         return self._latency
-
-    @property
-    def resampler_latency(self) -> int:
-        """The part of `latency`, in outer samples, that the converters cost."""
-        return self._prime
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`."""

@@ -1,4 +1,4 @@
-"""A ring buffer between two threads: one writes, one reads, nobody waits.
+"""A ring buffer between two threads: one writes, one reads, and neither waits.
 
 The indices count samples since the start and never wrap (an int64 lasts six million years at
 48 kHz), so full and empty cannot be confused. The writer publishes its index with *release* after
@@ -59,14 +59,14 @@ def _available(index):  # type: ignore[no-untyped-def]
 
 
 class Ring:
-    """A single-producer single-consumer ring of (channels, samples) float32.
+    """A ring buffer of (channels, samples) float32 with one producer and one consumer.
 
-    `write` may be called by one thread and `read` by one other, at the same time. Neither
-    allocates, locks or takes the GIL. A block goes in or out whole, or not at all.
+    One thread may call `write` while one other calls `read`. Neither call allocates, locks or
+    takes the GIL. A block goes in or out whole, or not at all.
 
     Args:
-        channels: Rows.
-        capacity: Samples it holds.
+        channels: Channel count of every block.
+        capacity: Most samples per channel that the ring can hold.
 
     >>> ring = Ring(1, 8)
     >>> ring.write(np.ones((1, 5), np.float32)), ring.write(np.ones((1, 5), np.float32))
@@ -81,24 +81,24 @@ class Ring:
 
     @property
     def capacity(self) -> int:
-        """Samples it can hold."""
+        """The most samples per channel that the ring can hold."""
         return self.data.shape[1]
 
     @property
     def available(self) -> int:
-        """Samples that can be read now."""
+        """The samples per channel that can be read now."""
         return int(_available(self.index))
 
     def write(self, block: Samples) -> bool:
-        """Put *block* in, or return False and change nothing when there is no room."""
+        """Append *block*; return False and change nothing if there is no room for it."""
         return bool(_write(self.data, self.index, block) == block.shape[1])
 
     def read(self, out: Samples) -> bool:
-        """Fill *out*, or return False and change nothing when too little is there."""
+        """Fill *out*; return False and change nothing if the ring holds too few samples."""
         return bool(_read(self.data, self.index, out) == out.shape[1])
 
     def reset(self, silence: int = 0) -> None:
-        """Empty it and put *silence* zeros in. Only while no other thread uses it."""
+        """Empty the ring and write *silence* zeros per channel; no other thread may use it then."""
         self.data[:] = 0
         self.index[:] = 0
         self.index[WRITTEN] = silence

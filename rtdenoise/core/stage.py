@@ -1,6 +1,6 @@
-"""What every processor on the line is: samples in, as many samples out, later.
+"""The stage, which every processor is: it takes samples, and gives as many samples, later.
 
-`Chain` and `Sum` make one stage of several; `drain`, `process` and `pump` drive one.
+`Chain` and `Sum` make one stage of several. `drain`, `process` and `pump` drive a stage.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from ..audio import Samples
 from .ring import Ring
 from .stream import Stream
 
-SPAN = 65_536  # samples a step, so that delays are bounded whatever comes
+SPAN = 65_536  # samples a step, so that the delay rings need no more, however long a block is
 
 
 class Stage(Protocol):
-    """One processor. Live, offline and effect drive it the same way.
+    """A processor of a stream; microphone, file and effect drive it in the same way.
 
-    However the input is cut, the samples are the same, and late by `latency`.
+    However the input is cut into blocks, the output has the same samples, late by `latency`.
     """
 
     @property
     def stream(self) -> Stream:
-        """What it was made for."""
+        """The stream for which the stage was made."""
         ...
 
     @property
     def latency(self) -> int:
-        """Samples by which the output is late; constant for the life of the stage."""
+        """The samples by which the output is late; constant for the life of the stage."""
         ...
 
     def push(self, block: Samples) -> Samples:
-        """Take (channels, n), give (channels, n): the input of `latency` samples ago, processed."""
+        """Take a block (channels, n); return the processed input of `latency` samples ago."""
         ...
 
     def reset(self) -> None:
-        """Forget everything: be as new."""
+        """Forget all input, so that the stage is as new."""
         ...
 
 
 def drain(stage: Stage) -> Samples:
-    """The last (channels, latency) samples of what was pushed; the stage is as new afterwards.
+    """Return the last (channels, latency) samples of the stream, and reset the stage.
 
-    Silence pushes them out, in whole blocks where the stream promises blocks.
+    Silence pushes them out, in whole blocks if the stream promises a block size.
     """
     size = stage.stream.block or 1
     whole = -(-stage.latency // size) * size
@@ -56,7 +56,10 @@ def drain(stage: Stage) -> Samples:
 
 
 def pump(source: Iterable[Samples], stage: Stage) -> Iterator[Samples]:
-    """Carry *source* through a stage that is as new: aligned with the source and as long as it.
+    """Yield the blocks of *source* after a stage that is as new, aligned with the source.
+
+    As many samples come out as went in: the first `latency` are left out, and the rest of the
+    stream follows at the end.
 
     >>> from .stream import Stream
     >>> blocks = [np.ones((1, 3), np.float32), np.ones((1, 2), np.float32)]
@@ -73,20 +76,20 @@ def pump(source: Iterable[Samples], stage: Stage) -> Iterator[Samples]:
 
 
 def process(stage: Stage, audio: Samples) -> Samples:
-    """Run *audio* through a stage that is as new: same length, latency compensated."""
+    """Return *audio* after a stage that is as new: as many samples, latency compensated."""
     return np.concatenate(list(pump([audio], stage)), axis=1)
 
 
 class Chain:
-    """Stages one after the other, as one. An empty chain is a wire.
+    """A stage that runs several stages one after the other; an empty chain changes nothing.
 
-    A stage does not hear the silence that the latency of those before it makes at the start: it
-    begins when the sound does. A reverb that has heard silence first is in another state than one
-    that has not, and a stream would differ from a whole recording.
+    The latency of a stage puts silence before the sound. The stages after it do not get that
+    silence: each begins when the sound does. A reverb that got silence first would be in another
+    state, and a stream would differ from a whole recording.
 
     Args:
-        stages: In the order of the sound.
-        stream: What the first of them was made for.
+        stages: The stages in the order of the sound.
+        stream: The stream for which the first of them was made.
     """
 
     def __init__(self, stages: Sequence[Stage], stream: Stream) -> None:
@@ -94,12 +97,13 @@ class Chain:
         self._begin()
 
     def _begin(self) -> None:
+        """Begin a stream: each stage has the latency of those before it to skip."""
         late = [0, *accumulate(stage.latency for stage in self.stages)]
         self._silent = late[: len(self.stages)]
 
     @property
     def latency(self) -> int:
-        """The sum of theirs."""
+        """See `Stage.latency`; it is the sum of all stages' latencies."""
         return sum(stage.latency for stage in self.stages)
 
     def push(self, block: Samples) -> Samples:
@@ -119,10 +123,10 @@ class Chain:
 
 
 class Sum:
-    """The sum of stages side by side, each delayed to the latest of them, so that they are in step.
+    """A stage that adds up stages side by side, each delayed so that all are as late as the latest.
 
     Args:
-        stages: At least one, all made for the same stream.
+        stages: The stages, at least one, all made for the same stream.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
@@ -132,6 +136,7 @@ class Sum:
         self._prime()
 
     def _prime(self) -> None:
+        """Fill each delay with as much silence as brings its stage to the common latency."""
         for stage, delay in zip(self.stages, self._delays, strict=True):
             delay.reset(silence=self.latency - stage.latency)
 

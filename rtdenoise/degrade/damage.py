@@ -1,4 +1,4 @@
-"""Steps that lose something: codecs, clipping, lost packets, coarse steps; and a plain gain."""
+"""Steps that lose something (codecs, clipping, lost packets, quantising), gain, users' steps."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..errors import UsageError
 from .batch import Batch
 
 CODEC_RATES_HZ = {"gsm": (8000,), "mp3": (16_000, 48_000), "opus": (8000, 16_000, 24_000, 48_000)}
-PAD_S = 0.2  # codecs delay by less
+PAD_S = 0.2  # length of the padding; the codecs delay by less
 
 
 def codec(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Through a codec and back; its delay is measured and taken out."""
+    """Encode and decode every row; the delay of the codec is measured and compensated."""
     for row, d in enumerate(draws):
         if batch.samples:
             batch.audio[row] = _coded(batch.audio[row], batch.rate_hz, d["codec"], d["kbps"])
 
 
 def _coded(sound: NDArray[np.float32], rate_hz: int, name: str, kbps: float) -> NDArray[np.float32]:
-    """(channels, samples), as long and as early as before."""
+    """Return *sound* (channels, samples) after a codec, as long as before and aligned with it."""
     rates = CODEC_RATES_HZ[name]
     inner_hz = min((r for r in rates if r >= rate_hz), default=rates[-1])
     padded = np.pad(sound, ((0, 0), (0, round(PAD_S * rate_hz))))
@@ -44,9 +44,16 @@ def _coded(sound: NDArray[np.float32], rate_hz: int, name: str, kbps: float) -> 
 def transcoded(
     sound: NDArray[np.float32], rate_hz: int, name: str, kbps: float
 ) -> NDArray[np.float32]:
-    """(channels, samples) after mp3 or opus of libsndfile; the codec's delay is still in it."""
+    """Return *sound* (channels, samples) after mp3 or opus of libsndfile, late by the codec.
+
+    Args:
+        sound: The sound, float32, full scale 1.0.
+        rate_hz: Sample rate of the sound in Hz.
+        name: Name of the codec, "mp3" or "opus".
+        kbps: Bit rate in kbit/s, as near as libsndfile can set it.
+    """
     channels = sound.shape[0]
-    # libsndfile maps the level 0..1 onto the codec's bit rates, the lowest rate at 1.
+    # libsndfile maps a level of 0 to 1 to the bit rates of the codec; 1 is the lowest rate.
     low, high = (32.0, 320.0) if name == "mp3" else (6.0 * channels, 256.0 * channels)
     if name == "mp3" and rate_hz < 32_000:
         low, high = 8.0, 160.0
@@ -63,13 +70,20 @@ def transcoded(
 
 
 def _at(sound: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
+    """Return *sound* (channels, samples) at another sample rate."""
     if from_hz == to_hz:
         return sound
     return np.ascontiguousarray(soxr.resample(sound.T, from_hz, to_hz, quality="HQ").T)
 
 
 def delay(late: NDArray[np.float32], early: NDArray[np.float32], most: int) -> int:
-    """Samples by which *late* follows *early*, by the peak of their correlation."""
+    """Return the samples by which *late* (n,) follows *early* (m,), by their correlation.
+
+    Args:
+        late: The later sound.
+        early: The earlier sound.
+        most: Largest delay that is looked for, in either direction.
+    """
     size = int(scipy.fft.next_fast_len(len(late) + len(early), real=True))
     spectrum = scipy.fft.rfft(late, size) * np.conj(scipy.fft.rfft(early, size))
     correlation = scipy.fft.irfft(spectrum, size)
@@ -78,19 +92,19 @@ def delay(late: NDArray[np.float32], early: NDArray[np.float32], most: int) -> i
 
 
 def clip(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Hold everything below a level re the peak."""
+    """Clip every row at a level relative to its peak."""
     for row, d in enumerate(draws):
         peak = float(np.abs(batch.audio[row]).max(initial=0.0)) * db_to_gain(d["level_db"])
         batch.audio[row] = batch.audio[row].clip(-peak, peak)
 
 
 def packetloss(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Lose packets in bursts (Gilbert 1960): after a lost one, the next is lost with p = 0.5."""
+    """Lose packets in bursts (Gilbert 1960): half or more of those after a lost one are lost."""
     for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
         size = max(1, round(d["packet_ms"] * batch.rate_hz / 1000))
         share = d["lost_percent"] / 100
-        # In the long run begin / (begin + 1 - again) packets are lost; more than half of them
-        # would need a `begin` above 0.5, so heavy loss comes in longer bursts.
+        # In the long run, the share begin / (begin + 1 - again) of the packets is lost. A share
+        # above a half would need a `begin` above 0.5, so that heavy loss has longer bursts.
         again = max(0.5, share)
         begin = share * (1 - again) / (1 - share)
         lost, sound = bool(rng.random() < share), batch.audio[row]
@@ -104,27 +118,37 @@ def packetloss(batch: Batch, draws: list[dict[str, Any]]) -> None:
 
 
 def quantise(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Round to so many bits, without dither."""
+    """Quantise every row to a number of bits, without dither."""
     for row, d in enumerate(draws):
         steps = 2.0 ** (round(d["bits"]) - 1)
         batch.audio[row] = np.round(batch.audio[row] * steps) / steps
 
 
 def gain(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Another level, of the wanted sound as well: it is no damage."""
+    """Change the level of every row and of its reference, because a level is no damage."""
     factors = np.array([db_to_gain(d["gain_db"]) for d in draws], np.float32)[:, None, None]
     batch.audio *= factors
     batch.reference *= factors
 
 
 def user(batch: Batch, draws: list[dict[str, Any]], place: str) -> None:
-    """A callable (audio (channels, samples), rate_hz, rng, **parameters) -> audio of that shape."""
+    """Call a user's function on every row.
+
+    Args:
+        batch: The rows.
+        draws: The function's own parameters, by name, for each row.
+        place: The function as `module:name`. It takes (audio (channels, samples), rate_hz, rng,
+            **parameters), and returns audio of the same shape.
+
+    Raises:
+        UsageError: If there is no such function, or it returns another shape.
+    """
     function = find_named(place, "step")
     for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
-        found = np.asarray(function(batch.audio[row], batch.rate_hz, rng, **d), np.float32)
-        if found.shape != batch.audio[row].shape:
+        changed = np.asarray(function(batch.audio[row], batch.rate_hz, rng, **d), np.float32)
+        if changed.shape != batch.audio[row].shape:
             raise UsageError(
-                f"{place} gave shape {found.shape}: wanted {batch.audio[row].shape} "
-                "(channels, samples), as it got"
+                f"{place} gave shape {changed.shape}: wanted {batch.audio[row].shape} "
+                "(channels, samples), as of its input"
             )
-        batch.audio[row] = found
+        batch.audio[row] = changed

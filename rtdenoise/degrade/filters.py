@@ -1,8 +1,9 @@
-"""Steps that change the spectrum: low-pass and high-pass families, resampling, microphones.
+"""Steps that change the spectrum: low-pass and high-pass filters, resampling, microphones.
 
-All are zero phase: the magnitude of the classic filter is applied once, in the frequency domain, so
-nothing is delayed. That is what a decimating recorder with a linear-phase filter does; a causal
-Butterworth would also turn phases. Sound wraps round nothing: it is padded first.
+All filters have zero phase: the magnitude of the classic filter is applied once, in the frequency
+domain, so that nothing is delayed. A recorder that decimates with a linear-phase filter does the
+same, whereas a causal Butterworth filter would change phases. The sound is padded first, so that it
+does not wrap round.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ from numpy.typing import NDArray
 
 from .batch import Batch
 
-PAD_S = 0.1  # longer than any of these filters rings
+PAD_S = 0.1  # length of the padding; none of these filters rings for longer
 FAMILIES = ("chebyshev", "butterworth", "fir", "brick")
 
 
 def spectral(batch: Batch, responses: list[NDArray[np.float32]], size: int) -> None:
-    """Multiply the spectrum of every row by its response (size // 2 + 1,)."""
+    """Multiply the spectrum of every row by its response.
+
+    Args:
+        batch: The rows.
+        responses: Magnitudes (size // 2 + 1,) float32, one a row.
+        size: Length of the FFT in samples.
+    """
     spectrum = scipy.fft.rfft(batch.audio, size, axis=2, workers=-1)
     spectrum *= np.stack(responses)[:, None]
     filtered = scipy.fft.irfft(spectrum, size, axis=2, workers=-1)
@@ -29,20 +36,29 @@ def spectral(batch: Batch, responses: list[NDArray[np.float32]], size: int) -> N
 
 
 def padded(batch: Batch) -> int:
-    """A quick FFT's length that holds the rows and what rings after them."""
+    """Return the length of a fast FFT that holds the rows and the padding."""
     return int(scipy.fft.next_fast_len(batch.samples + int(PAD_S * batch.rate_hz), real=True))
 
 
 def magnitude(
     family: str, hz: NDArray[Any], cutoff_hz: float, rate_hz: int, order: int, size: int
 ) -> NDArray[np.float32]:
-    """|H| of a low-pass.
+    """Return the magnitude |H| of a low-pass at the frequencies *hz*, float32.
 
-    * chebyshev: type I, 0.05 dB of ripple, what scipy.signal.decimate and the 2017 paper use;
-      -0.05 dB at the cut-off, 68 dB down an octave above at order 8.
-    * butterworth: -3 dB at the cut-off, 48 dB down an octave above at order 8.
-    * fir: Hamming-windowed sinc of 16 x order + 1 zero crossings' length; -6 dB at the cut-off.
-    * brick: everything below, nothing above; rings.
+    * chebyshev: type I with 0.05 dB of ripple, as in scipy.signal.decimate and AudioUNet (2017). It
+      is -0.05 dB at the cut-off; with order 8, it is 68 dB down an octave above.
+    * butterworth: -3 dB at the cut-off; with order 8, it is 48 dB down an octave above.
+    * fir: a sinc with a Hamming window that reaches *order* zero crossings to each side; -6 dB at
+      the cut-off.
+    * brick: it passes all below the cut-off and nothing above, and rings.
+
+    Args:
+        family: Kind of filter, one of `FAMILIES`.
+        hz: Frequencies in Hz, those of an FFT of *size* samples where *family* is "fir".
+        cutoff_hz: Cut-off frequency in Hz.
+        rate_hz: Sample rate in Hz.
+        order: Order of the filter.
+        size: Length of the FFT in samples.
     """
     if family == "brick":
         return (hz <= cutoff_hz).astype(np.float32)
@@ -53,7 +69,7 @@ def magnitude(
         kernel = np.zeros(size)
         kernel[n % size] = taps / taps.sum()
         return np.asarray(scipy.fft.rfft(kernel).real, np.float32)
-    # The bilinear transform's warping: digital filters reach -infinity at half the rate.
+    # The bilinear transform warps frequencies: digital filters reach -inf dB at half the rate.
     nyquist = 0.499999 * rate_hz
     warp = np.tan(np.pi * np.minimum(hz, nyquist) / rate_hz)
     ratio = warp / np.tan(np.pi * min(cutoff_hz, nyquist) / rate_hz)
@@ -69,16 +85,17 @@ def magnitude(
 
 
 def lowpass(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Take away what is above; the wanted sound keeps it."""
+    """Remove what is above a cut-off; the reference keeps it."""
     _pass(batch, draws, below=True)
 
 
 def highpass(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Take away what is below."""
+    """Remove what is below a cut-off; the reference keeps it."""
     _pass(batch, draws, below=False)
 
 
 def _pass(batch: Batch, draws: list[dict[str, Any]], below: bool) -> None:
+    """Filter every row, and keep what is *below* its cut-off, or what is above."""
     size = padded(batch)
     hz = np.arange(size // 2 + 1) * (batch.rate_hz / size)
     responses = []
@@ -98,7 +115,7 @@ def _pass(batch: Batch, draws: list[dict[str, Any]], below: bool) -> None:
 
 
 def resample(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Down to another rate and back, by soxr: what a narrow device or a small file does."""
+    """Resample every row to a lower rate and back with soxr, as narrow-band devices do."""
     for row, d in enumerate(draws):
         to_hz = d["rate_hz"]
         if to_hz < batch.rate_hz and batch.samples:
@@ -110,7 +127,7 @@ def resample(batch: Batch, draws: list[dict[str, Any]]) -> None:
 
 
 def mic(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """A smooth random curve, its mean 0 dB: another microphone. The wanted sound is flat."""
+    """Filter every row by a smooth random curve with a mean of 0 dB, as another microphone does."""
     size = padded(batch)
     hz = np.arange(size // 2 + 1) * (batch.rate_hz / size)
     octaves = np.log2(np.maximum(hz, 40) / 40)

@@ -1,4 +1,4 @@
-"""Values of the language: numbers, ranges, choices, and the fields a step declares."""
+"""The values of the language: the fields that a step declares, with numbers, ranges and words."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Field:
     """A parameter of a step.
 
     Attributes:
-        name: In `name=value`; the first fields of a step may also stand without.
-        default: Text, as a user would write it; None: must be given.
-        low: Least number. None: the field is a word.
+        name: Name in `name=value`. A value without a name is that of the next field in order.
+        default: Value if the user gives none, as text. None: the user must give one.
+        low: Smallest number. None: the value is a word.
         high: Largest number.
-        log: Ranges are drawn on a logarithmic scale, as frequencies are heard.
-        choices: Words it may be; `any` draws one of them. Empty: any word.
-        units: Suffixes of a number, and what they multiply it with.
+        log: Whether ranges are drawn on a logarithmic scale, as is right for frequencies.
+        choices: The words that the value may be; `any` draws one of them. Empty: any word.
+        units: Suffixes that a number may have, each with its factor.
     """
 
     name: str
@@ -37,10 +37,14 @@ class Field:
     units: tuple[tuple[str, float], ...] = ()
 
     def check(self, step: str, text: str) -> Drawable:
-        """*text* as something to draw from.
+        """Return the value *text* of this field as something to draw from.
+
+        Args:
+            step: Name of the step, for the error message.
+            text: A word, several with commas, a number, or a range `low..high`.
 
         Raises:
-            UsageError: not a number, out of range, or not one of the choices.
+            UsageError: If *text* is no number, is out of range, or is not one of the choices.
         """
         if self.low is None:
             words = self.choices if text == "any" and self.choices else tuple(text.split(","))
@@ -56,6 +60,7 @@ class Field:
         return Drawable(self, numbers=(numbers[0], numbers[-1]))
 
     def _number(self, step: str, end: str, text: str) -> float:
+        """Return *end*, a number with or without a unit, as a float."""
         match = re.fullmatch(rf"({NUMBER})(\D*)", end.strip())
         scale = dict(self.units) | {"": 1.0}
         if not match or match[2] not in scale:
@@ -77,14 +82,20 @@ DB = (("dB", 1.0),)
 
 @dataclass(frozen=True)
 class Drawable:
-    """What a user wrote for a field; `draw` decides."""
+    """A value of a field, which may be a range or several words.
+
+    Attributes:
+        field: The field of the value.
+        numbers: The ends of the range, equal for a single number. None: the value is a word.
+        words: The words to draw from.
+    """
 
     field: Field
     numbers: tuple[float, float] | None = None
     words: tuple[str, ...] = ()
 
     def draw(self, rng: np.random.Generator) -> Value:
-        """One value. Fixed values draw nothing, so that they do not change what others draw."""
+        """Return a random value; a fixed value takes no random number, so others stay the same."""
         if self.numbers is None:
             return self.words[0] if len(self.words) == 1 else str(rng.choice(list(self.words)))
         low, high = self.numbers
@@ -102,5 +113,5 @@ class Drawable:
 
 
 def show(value: Any) -> str:
-    """A drawn value as text that reads back as the same float32-exact number."""
+    """Return a drawn value as text, from which the same float32 number can be read."""
     return f"{value:.9g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
-"""The text becomes a chain of steps: `lowpass 2500..8000 family=any | noise white snr=5 p=0.5`.
+"""The parser of the language: `lowpass 2500..8000 family=any | noise white snr=5 p=0.5`.
 
-Every row and every step has a random generator of its own, made of one number that the caller's
-generator draws: a step added at the end changes nothing of what those before it draw.
+Every step has a random generator of its own for every row, seeded by one number of the caller's
+generator: a step that is added at the end does not change what the steps before it draw.
 """
 
 from __future__ import annotations
@@ -83,7 +83,14 @@ CHANCE = Field("p", "1", 0, 1)
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a chain: what it draws, and what it does."""
+    """A step of a chain.
+
+    Attributes:
+        name: Name of the step, as in the text.
+        run: Function that damages a batch, with drawn values for each row.
+        values: Names of the parameters with their values or ranges.
+        chance: Probability that a row is damaged, which may be a range.
+    """
 
     name: str
     run: Run
@@ -91,13 +98,13 @@ class Step:
     chance: Drawable
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any] | None:
-        """Values for one row; None: this row is left out."""
+        """Return drawn values for one row. None: the step leaves this row as it is."""
         used = rng.random() < float(self.chance.draw(rng))
         values = {name: drawable.draw(rng) for name, drawable in self.values}
         return values if used else None
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """As a user would write it."""
+        """Return the step with *values*, as a user would write it."""
         shown = (f"{k}={shlex.quote(show(v))}" for k, v in values.items() if v != "")
         return " ".join([self.name, *shown])
 
@@ -108,12 +115,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Degraded:
-    """What came out.
+    """A degraded recording.
 
     Attributes:
-        audio: (channels, samples) float32, aligned with what went in.
-        reference: What a perfect restorer gives, same shape: the level of `audio`, no damage.
-        steps: What was drawn, one text a step that was used; it reads back as a chain.
+        audio: The degraded sound (channels, samples) float32, aligned with the input.
+        reference: What a perfect restorer gives, of the same shape: it has the level of `audio`,
+            and none of the damage.
+        steps: The steps that were used, with their drawn values, as texts that `parse` reads.
     """
 
     audio: NDArray[np.float32]
@@ -122,7 +130,11 @@ class Degraded:
 
 
 class Chain:
-    """Steps in order; made by `parse`."""
+    """A chain of steps, which `parse` makes.
+
+    Args:
+        steps: The steps in order.
+    """
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.steps = steps
@@ -130,15 +142,15 @@ class Chain:
     def __call__(
         self, audio: NDArray[np.float32], rate_hz: int, rng: np.random.Generator
     ) -> Degraded:
-        """Damage a recording; all its channels alike, noise aside.
+        """Damage a recording: all its channels alike, except for the noise.
 
         Args:
-            audio: (channels, samples).
-            rate_hz: Its rate.
-            rng: Decides everything.
+            audio: The recording (channels, samples), full scale 1.0.
+            rate_hz: Sample rate of the recording in Hz.
+            rng: Random generator that decides all that is random.
 
         Raises:
-            AudioError: another shape.
+            AudioError: If *audio* is not 2-D.
         """
         if audio.ndim != 2:
             raise AudioError(f"wanted (channels, samples), got shape {audio.shape}")
@@ -148,13 +160,23 @@ class Chain:
     def batch(
         self, audio: NDArray[np.float32], rate_hz: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Damage many mono excerpts (B, samples), each in its own way: degraded, reference."""
+        """Damage many mono excerpts, each in its own way.
+
+        Args:
+            audio: The excerpts (B, samples).
+            rate_hz: Sample rate of the excerpts in Hz.
+            rng: Random generator that decides all that is random.
+
+        Returns:
+            The degraded excerpts and the references, both (B, samples) float32.
+        """
         made, _ = self._run(audio[:, None], rate_hz, rng)
         return made.audio[:, 0], made.reference[:, 0]
 
     def _run(
         self, audio: NDArray[np.float32], rate_hz: int, rng: np.random.Generator
     ) -> tuple[Batch, list[tuple[str, ...]]]:
+        """Damage *audio* (rows, channels, samples); return it, and the steps of each row."""
         whole = Batch(np.array(audio, np.float32), np.array(audio, np.float32), rate_hz)
         seed = int(rng.integers(2**62))
         used: list[list[str]] = [[] for _ in audio]
@@ -162,14 +184,14 @@ class Chain:
             whole.rngs = [np.random.default_rng([seed, row, number]) for row in range(len(audio))]
             draws = [step.draw(row_rng) for row_rng in whole.rngs]
             rows = [row for row, values in enumerate(draws) if values is not None]
-            values = [found for found in draws if found is not None]
+            values = [drawn for drawn in draws if drawn is not None]
             if not rows:
                 continue
             part = whole.part(rows)
             step.run(part, values)
             whole.audio[rows], whole.reference[rows] = part.audio, part.reference
-            for row, found in zip(rows, values, strict=True):
-                used[row].append(step.text(found))
+            for row, drawn in zip(rows, values, strict=True):
+                used[row].append(step.text(drawn))
         return whole, [tuple(texts) for texts in used]
 
     def __str__(self) -> str:
@@ -177,14 +199,14 @@ class Chain:
 
 
 def parse(text: str, noises: Mapping[str, Provider] | None = None) -> Chain:
-    """Read a chain.
+    """Return the chain that *text* describes.
 
     Args:
-        text: Steps with `|` between; an empty text changes nothing.
-        noises: Noises that the program gives, by the name after `noise`.
+        text: Steps with `|` between them. An empty text is a chain that changes nothing.
+        noises: Functions that make noise, by the name that follows `noise` in the text.
 
     Raises:
-        UsageError: it names the step, what was wanted and what is known.
+        UsageError: If a step or a value is unknown or out of range; the message lists the choices.
 
     >>> chain = parse("lowpass 4k family=fir | gain -6")
     >>> out = chain(np.ones((1, 4800), np.float32), 48_000, np.random.default_rng(0))
@@ -196,7 +218,7 @@ def parse(text: str, noises: Mapping[str, Provider] | None = None) -> Chain:
 
 
 def _words(text: str) -> tuple[str, list[str], dict[str, str]]:
-    """Name, values without a name, values with one."""
+    """Return the name of a step, its values without a name, and its values by name."""
     try:
         name, *words = shlex.split(text)
     except ValueError as error:
@@ -207,6 +229,7 @@ def _words(text: str) -> tuple[str, list[str], dict[str, str]]:
 
 
 def _step(text: str, noises: dict[str, Provider]) -> Step:
+    """Return the step that *text* describes."""
     name, bare, named = _words(text)
     chance = CHANCE.check(name, named.pop("p", "1"))
     if ":" in name:
@@ -225,21 +248,21 @@ def _step(text: str, noises: dict[str, Provider]) -> Step:
 def _values(
     name: str, fields: tuple[Field, ...], bare: list[str], named: dict[str, str]
 ) -> tuple[tuple[str, Drawable], ...]:
-    """Every field of a step, given or by default."""
+    """Return the value of every field of a step: the user's, or else the default."""
     if len(bare) > len(fields):
-        raise UsageError(f"{name}: {len(bare)} values without a name, it has {len(fields)}")
+        raise UsageError(f"{name} takes {len(fields)} values, got {len(bare)}")
     for field, value in zip(fields, bare, strict=False):
         if named.setdefault(field.name, value) is not value:
             raise UsageError(f"{name}: {field.name} is given twice")
-    known = [field.name for field in fields]
-    if wrong := [key for key in named if key not in known]:
-        raise UsageError(f"{name}: no {wrong[0]}; known: {', '.join(known)}, p")
+    names = [field.name for field in fields]
+    if wrong := [key for key in named if key not in names]:
+        raise UsageError(f"{name} has no {wrong[0]!r}; known: {', '.join(names)}, p")
     values = []
     for field in fields:
-        found = named.get(field.name, field.default)
-        if found is None:
+        given = named.get(field.name, field.default)
+        if given is None:
             raise UsageError(f"{name}: {field.name} is missing, as in `{name} {EXAMPLES[name]}`")
-        values.append((field.name, field.check(name, found)))
+        values.append((field.name, field.check(name, given)))
     return tuple(values)
 
 
@@ -256,15 +279,15 @@ EXAMPLES = {
 
 
 def _free(name: str, named: dict[str, str], bare: list[str]) -> tuple[tuple[str, Drawable], ...]:
-    """Parameters of a user's own step: numbers and ranges where they look so, else words."""
+    """Return the parameters of a user's own step: as numbers where possible, or as words."""
     if bare:
         raise UsageError(f"{name}: give its parameters names, as in depth={bare[0]}")
-    found = []
+    values = []
     for key, value in named.items():
         number = all(_is_number(end) for end in value.split(".."))
         field = Field(key, None, -1e30, 1e30) if number else Field(key)
-        found.append((key, field.check(name, value)))
-    return tuple(found)
+        values.append((key, field.check(name, value)))
+    return tuple(values)
 
 
 def _is_number(text: str) -> bool:

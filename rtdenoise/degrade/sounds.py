@@ -1,7 +1,7 @@
-"""Steps that add sound: noise, rooms, hum.
+"""Steps that add sound: noise, rooms and hum.
 
-SNR is plain RMS over the whole excerpt, pauses included, all channels together: what it says can be
-measured on the result.
+The SNR is that of the RMS over the whole excerpt, with its pauses, and over all channels together,
+so that it can be measured on the result.
 """
 
 from __future__ import annotations
@@ -20,43 +20,47 @@ from ..errors import AudioError, UsageError
 from ..files.sound import SUFFIXES, SoundReader
 from .batch import Batch, rms
 
-# (samples, rate_hz, rng) -> (1, samples): a noise that a program gives, not a folder.
+# A function (samples, rate_hz, rng) -> (1, samples) that makes noise for the program.
 Provider = Callable[[int, int, np.random.Generator], NDArray[np.float32]]
-COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls as 1 / f^this
-FADE_S = 0.05
+COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # slope s: the power falls as 1 / f^s
+FADE_S = 0.05  # length of the crossfade between two turns of a looped sound
 
 
 def noise(batch: Batch, draws: list[dict[str, Any]], providers: dict[str, Provider]) -> None:
-    """Add noise at an SNR."""
+    """Add noise to every row at an SNR."""
     if not batch.samples:
         return
-    wanted = rms(batch.reference)
+    reference_rms = rms(batch.reference)
     for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
         sound = _noise(batch, d, rng, providers)
         level = float(rms(sound[None])[0, 0, 0])
         if level > 0:
-            gain = wanted[row, 0, 0] / level * 10 ** (-d["snr_db"] / 20)
+            gain = reference_rms[row, 0, 0] / level * 10 ** (-d["snr_db"] / 20)
             batch.audio[row] += (gain * sound).astype(np.float32)
 
 
 def check(values: dict[str, Any], providers: dict[str, Provider]) -> None:
-    """Refuse noise that is not there before any sound is touched.
+    """Refuse noise that does not exist, before any sound is processed.
+
+    Args:
+        values: The values of the step by name.
+        providers: Functions that make noise, by name.
 
     Raises:
-        UsageError: an unknown kind, or a folder without sound.
+        UsageError: If a kind of noise is unknown, or a folder has no sound files.
     """
     for folder in values["folder"].words:
         if folder:
             listing(folder)
     if unknown := [k for k in values["kind"].words if k not in COLOURS and k not in providers]:
-        known = ", ".join([*COLOURS, *providers])
-        raise UsageError(f"noise: kind = {unknown[0]!r}; known: {known}, or folder=PATH")
+        kinds = ", ".join([*COLOURS, *providers])
+        raise UsageError(f"noise: kind = {unknown[0]!r}; known: {kinds}, or folder=PATH")
 
 
 def _noise(
     batch: Batch, d: dict[str, Any], rng: np.random.Generator, providers: dict[str, Provider]
 ) -> NDArray[np.float32]:
-    """(channels or 1, samples)."""
+    """Return noise (channels or 1, samples) of the kind that was drawn."""
     kind, channels = d["kind"], batch.audio.shape[1]
     if d["folder"]:
         return recorded(d["folder"], batch.samples, batch.rate_hz, rng)
@@ -68,7 +72,7 @@ def _noise(
 def coloured(
     slope: float, channels: int, samples: int, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Gaussian noise whose power falls as 1 / f^slope above 20 Hz."""
+    """Return Gaussian noise (channels, samples) whose power falls as 1 / f^slope above 20 Hz."""
     white = rng.standard_normal((channels, samples), dtype=np.float32)
     if slope == 0:
         return white
@@ -81,7 +85,7 @@ def coloured(
 def recorded(
     folder: str, samples: int, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """A stretch (1, samples) of a file of *folder*; a short file is looped with a crossfade."""
+    """Return a random excerpt (1, samples) of a file in *folder*; a short file is looped."""
     paths = listing(folder)
     sound = decoded(paths[int(rng.integers(len(paths)))], rate_hz)
     if len(sound) < samples:
@@ -91,7 +95,13 @@ def recorded(
 
 
 def looped(sound: NDArray[np.float32], samples: int, fade: int) -> NDArray[np.float32]:
-    """*sound* again and again, its ends blended at equal power."""
+    """Return *sound* (n,) repeated to *samples* or more, with crossfades of equal power.
+
+    Args:
+        sound: The sound to repeat.
+        samples: Samples that are needed.
+        fade: Length of a crossfade in samples; at most half of the sound is used.
+    """
     fade = min(fade, len(sound) // 2)
     rise = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
     body = sound.copy()
@@ -103,29 +113,29 @@ def looped(sound: NDArray[np.float32], samples: int, fade: int) -> NDArray[np.fl
 
 @lru_cache(maxsize=64)
 def listing(folder: str) -> tuple[Path, ...]:
-    """Sound files below *folder*.
+    """Return the sound files below *folder*, sorted.
 
     Raises:
-        UsageError: there are none.
+        UsageError: If there are none.
     """
-    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
+    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
         raise UsageError(f"no sound files in folder={folder}; wanted {', '.join(SUFFIXES)}")
-    return tuple(found)
+    return tuple(paths)
 
 
 @lru_cache(maxsize=256)
 def decoded(path: Path, rate_hz: int) -> NDArray[np.float32]:
-    """The first channel of a file (samples,), at *rate_hz*; kept for the next draw.
+    """Return the first channel of a file at *rate_hz*, (samples,) float32; it is cached.
 
     Raises:
-        AudioError: unreadable or empty.
+        AudioError: If the file cannot be read, or is empty.
     """
     with SoundReader(path) as reader:
         blocks = [block[0] for block in reader]
         rate = reader.rate
     if not blocks or not sum(len(b) for b in blocks):
-        raise AudioError(f"{path} is empty")
+        raise AudioError(f"{path} is empty, wanted a file with sound")
     sound = np.concatenate(blocks)
     if rate != rate_hz:
         sound = soxr.resample(sound, rate, rate_hz, quality="HQ")
@@ -133,25 +143,25 @@ def decoded(path: Path, rate_hz: int) -> NDArray[np.float32]:
 
 
 def hum(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """The mains and its harmonics, at a level re the wanted sound's RMS."""
-    wanted = rms(batch.reference)
+    """Add mains hum with its harmonics to every row, at a level relative to the reference's RMS."""
+    reference_rms = rms(batch.reference)
     time_s = np.arange(batch.samples) / batch.rate_hz
     for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
         sound = np.zeros(batch.samples)
         for k in range(1, 12):
             if k * d["mains_hz"] < batch.rate_hz / 2:
                 phase = rng.uniform(0, 2 * np.pi)
-                # Odd harmonics are those of a saturated transformer; even ones are weaker.
+                # A saturated transformer makes odd harmonics; even ones are weaker.
                 strength = (1.0 if k % 2 else 0.3) / k
                 sound += strength * np.sin(2 * np.pi * k * d["mains_hz"] * time_s + phase)
         level = np.sqrt(np.mean(sound**2)) if batch.samples else 0.0
         if level > 0:
-            gain = wanted[row, 0, 0] / level * 10 ** (d["level_db"] / 20)
+            gain = reference_rms[row, 0, 0] / level * 10 ** (d["level_db"] / 20)
             batch.audio[row] += (gain * sound).astype(np.float32)
 
 
 def rir(batch: Batch, draws: list[dict[str, Any]]) -> None:
-    """Put the sound into a room. Wanted: the direct sound, and `early_ms` of what follows."""
+    """Put every row into a room; the reference has the direct sound and `early_ms` after it."""
     for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
         room = _room(d, batch.rate_hz, rng)
         early = room.copy()
@@ -161,7 +171,12 @@ def rir(batch: Batch, draws: list[dict[str, Any]]) -> None:
 
 
 def convolved(sound: NDArray[np.float32], room: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(channels, samples) in the room, the tail after the last sample cut off."""
+    """Return *sound* (channels, samples) in a room, without the tail after its last sample.
+
+    Args:
+        sound: The dry sound.
+        room: Impulse response (n,) of the room.
+    """
     samples = sound.shape[1]
     if not samples:
         return sound
@@ -172,7 +187,7 @@ def convolved(sound: NDArray[np.float32], room: NDArray[np.float64]) -> NDArray[
 
 
 def _room(d: dict[str, Any], rate_hz: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """An impulse response that begins with the direct sound, 1.0."""
+    """Return an impulse response (n,) that begins with the direct sound, at 1.0."""
     if d["folder"]:
         paths = listing(d["folder"])
         measured = decoded(paths[int(rng.integers(len(paths)))], rate_hz).astype(np.float64)
@@ -186,10 +201,17 @@ def _room(d: dict[str, Any], rate_hz: int, rng: np.random.Generator) -> NDArray[
 def decay(
     t60_s: float, drr_db: float, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Direct sound, a gap of 2 to 20 ms, noise that falls by 60 dB in *t60_s* (Polack 1988).
+    """Return an impulse response (n,) of decaying noise (Polack 1988).
 
-    A thousand times faster than mirror images, and as good for training a net to shorten rooms; its
-    tail has no early echoes one by one.
+    It has the direct sound, a gap of 2 to 20 ms, and noise that falls by 60 dB in *t60_s*. It is a
+    thousand times faster to make than mirror images, and as good for training a net to remove
+    reverberation, although it has no single early echoes.
+
+    Args:
+        t60_s: Time in seconds in which the reverberation falls by 60 dB.
+        drr_db: Level of the direct sound relative to the reverberation in dB.
+        rate_hz: Sample rate in Hz.
+        rng: Random generator of the noise.
     """
     size = max(2, int(1.1 * t60_s * rate_hz))
     time_s = np.arange(size) / rate_hz
@@ -202,10 +224,17 @@ def decay(
 
 
 def shoebox(t60_s: float, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Mirror images in a random small room (Allen and Berkley 1979), by pyroomacoustics.
+    """Return an impulse response (n,) of a random small room (Allen and Berkley 1979).
+
+    pyroomacoustics computes it by mirror images.
+
+    Args:
+        t60_s: Time in seconds in which the reverberation falls by 60 dB.
+        rate_hz: Sample rate in Hz.
+        rng: Random generator of the room and of the places in it.
 
     Raises:
-        UsageError: pyroomacoustics is not installed.
+        UsageError: If pyroomacoustics is not installed, or no small room has this *t60_s*.
     """
     try:
         import pyroomacoustics as pra
@@ -214,7 +243,7 @@ def shoebox(t60_s: float, rate_hz: int, rng: np.random.Generator) -> NDArray[np.
             "rir method=shoebox needs pyroomacoustics: pip install pyroomacoustics, "
             "or take method=decay"
         ) from None
-    for _ in range(20):  # too large a room cannot be as dry as asked: draw another
+    for _ in range(20):  # a room that is too large cannot be so dry: the next may be smaller
         size = rng.uniform((2.5, 2.5, 2.2), (8.0, 8.0, 3.5))
         try:
             absorption, order = pra.inverse_sabine(t60_s, size)
@@ -226,7 +255,7 @@ def shoebox(t60_s: float, rate_hz: int, rng: np.random.Generator) -> NDArray[np.
         room.add_source(rng.uniform(0.5, size - 0.5))
         room.add_microphone(rng.uniform(0.5, size - 0.5))
         room.compute_rir()
-        found = np.asarray(room.rir[0][0], np.float64)
-        at = int(np.argmax(np.abs(found)))
-        return np.asarray(found[at:] / found[at])
+        response = np.asarray(room.rir[0][0], np.float64)
+        at = int(np.argmax(np.abs(response)))
+        return np.asarray(response[at:] / response[at])
     raise UsageError(f"rir: no room between 2.5 and 8 m has t60={t60_s:g} s; wanted 0.1 or more")

@@ -1,1 +1,1 @@
-"""Sound files: in, out, and through a stage."""
+"""Sound files: this room reads them, writes them, and processes them."""

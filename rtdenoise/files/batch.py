@@ -1,4 +1,4 @@
-"""Many sound files: which inputs make which outputs, and the threads that do the work."""
+"""Batches of sound files: it plans which inputs make which outputs, and runs the threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Job:
-    """One input and the output it makes."""
+    """An input and the output that it makes.
+
+    Attributes:
+        source: Name of the input, `-` for stdin.
+        target: Name of the output, `-` for stdout.
+    """
 
     source: str
     target: str
@@ -29,12 +34,12 @@ class Job:
 
 @dataclass
 class Plan:
-    """What is to be done.
+    """The jobs of a batch, and the inputs that are not processed.
 
     Attributes:
-        jobs: To be processed.
-        skipped: Left out because the output is there (`skip_existing`).
-        failed: Inputs that cannot be processed, and why.
+        jobs: Jobs to process.
+        skipped: Jobs whose output exists and must stay (`Naming.skip_existing`).
+        failed: Jobs that cannot be processed, each with its error.
         left_out: Inputs that are the output of another input.
     """
 
@@ -46,14 +51,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Naming:
-    """How outputs are called.
+    """The rules that name the outputs.
 
     Attributes:
-        output: The one output; None: named after the input.
-        folder: Where outputs go, under the inputs' names; None: beside the inputs.
-        suffix: Put before the last suffix; None: ".denoised", or nothing if there is a *folder*.
-        force: Existing outputs may be replaced, even an input by its own output.
-        skip_existing: Leave out inputs whose output is there.
+        output: Name of the output of a single input. None: the input's name decides.
+        folder: Folder of the outputs, which keep the inputs' names. None: the inputs' own folders.
+        suffix: Text before the last suffix of the output's name. None: ".denoised", or nothing if
+            there is a *folder*.
+        force: Whether existing outputs may be replaced, even an input by its own output.
+        skip_existing: Whether inputs are skipped whose output exists.
     """
 
     output: str | None = None
@@ -63,7 +69,7 @@ class Naming:
     skip_existing: bool = False
 
     def target(self, source: str, below: str) -> str:
-        """The output for *source*, whose place in a mirrored tree is *below*.
+        """Return the name of the output for *source*, whose place in a mirrored tree is *below*.
 
         >>> Naming().target("a/in.wav", "in.wav")
         'a/in.denoised.wav'
@@ -83,57 +89,66 @@ class Naming:
 
 
 def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan:
-    """Turn what the user named (files, folders, globs, `-`) into jobs.
+    """Turn the inputs that a user named into jobs.
 
-    Files that are themselves the output of another input are left out, so that a second run over
-    the same folder does not process the results of the first.
+    Files that are the output of another input are left out, so that a second run over the same
+    folder does not process the results of the first.
+
+    Args:
+        inputs: Names of files, folders or globs, or `-` for stdin.
+        naming: The rules that name the outputs.
+        recursive: Whether folders are searched for sound files; otherwise they are errors.
 
     Raises:
-        UsageError: one name for several outputs, or settings that contradict each other.
+        UsageError: If several outputs have one name, or settings contradict each other.
     """
-    if naming.output is not None and naming.folder is not None:
-        raise UsageError("one output and a folder of outputs were given, wanted one of them")
-    if naming.output is not None and (
-        naming.output.endswith(("/", os.sep)) or Path(naming.output).is_dir()
-    ):
-        raise UsageError(
-            f"the output {naming.output} is a folder, wanted a file", Problem.ONE_OUTPUT
-        )
-    if naming.folder is not None and Path(naming.folder).is_file():
-        raise UsageError(f"the folder of outputs {naming.folder} is a file", Problem.ONE_OUTPUT)
+    _check_naming(naming)
     made = Plan()
-    found: dict[str, Job] = {}  # by the real path, so that a file named twice is one job
+    by_path: dict[str, Job] = {}  # by the real path, so that a file named twice is one job
     folders = sum(Path(name).is_dir() for name in inputs)
     for name in inputs:
         try:
             for source, below in _expand(name, recursive, naming.folder, folders > 1):
                 key = source if source == STD else os.path.realpath(source)
-                found.setdefault(key, Job(source, naming.target(source, below)))
+                by_path.setdefault(key, Job(source, naming.target(source, below)))
         except AudioError as error:
             made.failed.append((Job(name, ""), error))
-    jobs = list(found.values())
+    jobs = list(by_path.values())
     if naming.output is not None and len(jobs) > 1:
         raise UsageError(
             f"the output {naming.output} is one file, but there are {len(jobs)} inputs "
             f"({jobs[0].source}, {jobs[1].source}, ...)",
             Problem.ONE_OUTPUT,
         )
-    named = [(path, job.source) for path, job in found.items()]
+    named = [(path, job.source) for path, job in by_path.items()]
     outputs = {os.path.realpath(j.target) for j in jobs if not _same(j)}
-    beside = Naming(suffix=naming.suffix or DEFAULT_SUFFIX)  # left there by another run
+    beside = Naming(suffix=naming.suffix or DEFAULT_SUFFIX)  # outputs of an earlier run
     outputs |= {os.path.realpath(beside.target(j.source, "")) for j in jobs if j.source != STD}
     made.left_out = [source for path, source in named if path in outputs]
-    jobs = [found[path] for path, _ in named if path not in outputs]
+    jobs = [by_path[path] for path, _ in named if path not in outputs]
     _refuse_conflicts(jobs)
     for job in jobs:
         _sort_in(job, naming, made)
     return made
 
 
+def _check_naming(naming: Naming) -> None:
+    """Refuse rules that contradict each other, or what exists on the disk."""
+    output, folder = naming.output, naming.folder
+    if output is not None and folder is not None:
+        raise UsageError("got the name of one output and a folder of outputs, wanted one of them")
+    if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        raise UsageError(f"the output {output} is a folder, wanted a file", Problem.ONE_OUTPUT)
+    if folder is not None and Path(folder).is_file():
+        raise UsageError(
+            f"the folder of outputs {folder} is a file, wanted a folder", Problem.ONE_OUTPUT
+        )
+
+
 def _expand(
     name: str, recursive: bool, folder: str | None, several: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield (file, its place in a mirrored tree) for one thing the user named."""
+    """Yield (file, its place in a mirrored tree) for every file that *name* means."""
     path = Path(name)
     if path.is_dir():
         if not recursive:
@@ -141,7 +156,7 @@ def _expand(
         files = list(_walk(path, folder))
         if not files:
             raise AudioError(
-                f"no sound files in {name} (looked for {', '.join(s[1:] for s in SUFFIXES)})"
+                f"no sound files in {name}, wanted {', '.join(s[1:] for s in SUFFIXES)}"
             )
         base = path.resolve().parent if several else path.resolve()
         yield from ((str(f), str(f.parent.resolve().relative_to(base) / f.name)) for f in files)
@@ -155,10 +170,10 @@ def _expand(
 
 
 def _walk(folder: Path, outputs: str | None) -> Iterator[Path]:
-    """The sound files below *folder*, in order, without hidden ones and those in *outputs*."""
+    """Yield the sound files below *folder* in order, without hidden ones and *outputs*."""
     avoid = Path(outputs).resolve() if outputs is not None else None
     if avoid == folder.resolve():
-        avoid = None  # a tree onto itself: each file is then refused, or not, by itself
+        avoid = None  # outputs replace their inputs, which each job checks for itself
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(
             f for f in folders if not f.startswith(".") and Path(parent, f).resolve() != avoid
@@ -169,7 +184,7 @@ def _walk(folder: Path, outputs: str | None) -> Iterator[Path]:
 
 
 def _same(job: Job) -> bool:
-    """Is the output the input itself, under whatever name?"""
+    """Return whether the output is the input itself, under whatever name."""
     source, target = Path(job.source), Path(job.target)
     if STD in (job.source, job.target) or not (source.exists() and target.exists()):
         return False
@@ -177,6 +192,7 @@ def _same(job: Job) -> bool:
 
 
 def _refuse_conflicts(jobs: list[Job]) -> None:
+    """Refuse two jobs with one output."""
     owner: dict[str, str] = {}
     for job in jobs:
         key = os.path.realpath(job.target)
@@ -189,17 +205,13 @@ def _refuse_conflicts(jobs: list[Job]) -> None:
 
 
 def _sort_in(job: Job, naming: Naming, made: Plan) -> None:
-    """Put *job* where it belongs: to be done, skipped, or failed already."""
+    """Append *job* to the jobs, the skipped ones or the failed ones of the plan."""
     exists = job.target != STD and Path(job.target).is_file()
     if exists and naming.skip_existing:
         made.skipped.append(job)
     elif _same(job) and not naming.force:
-        made.failed.append(
-            (
-                job,
-                UsageError(f"{job.target} is the input itself", Problem.ITSELF),
-            )
-        )
+        error = UsageError(f"{job.target} is the input itself", Problem.ITSELF)
+        made.failed.append((job, error))
     elif exists and not naming.force:
         made.failed.append((job, exists_error(job.target)))
     else:
@@ -213,19 +225,24 @@ def run(
     stop: Event,
     prepare: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Job, Result | Exception], None, None]:
-    """Do all *jobs* in threads; yield each with its result, or with the error that it raised.
+    """Run *jobs* in threads; yield each with its result, or with the error that it raised.
 
-    Each thread calls *prepare* before its first job.
+    If the caller leaves early (by Ctrl-C, or an error), *stop* is set, and all threads end before
+    the generator does.
 
-    On leaving early (Ctrl-C, or an error in the caller) *stop* is set, which *work* must look at
-    often, and all threads have ended.
+    Args:
+        jobs: The jobs to run.
+        work: Function that processes one job; it must look at *stop* often.
+        workers: Number of threads.
+        stop: Event that asks the threads to end.
+        prepare: Function that each thread calls before its first job.
     """
     pool = ThreadPoolExecutor(workers, "rtdenoise-file", initializer=prepare)
     todo: dict[Future[Result], Job] = {}
     try:
         todo = {pool.submit(work, job): job for job in jobs}
         while todo:
-            # A timeout, because on Windows an endless wait cannot be interrupted.
+            # The wait has a timeout, because on Windows Ctrl-C cannot interrupt it otherwise.
             done, _ = wait(todo, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in done:
                 error = future.exception()

@@ -1,4 +1,4 @@
-"""One sound file through one effect into another, in blocks: any length in the same memory."""
+"""Processing of one sound file by an effect, in blocks: files of any length need equal memory."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ..errors import AudioError, ModelError, Problem
 from .scores import Scores
 from .sound import BLOCK, SoundReader, SoundWriter, encoding
 
-MAX_RIFF_BYTES = 4_290_000_000  # wav and aiff count bytes in 32 bits
+MAX_RIFF_BYTES = 4_290_000_000  # wav and aiff count their bytes in 32 bits
 SAMPLE_BYTES = {"DOUBLE": 8, "PCM_24": 3, "PCM_16": 2, "PCM_U8": 1, "ULAW": 1, "ALAW": 1}
 
 
 class Renders(Protocol):
-    """What processes a whole recording; every effect does."""
+    """An object that processes whole recordings, as every effect does."""
 
     def render(
         self, blocks: Iterable[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:
-        """Process *blocks*: as many samples out, aligned with them."""
+        """Yield the recording after processing: as many samples, aligned with the input."""
         ...
 
     def latency(self, sample_rate: float) -> int:
-        """Samples by which it would be late live."""
+        """Return the samples by which the output would be late in a stream at *sample_rate* Hz."""
         ...
 
 
 class Listener(Protocol):
-    """Hears both sides of the stage, aligned: the samples going in, and those coming out."""
+    """An object that gets the input and the output of the effect, aligned with each other."""
 
     def before(self, block: Samples) -> None:
         """Take the next (channels, n) of the input."""
@@ -50,21 +50,21 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """What was done to a file.
+    """The facts about a file that was processed.
 
     Attributes:
-        input: Its name, or "stdin".
-        output: The name of the new file, or "-".
-        rate: Hz, of both.
-        channels: Of both.
-        frames: Samples per channel, of both.
-        format: Of the output: "WAV", "FLAC", ...
-        subtype: Of the output: "PCM_16", "FLOAT", ...
-        latency: Samples by which the effect would be late live; the output is not.
-        elapsed_s: Seconds it took, reading and writing included.
-        clipped: Output samples held at full scale.
-        nonfinite: NaN and infinite input samples, replaced by 0.
-        warnings: What the user should know.
+        input: Name of the input, or "stdin".
+        output: Name of the output, or "-".
+        rate: Sample rate of input and output in Hz.
+        channels: Channel count of input and output.
+        frames: Samples per channel of input and output.
+        format: Format of the output: "WAV", "FLAC", ...
+        subtype: Subtype of the output: "PCM_16", "FLOAT", ...
+        latency: Samples by which the effect is late in a stream; the output is aligned.
+        elapsed_s: Time of the work in seconds, with reading and writing.
+        clipped: Number of output samples that were held at full scale.
+        nonfinite: Number of NaN and infinite input samples, which were replaced by 0.
+        warnings: Sentences that the user should read.
     """
 
     input: str
@@ -82,17 +82,17 @@ class Report:
 
     @property
     def seconds(self) -> float:
-        """Length of the audio."""
+        """The length of the audio in seconds."""
         return self.frames / self.rate
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of audio per second of work."""
+        """The seconds of audio that one second of work processed."""
         return self.seconds / max(self.elapsed_s, 1e-9)
 
 
 class _Watched:
-    """The blocks of a file on their way into what processes them: cleaned, counted, listened to."""
+    """The blocks of a file, made finite and shown to listeners before the effect gets them."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class _Watched:
             self.watch(block.shape[1] / self.reader.rate)
 
     def check(self) -> None:
-        """A net that fails is covered for live; a file must not look finished when it is not."""
+        """Raise if a net failed: live it goes dry, but a file must not look finished then."""
         if self.counters["failed"]:
             raise ModelError(
                 f"the net failed on {self.reader.name} ({self.counters.why()}), so nothing was "
@@ -134,23 +134,24 @@ def process_file(
     watch: Callable[[float], None] = lambda seconds: None,
     block: int = BLOCK,
 ) -> Report:
-    """Run the sound file *source* through an effect into *target*.
+    """Process the sound file *source* with an effect, and write it to *target*.
 
     The output has the rate, the channels, the length and the timing of the input, and its format
     and subtype as far as the suffix of *target* allows. It appears when it is whole, or never.
 
     Args:
-        source: Any file libsndfile reads, or `-` for stdin.
-        target: Where to, or `-` for stdout.
-        effect: What processes it, as `Denoise("speech")`.
-        overwrite: Replace *target* if it is there; it may then be *source* itself.
-        listen: Given the open file, makes those who want to hear input and output.
-        watch: Called after each block with its seconds; it may raise to stop the work.
-        block: Samples read at a time; changes speed and memory, never a sample.
+        source: Name of any file that libsndfile reads, or `-` for stdin.
+        target: Name of the output, or `-` for stdout.
+        effect: The effect, as `Denoise("speech")`.
+        overwrite: Whether *target* may be replaced if it exists, even if it is *source* itself.
+        listen: Function that makes the listeners for the open file.
+        watch: Function that is called after each block with the length of the block in seconds;
+            it may raise to stop the work.
+        block: Samples of a read; it changes the speed and the memory, never a sample.
 
     Raises:
-        AudioError: the input cannot be read, or the output cannot be written.
-        ModelError: the net failed.
+        AudioError: If the input cannot be read, or the output cannot be written.
+        ModelError: If the net failed in any window.
     """
     start = time.perf_counter()
     with SoundReader(source, block) as reader:
@@ -193,6 +194,7 @@ def process_file(
 
 
 def _check_size(target: str | Path, reader: SoundReader, format: str, subtype: str) -> None:
+    """Refuse an output that its format cannot hold, before any work is done."""
     size = reader.frames * reader.channels * SAMPLE_BYTES.get(subtype, 4)
     if format in ("WAV", "WAVEX", "AIFF") and size > MAX_RIFF_BYTES:
         raise AudioError(
@@ -203,6 +205,7 @@ def _check_size(target: str | Path, reader: SoundReader, format: str, subtype: s
 
 
 def _warnings(writer: SoundWriter, nonfinite: int) -> Iterator[str]:
+    """Yield a sentence for each thing that the user should know about the output."""
     if nonfinite:
         yield f"{nonfinite} NaN or infinite samples in the input were replaced by silence"
     if writer.clipped:
@@ -221,25 +224,25 @@ class Against:
     """A listener that scores input and output against a clean recording.
 
     Args:
-        reference: The clean file.
-        reader: The file that is going to be processed.
+        reference: Name of the clean file.
+        reader: The open file that is to be processed.
 
     Raises:
-        AudioError: their rates, channels or lengths differ; nothing is guessed or resampled.
+        AudioError: If the two files differ in rate, channels or length; nothing is resampled.
     """
 
     def __init__(self, reference: str | Path, reader: SoundReader) -> None:
         self._clean = [SoundReader(reference), SoundReader(reference)]
         clean = self._clean[0]
-        for what, wanted, got in (
+        for what, needed, got in (
             ("Hz", reader.rate, clean.rate),
             ("channels", reader.channels, clean.channels),
             ("samples", reader.frames, clean.frames),
         ):
-            if wanted != got:
+            if needed != got:
                 self.close()
                 raise AudioError(
-                    f"the reference {reference} has {got} {what}, {reader.name} has {wanted}: "
+                    f"the reference {reference} has {got} {what}, {reader.name} has {needed}: "
                     "scores need the same recording, clean, sample for sample"
                 )
         self._takes = [_Take(reader) for reader in self._clean]
@@ -254,20 +257,20 @@ class Against:
         self._scores[1].add(block, self._takes[1](block.shape[1]))
 
     def result(self) -> dict[str, dict[str, float]]:
-        """{"before": {"SI-SDR dB": ...}, "after": ...}."""
+        """Return the scores so far, as {"before": {"SI-SDR dB": ...}, "after": ...}."""
         return {
             "before": self._scores[0].result(),
             "after": self._scores[1].result(),
         }
 
     def close(self) -> None:
-        """Close the reference."""
+        """Close the clean file."""
         for reader in self._clean:
             reader.close()
 
 
 class _Take:
-    """Cuts a reader's blocks into pieces of the lengths asked for."""
+    """A reader that gives as many samples as each call asks for."""
 
     def __init__(self, reader: SoundReader) -> None:
         self._blocks, self._rest = iter(reader), np.zeros((reader.channels, 0), np.float32)

@@ -1,7 +1,7 @@
-"""A picture of a file before and after: two spectrograms on one scale. The only matplotlib.
+"""The picture of a file before and after processing: two spectrograms on one colour scale.
 
-Made while the file streams by: power is summed up in at most `COLUMNS` columns, so two hours cost
-no more memory than two seconds.
+It is made while the file streams by: power is added up in at most `COLUMNS` columns, so that two
+hours need no more memory than two seconds. This is the door to matplotlib.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-COLUMNS = 1200  # more than fit on the picture
-RANGE_DB = 80.0  # from the loudest spot of both down to black
+COLUMNS = 1200  # about as many as the picture has pixels
+RANGE_DB = 80.0  # range of the colour scale, below the loudest point of both pictures
 TICKS_HZ = (0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 24_000, 48_000, 96_000)
-FRAME_S = 0.04  # a compromise: pitch of a voice is seen, and so are its syllables
+FRAME_S = 0.04  # length of a frame: it shows syllables, and still the pitch of a voice
 
 
 def hz_to_mel(hz: float) -> float:
-    """Pitch as it is heard: even below 700 Hz, by octaves above (O'Shaughnessy 1987).
+    """Return a frequency in mel, equal steps of perceived pitch (O'Shaughnessy 1987).
 
     >>> round(hz_to_mel(1000.0))
     1000
@@ -37,18 +37,18 @@ def hz_to_mel(hz: float) -> float:
 
 
 def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The reverse of `hz_to_mel`."""
+    """Return frequencies in Hz from mel; the reverse of `hz_to_mel`."""
     hz: NDArray[np.float64] = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     return hz
 
 
 class Spectrogram:
-    """Mean power over channels in columns of time and rows of frequency.
+    """The mean power over all channels, in columns of time and rows of frequency.
 
     Args:
-        rate: Hz.
-        channels: Rows of each block.
-        frames: Samples per channel to come; more are put into the last column.
+        rate: Sample rate of the blocks in Hz.
+        channels: Channel count of the blocks.
+        frames: Samples per channel that will come; later ones count in the last column.
 
     >>> s = Spectrogram(8000, 1, 8000)
     >>> s.add(np.sin(np.arange(8000) * 2 * np.pi * 1000 / 8000, dtype=np.float32)[None])
@@ -64,18 +64,18 @@ class Spectrogram:
         self._window = np.hanning(self.size + 1)[:-1].astype(np.float32)
         self._power = np.zeros((self.columns, self.size // 2 + 1))
         self._counts = np.zeros(self.columns)
-        # Half a frame of silence first, so that a column shows the time it stands at.
+        # Half a frame of silence comes first, so that frames are centred on their time.
         self._waiting = np.zeros((channels, self.size // 2), np.float32)
         self._done = 0
 
     @property
     def hz(self) -> NDArray[np.float64]:
-        """Frequency of each row."""
+        """The frequency of each row in Hz, (rows,)."""
         rows: NDArray[np.float64] = np.arange(self.size // 2 + 1) * (self.rate / self.size)
         return rows
 
     def add(self, block: Samples) -> None:
-        """Take the next (channels, n)."""
+        """Take the next block (channels, n)."""
         self._waiting = np.concatenate((self._waiting, block), axis=1)
         while self._waiting.shape[1] >= self.size:
             count = min(256, 1 + (self._waiting.shape[1] - self.size) // self.hop)
@@ -83,6 +83,7 @@ class Spectrogram:
             self._waiting = self._waiting[:, count * self.hop :]
 
     def _sum_up(self, samples: Samples) -> None:
+        """Add the power of all frames in *samples* to their columns."""
         frames = np.lib.stride_tricks.sliding_window_view(samples, self.size, axis=1)[
             :, :: self.hop
         ]
@@ -94,15 +95,15 @@ class Spectrogram:
         self._done += len(power)
 
     def db(self) -> NDArray[np.float64]:
-        """(rows, columns) in dB; 0 is a sine at full scale."""
+        """Return the level (rows, columns) in dB; 0 dB is a sine at full scale."""
         level: NDArray[np.float64] = 10 * np.log10(self._mean().T + 1e-15)
         return level
 
     def mel_db(self, rows: int = 300) -> NDArray[np.float64]:
-        """The same on *rows* equal steps of pitch as it is heard, in place of equal steps in Hz.
+        """Return the level (rows, columns) in dB in *rows* bands of equal width in mel.
 
-        Each row is the mean power of its band: the running sum over frequency, read off at the
-        edges of the bands.
+        Each row is the mean power of its band, as the difference of the cumulative sum over
+        frequency between the edges of the band.
         """
         mean = self._mean()
         total = np.concatenate((np.zeros((1, self.columns)), np.cumsum(mean, axis=1).T))
@@ -120,32 +121,44 @@ class Spectrogram:
         return level
 
     def _mean(self) -> NDArray[np.float64]:
-        """(columns, rows): power, 1 is a sine at full scale."""
+        """Return the power (columns, rows); 1 is a sine at full scale."""
         last = np.maximum.accumulate(np.where(self._counts > 0, np.arange(self.columns), 0))
-        power = (self._power / np.maximum(1, self._counts)[:, None])[last]  # no empty stripes
+        # An empty column shows the last one before it.
+        power = (self._power / np.maximum(1, self._counts)[:, None])[last]
         mean: NDArray[np.float64] = power / (self._window.sum() / 2) ** 2
         return mean
 
 
 class BeforeAfter:
-    """A listener (see `rtdenoise.offline.Listener`) that draws both sides of the stage."""
+    """A listener (see `files.offline.Listener`) that draws the input and the output.
+
+    Args:
+        rate: Sample rate of the file in Hz.
+        channels: Channel count of the file.
+        frames: Samples per channel of the file.
+    """
 
     def __init__(self, rate: int, channels: int, frames: int) -> None:
         self._sides = [Spectrogram(rate, channels, frames) for _ in range(2)]
 
     def before(self, block: Samples) -> None:
-        """Take the next (channels, n) of the input."""
+        """See `Listener.before`."""
         self._sides[0].add(block)
 
     def after(self, block: Samples) -> None:
-        """Take the next (channels, n) of the output."""
+        """See `Listener.after`."""
         self._sides[1].add(block)
 
     def save(self, path: str | Path, title: str, overwrite: bool = False) -> None:
         """Write the picture as a PNG.
 
+        Args:
+            path: Name of the PNG.
+            title: Title above the spectrograms.
+            overwrite: Whether *path* may be replaced if it exists.
+
         Raises:
-            AudioError: *path* exists or cannot be written.
+            AudioError: If *path* exists and may not be replaced, or cannot be written.
         """
         data = panels(self._sides, ("before", "after"), title)
         with Pending(path, overwrite) as pending:
@@ -153,8 +166,8 @@ class BeforeAfter:
 
 
 def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> bytes:
-    """Spectrograms of one length below each other, on one colour scale: a PNG."""
-    from matplotlib.figure import Figure  # not pyplot: that is no thing for threads
+    """Return a PNG of spectrograms of equal length, one below the other, on one colour scale."""
+    from matplotlib.figure import Figure  # pyplot is not safe in threads
 
     figure = Figure(figsize=(11, 0.4 + 2.9 * len(sides)), dpi=130, layout="constrained")
     axes = figure.subplots(len(sides), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -173,6 +186,7 @@ def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> by
 
 
 def _draw(axis: Axes, side: Spectrogram, level: NDArray[np.float64], top_db: float) -> AxesImage:
+    """Draw the levels of one spectrogram, with *top_db* as the brightest colour."""
     nyquist_hz = side.rate / 2
     image = axis.imshow(
         level,

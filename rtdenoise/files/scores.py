@@ -1,6 +1,7 @@
-"""How close an estimate is to a reference, in three numbers with one definition each.
+"""Scores of how close an estimate is to a reference, with one definition each.
 
-Per channel with e the estimate and r the reference, then averaged over the channels:
+Each score is computed per channel, with e the estimate and r the reference, and is averaged over
+the channels:
 
 * SNR     10 log10(|r|^2 / |e - r|^2), dB. A wrong gain counts as noise.
 * SI-SDR  10 log10(|a r|^2 / |e - a r|^2), dB, a = <e, r> / |r|^2, both without their mean.
@@ -8,8 +9,8 @@ Per channel with e the estimate and r the reference, then averaged over the chan
 * LSD     mean over frames of the RMS over bins of log10(|E|^2 + 1e-8) - log10(|R|^2 + 1e-8):
           2048-point periodic Hann windows every 512 samples. Decades of power, 1 = 10 dB.
 
-Numbers made with another definition (window, logarithm, floor) are not comparable: the LSD of the
-same pair of files goes from 0.6 to 4.6 among published ones.
+Numbers of another definition (window, logarithm, floor) are not comparable: by the published
+definitions, the LSD of one pair of files ranges from 0.6 to 4.6.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ FRAME, HOP, FLOOR = 2048, 512, 1e-8
 
 
 class Scores:
-    """SNR, SI-SDR and LSD of a stream that comes in blocks.
+    """The running SNR, SI-SDR and LSD of an estimate that comes in blocks.
 
-    Only sums are kept, so an hour costs no more memory than a second.
+    Only sums are kept, so that an hour needs no more memory than a second.
+
+    Args:
+        channels: Channel count of the blocks.
 
     >>> scores = Scores(1)
     >>> scores.add(np.array([[1.0, -1.1]], np.float32), np.array([[1.0, -1.0]], np.float32))
@@ -42,10 +46,10 @@ class Scores:
         self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
 
     def add(self, estimate: Samples, reference: Samples) -> None:
-        """Take the next (channels, n) of both.
+        """Take the next block (channels, n) of the estimate and of the reference.
 
         Raises:
-            AudioError: their shapes differ.
+            AudioError: If their shapes differ.
         """
         if estimate.shape != reference.shape:
             raise AudioError(
@@ -61,6 +65,7 @@ class Scores:
             self._waiting = self._waiting[:, :, count * HOP :]
 
     def _compare(self, pair: NDArray[np.float32]) -> None:
+        """Add the frames of *pair*, (estimate and reference, channels, n), to the LSD."""
         frames = np.lib.stride_tricks.sliding_window_view(pair, FRAME, axis=2)[:, :, ::HOP]
         power = np.abs(np.fft.rfft(frames * self._window)) ** 2
         estimate, reference = np.log10(power + FLOOR)
@@ -69,8 +74,8 @@ class Scores:
         self._frames += rms.shape[1]
 
     def result(self) -> dict[str, float]:
-        """The scores so far, by name; infinite for an exact copy, NaN for a silent reference."""
-        if self._frames == 0:  # shorter than a frame: one, filled up with silence
+        """Return the scores so far: infinite for an exact copy, NaN for a silent reference."""
+        if self._frames == 0:  # silence fills up what is shorter than a frame
             missing = FRAME - self._waiting.shape[2]
             self._compare(np.pad(self._waiting, ((0, 0), (0, 0), (0, missing))))
         e, r, ee, rr, er, error = self._sums
@@ -79,7 +84,7 @@ class Scores:
         with np.errstate(divide="ignore", invalid="ignore"):
             target = er * er / rr
             noise = np.maximum(ee - target, 0.0)
-            noise[noise < 1e-15 * ee] = 0.0  # what rounding leaves of an exact copy
+            noise[noise < 1e-15 * ee] = 0.0  # rounding leaves as much of an exact copy
             si_sdr = 10 * np.log10(target / noise)
             snr = 10 * np.log10(self._sums[3] / error)
         return {
@@ -90,7 +95,7 @@ class Scores:
 
 
 def score(estimate: Samples, reference: Samples) -> dict[str, float]:
-    """`Scores` of two whole arrays (channels, samples)."""
+    """Return the scores of two whole arrays (channels, samples) by name."""
     scores = Scores(reference.shape[0])
     scores.add(estimate, reference)
     return scores.result()

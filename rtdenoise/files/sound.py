@@ -1,8 +1,8 @@
-"""Sound files in and out. The only soundfile (libsndfile).
+"""The door to soundfile (libsndfile), which reads and writes sound files.
 
-* `SoundReader`  a file as blocks (channels, samples) float32
-* `SoundWriter`  the reverse; the file appears when it is whole, or never
-* `encoding`     which format and subtype an output name asks for
+* `SoundReader` gives a file as blocks (channels, samples) float32.
+* `SoundWriter` writes such blocks to a file, which appears when it is whole, or never.
+* `encoding` returns the format and the subtype for the name of an output.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from ..audio import Samples, check_channels, check_rate
 from ..errors import AudioError, Problem
-from .pending import STD, Pending, explain
+from .pending import NAMELESS, STD, Pending, explain
 
-BLOCK = 65_536  # samples a read: 1.4 s at 48 kHz; large enough for nets to run at matrix speed
+BLOCK = 65_536  # samples a read: 1.4 s at 48 kHz, long enough for nets to run at matrix speed
 
-# Suffix of a name -> format and subtype of libsndfile (None: the format's usual one).
+# Format and subtype of libsndfile by the suffix of a name; None is the format's usual subtype.
 SUFFIXES: dict[str, tuple[str, str | None]] = {
     ".wav": ("WAV", None),
     ".wave": ("WAV", None),
@@ -52,84 +52,72 @@ SUFFIXES: dict[str, tuple[str, str | None]] = {
     ".sph": ("NIST", None),
 }
 
-# Bits of the integers that a subtype is made of or from. The others take floats as they are.
-BITS = {
-    "PCM_S8": 8,
-    "PCM_U8": 8,
-    "PCM_16": 16,
-    "PCM_24": 24,
-    "PCM_32": 32,
-    "ULAW": 16,
-    "ALAW": 16,
-    "IMA_ADPCM": 16,
-    "MS_ADPCM": 16,
-    "GSM610": 16,
-    "G721_32": 16,
-    "G723_24": 16,
-    "G723_40": 16,
-    "ALAC_16": 16,
-    "ALAC_20": 20,
-    "ALAC_24": 24,
-}
-# libsndfile reads these, but cannot write them, or (ALAC over 16 bits, 1.2.2: loud stereo noise)
-# writes other samples. PCM_24 takes their place.
+# Bits of the integers that a subtype stores or encodes. The other subtypes take floats.
+BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+BITS |= {"ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24}
+BITS |= dict.fromkeys(("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"), 16)
+BITS |= dict.fromkeys(("G721_32", "G723_24", "G723_40"), 16)
+# libsndfile 1.2.2 reads these subtypes, but cannot write them, or writes wrong samples (loud stereo
+# noise as ALAC of over 16 bits). PCM_24 takes their place.
 UNWRITABLE = {"ALAC_20", "ALAC_24", "ALAC_32", "MPEG_LAYER_I", "MPEG_LAYER_II"}
 UNWRITABLE |= {"DWVW_12", "DWVW_16", "DWVW_24"}
 
 _CUT = re.compile(r"^\s*(data|Data Size|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.M)
-_UNKNOWN_LENGTH = 0x7FFF_0000  # what ffmpeg and sox put in the header of a stream is beyond this
+_UNKNOWN_LENGTH = 0x7FFF_0000  # ffmpeg and sox write a larger length into the header of a stream
 
 
 def encoding(path: str | Path, like: SoundReader) -> tuple[str, str]:
-    """Format and subtype for an output called *path*: those of *like* as far as the name allows.
+    """Return the format and the subtype for an output called *path*.
 
-    A name without a suffix (or `-`) gets those of *like*.
+    They are those of the file *like*, as far as the suffix of *path* allows. A name without a
+    suffix, or `-`, gets those of *like*.
 
     Raises:
-        AudioError: the suffix means no format that can be written; the message lists those.
+        AudioError: If the suffix means no format that can be written; the message lists them.
     """
     suffix = Path(path).suffix.lower()
     if not suffix or str(path) == STD or suffix == Path(like.name).suffix.lower():
-        wanted, subtype = like.format, like.subtype
+        format, subtype = like.format, like.subtype
     elif suffix in SUFFIXES:
-        wanted, own = SUFFIXES[suffix]
+        format, own = SUFFIXES[suffix]
         subtype = own or like.subtype
     else:
         raise AudioError(
             f"{path}: no sound format is called {suffix}. Known: {', '.join(SUFFIXES)}"
         )
-    choices = set(soundfile.available_subtypes(wanted)) - UNWRITABLE
+    choices = set(soundfile.available_subtypes(format)) - UNWRITABLE
     if subtype in choices:
-        return wanted, subtype
+        return format, subtype
     wide = subtype in ("FLOAT", "DOUBLE") or BITS.get(subtype, 32 if "32" in subtype else 0) > 16
     if wide and "PCM_24" in choices:
-        return wanted, "PCM_24"
-    return wanted, str(soundfile.default_subtype(wanted))
+        return format, "PCM_24"
+    return format, str(soundfile.default_subtype(format))
 
 
 class SoundReader:
     """A sound file as an iterable of blocks (channels, samples) float32, full scale 1.0.
 
-    Integers of up to 24 bits come through exactly. Every `iter()` starts at the beginning.
+    Integers of up to 24 bits are read exactly. Every `iter()` starts at the beginning.
 
     Args:
-        path: A file, or `-` for stdin, which is first copied to a temporary file, because most
-            formats cannot be read without seeking.
-        block: Samples a block.
+        path: Name of the file, or `-` for stdin, which is first copied to a temporary file, because
+            most formats cannot be read without seeking.
+        block: Samples per channel of a block; the last one may be shorter.
 
     Attributes:
         name: The path as text, or "stdin".
-        rate: Hz.
-        channels: Rows of each block.
-        frames: Samples per channel, as the header says.
-        format: "WAV", "FLAC", ... as libsndfile calls it.
-        subtype: "PCM_16", "FLOAT", "VORBIS", ...
-        endian: "FILE" (the format's own), "LITTLE" or "BIG".
-        tags: Title, artist and the like.
-        warnings: What is odd about the file, for people.
+        rate: Sample rate of the file in Hz.
+        channels: Channel count of the file.
+        frames: Samples per channel, according to the header.
+        format: Format as libsndfile names it: "WAV", "FLAC", ...
+        subtype: Subtype as libsndfile names it: "PCM_16", "FLOAT", "VORBIS", ...
+        endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
+        tags: Title, artist and other texts of the file.
+        warnings: Sentences about what is odd in the file, for people.
 
     Raises:
-        AudioError: missing, empty, not audio, or a rate or channel count that cannot be.
+        AudioError: If the file is missing, empty or not audio, or its rate or channel count is out
+            of range.
     """
 
     def __init__(self, path: str | Path, block: int = BLOCK) -> None:
@@ -155,10 +143,11 @@ class SoundReader:
 
     @property
     def seconds(self) -> float:
-        """Length, as the header says."""
+        """The length in seconds, according to the header."""
         return self.frames / self.rate
 
     def _open(self) -> Any:
+        """Open the file with libsndfile, or raise an error that says why it cannot be read."""
         if self._spool is None:
             _check_readable(Path(self.path))
         source = self._spool.fileno() if self._spool else str(self.path)
@@ -174,7 +163,7 @@ class SoundReader:
             ) from None
 
     def _size(self) -> int:
-        """Bytes."""
+        """Return the size of the file in bytes."""
         return (
             os.fstat(self._spool.fileno()).st_size
             if self._spool
@@ -182,12 +171,13 @@ class SoundReader:
         )
 
     def _warn_if_cut(self) -> None:
+        """Add a warning if the header promises more than the file holds, or nothing."""
         for match in _CUT.finditer(self._file.extra_info):
             promised, there = int(match[2]), int(match[3])
             if there < promised < _UNKNOWN_LENGTH:
                 self.warnings.append(
-                    f"the file is cut off: its header promises {promised} bytes, {there} are "
-                    f"there; processed what is there ({self.seconds:.2f} s)"
+                    f"the file is cut off: its header promises {promised} bytes, but {there} are "
+                    f"there, which were processed ({self.seconds:.2f} s)"
                 )
                 return
         size = self._size()
@@ -216,7 +206,7 @@ class SoundReader:
             yield np.ascontiguousarray(frames.T)
         if got != self.frames:
             self.warnings.append(
-                f"the header says {self.frames} samples, the file held {got}: processed those"
+                f"the header says {self.frames} samples, but the file held {got}, all processed"
             )
 
     def close(self) -> None:
@@ -236,7 +226,7 @@ class SoundReader:
 
 
 def _spooled_stdin() -> IO[bytes]:
-    """Stdin as a file that can seek."""
+    """Return a temporary file with all of stdin, because stdin cannot seek."""
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the reader
     shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
     spool.seek(0)
@@ -244,6 +234,7 @@ def _spooled_stdin() -> IO[bytes]:
 
 
 def _check_readable(path: Path) -> None:
+    """Raise an error that says why *path* cannot be read, if it cannot."""
     if path.is_dir():
         raise AudioError(f"{path} is a folder, wanted a sound file", Problem.FOLDER_IN)
     try:
@@ -252,36 +243,38 @@ def _check_readable(path: Path) -> None:
         there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         near = get_close_matches(path.name, there, n=3, cutoff=0.75)
         hint = f"Did you mean {', '.join(near)}?" if near else "Check the name and the folder."
-        raise AudioError(f"no file {path}. {hint}") from None
+        raise AudioError(f"there is no file {path}. {hint}") from None
     except OSError as error:
         raise AudioError(f"cannot read {path}: {error.strerror}") from None
 
 
 class SoundWriter:
-    """A sound file that appears when it is whole: on leaving the `with` block without an error.
+    """A sound file to write, which appears when the `with` block ends without an error.
 
-    Integer subtypes are rounded to the nearest step, the exact reverse of reading, and held at
-    full scale instead of wrapping round. Before the file appears it is opened again and counted.
+    Samples are rounded to the nearest step of an integer subtype, which is the exact reverse of
+    reading, and are held at full scale. Before the file appears, it is opened again and its
+    samples are counted.
 
     Args:
-        path: A file, or `-` for stdout.
-        rate: Hz.
-        channels: Rows of each block.
-        format: As libsndfile calls it: "WAV", "FLAC", ...; None: by the suffix of *path*.
-        subtype: "PCM_16", "FLOAT", ...; None: the usual one of the format.
-        endian: "FILE" (the format's own), "LITTLE" or "BIG".
-        tags: Title, artist and the like, as far as the format has a place for them.
-        overwrite: Replace a file that is there.
+        path: Name of the file, or `-` for stdout.
+        rate: Sample rate of the blocks in Hz.
+        channels: Channel count of the blocks.
+        format: Format as libsndfile names it: "WAV", "FLAC", ... None: by the suffix of *path*.
+        subtype: Subtype: "PCM_16", "FLOAT", ... None: the usual one of the format.
+        endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
+        tags: Title, artist and other texts, which are left out if the format cannot hold them.
+        overwrite: Whether an existing file may be replaced.
+        nameless: Whether the file has no name until it is whole; see `Pending`.
 
     Attributes:
         frames: Samples per channel written so far.
-        clipped: Samples beyond full scale that integers could not hold.
-        padded: Samples the format added at the end; known after closing. ADPCM and GSM come in
-            blocks, AIFF with 8 bits in pairs.
+        clipped: Samples beyond full scale, which integers cannot hold.
+        padded: Samples that the format added at the end, once the file is closed: ADPCM and GSM
+            come in blocks, 8-bit AIFF in pairs.
 
     Raises:
-        AudioError: the target exists or cannot be written, or the format cannot hold this rate,
-            channel count or length.
+        AudioError: If the file exists and may not be replaced, or cannot be written, or if the
+            format cannot hold this rate or channel count.
     """
 
     def __init__(
@@ -295,6 +288,7 @@ class SoundWriter:
         endian: str = "FILE",
         tags: Mapping[str, str] | None = None,
         overwrite: bool = False,
+        nameless: bool = NAMELESS,
     ) -> None:
         own, usual = SUFFIXES.get(Path(path).suffix.lower(), ("WAV", None))
         self.format = format or own
@@ -302,7 +296,7 @@ class SoundWriter:
         self.name, self.rate, self.channels = str(path), rate, channels
         self.frames = self.clipped = self.padded = 0
         self._bits = BITS.get(self.subtype)
-        self._pending = Pending(path, overwrite)
+        self._pending = Pending(path, overwrite, nameless)
         try:
             part = str(self._pending.path)
             self._file = soundfile.SoundFile(
@@ -318,17 +312,17 @@ class SoundWriter:
                 Problem.FORMAT,
             ) from None
         for name, value in (tags or {}).items():
-            with suppress(soundfile.LibsndfileError):  # this format has no place for it
+            with suppress(soundfile.LibsndfileError):  # the format cannot hold this tag
                 setattr(self._file, name, value)
 
     def write(self, block: Samples) -> None:
-        """Append *block* (channels, samples).
+        """Append *block* (channels, samples) float32.
 
         Raises:
-            AudioError: the disk is full.
+            AudioError: If the disk is full.
         """
         try:
-            for at in range(0, block.shape[1], BLOCK):  # the vorbis coder overflows on more
+            for at in range(0, block.shape[1], BLOCK):  # longer blocks overflow vorbis
                 self._write(block[:, at : at + BLOCK])
         except (soundfile.LibsndfileError, AssertionError) as error:
             raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
@@ -338,9 +332,9 @@ class SoundWriter:
         self.frames += block.shape[1]
 
     def _as_integers(self, block: Samples, bits: int) -> NDArray[Any]:
-        """(channels, samples) as left-justified integers (samples, channels)."""
+        """Return *block* as left-justified integers (samples, channels)."""
         self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-        full = 2.0 ** (bits - 1)  # scaling by a power of two is exact, so only rint() rounds
+        full = 2.0 ** (bits - 1)  # scaling by a power of two is exact: only rint() rounds
         wide = block.T.astype(np.float64 if bits > 24 else np.float32)
         steps = np.minimum(np.rint(np.clip(np.nan_to_num(wide), -1, 1) * full), full - 1)
         container, width = (np.int16, 16) if bits <= 16 else (np.int32, 32)
@@ -348,16 +342,17 @@ class SoundWriter:
         return shifted
 
     def _reason(self, error: BaseException) -> str:
-        # libsndfile does not pass errno on; a full disk is by far the usual cause.
+        """Return in words why libsndfile could not write."""
+        # libsndfile does not give errno; the usual cause is a full disk.
         if isinstance(error, AssertionError) or "System error" in str(error):
             return explain(OSError(errno.ENOSPC, ""), self._pending.folder)
         return str(error)
 
     def close(self) -> None:
-        """Finish the file and let it appear.
+        """Finish the file, and let it appear.
 
         Raises:
-            AudioError: the disk is full, or the format could not hold what was written.
+            AudioError: If the disk is full, or the format cannot hold what was written.
         """
         try:
             self._file.close()
@@ -368,7 +363,7 @@ class SoundWriter:
         self._pending.commit()
 
     def _count(self) -> None:
-        """Open the file again: is everything there?"""
+        """Open the file again, and check that every sample is in it."""
         try:
             with soundfile.SoundFile(str(self._pending.path)) as written:
                 self.padded = int(written.frames) - self.frames
@@ -382,7 +377,7 @@ class SoundWriter:
             raise AudioError(f"cannot write {self.name}: {self._reason(AssertionError())}")
 
     def discard(self) -> None:
-        """Give up: nothing appears."""
+        """Remove what was written, so that no file appears."""
         with suppress(soundfile.LibsndfileError):
             self._file.close()
         self._pending.discard()

@@ -1,1 +1,1 @@
-"""Sound while it happens: devices, the callback, and what drives it."""
+"""Live sound: this room has the devices, the callback, and the code that drives it."""

@@ -1,7 +1,7 @@
-"""The door to PortAudio: which devices there are, which one a name means, streams on them.
+"""The door to PortAudio: it lists the devices, finds them by name, and opens streams on them.
 
-`import sounddevice` fails where PortAudio is not installed, so it happens when a device is wanted
-and not before: files and `null` work without.
+`import sounddevice` fails where PortAudio is not installed. It is therefore imported only when a
+device is needed, so that files and `null` work without it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,28 @@ from ..errors import DeviceError, Problem
 
 Kind = Literal["input", "output"]
 Callback = Callable[[Any, Any, int, Any, Any], None]
-DEFAULTS = ("mic", "speakers")  # names of the default devices, where no device bears them
-CLOSE_S = 2.0  # stop() of a stream whose server died never returns
-GARBAGE_S = 10.0  # JACK reports 2^32 / 48000 s of latency
+# These names mean the default devices, unless a device has the name.
+DEFAULT_NAMES: dict[Kind, str] = {"input": "mic", "output": "speakers"}
+CLOSE_S = 2.0  # time for closing a stream, which never ends if the sound server died
+GARBAGE_S = 10.0  # a longer latency is an error of the driver: JACK reports 2^32 / 48000 s
 
 
 @dataclass(frozen=True)
 class Device:
-    """A sound device as PortAudio lists it; latencies are its own suggestions."""
+    """A sound device as PortAudio lists it.
+
+    Attributes:
+        index: Index in PortAudio's list.
+        name: Name of the device.
+        host: Name of the host API, as "ALSA" or "Core Audio".
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        rate: Default sample rate in Hz.
+        default: The kinds of which it is the default device: "", "input", "output" or
+            "input output".
+        input_latency_ms: Lowest input latency that the device suggests, in ms.
+        output_latency_ms: Lowest output latency that the device suggests, in ms.
+    """
 
     index: int
     name: str
@@ -30,7 +44,7 @@ class Device:
     inputs: int
     outputs: int
     rate: int
-    default: str  # "", "input", "output" or "input output"
+    default: str
     input_latency_ms: float
     output_latency_ms: float
 
@@ -39,43 +53,44 @@ class Device:
 
 
 class DeviceNameError(DeviceError):
-    """A name that none or several devices match; the message lists them.
+    """An error about a name that matches no device, or several; the message lists them.
 
     Args:
-        wanted: What the user gave.
-        kind: Which end of the line it was for.
-        matches: The devices that match.
-        usable: The devices there are.
+        query: The user's words for the device.
+        kind: Whether an input or an output was looked for.
+        matches: The devices that match, if there are several.
+        usable: All devices of this kind.
     """
 
     def __init__(
-        self, wanted: str, kind: Kind, matches: Sequence[Device], usable: Sequence[Device]
+        self, query: str, kind: Kind, matches: Sequence[Device], usable: Sequence[Device]
     ) -> None:
-        self.wanted, self.kind, self.matches, self.usable = wanted, kind, matches, usable
+        self.query, self.kind, self.matches, self.usable = query, kind, matches, usable
         super().__init__(self.worded(kind), Problem.DEVICE)
 
     def worded(self, end: str) -> str:
-        """The message, with *end* as the name of what the device was wanted for."""
+        """Return the message with *end* as the name of the end that the device is for."""
         problem = f"{len(self.matches)} devices" if self.matches else "no device"
         listed = "\n  ".join(map(str, self.matches or self.usable))
         return (
-            f"{problem} for {end} {self.wanted!r}. {'They' if self.matches else 'There'} are:\n  "
+            f"{problem} for {end} {self.query!r}. {'They' if self.matches else 'There'} are:\n  "
             f"{listed}\nGive an index or a longer name."
         )
 
 
-def choose(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
-    """The one of *devices* that a user means.
+def choose(devices: Sequence[Device], query: str, kind: Kind) -> Device:
+    """Return the device that a user means.
 
     Args:
-        devices: All there are.
-        wanted: An index, a part of the name (case does not matter; several words must all occur in
-            "name, host"), or `mic` / `speakers`: the device of that name, else the default one.
-        kind: Which end of the line it is for.
+        devices: All devices of the machine.
+        query: The user's words: an index; or words that must all occur in "name, host", in upper or
+            lower case; or `mic` or `speakers`, which mean the device of that name, or else the
+            default device.
+        kind: Whether an input or an output is looked for.
 
     Raises:
-        DeviceError: there is none of this kind.
-        DeviceNameError: none or several match.
+        DeviceError: If there is no device of this kind.
+        DeviceNameError: If no device matches, or several do.
     """
     usable = [d for d in devices if (d.inputs if kind == "input" else d.outputs) > 0]
     if not usable:
@@ -84,32 +99,32 @@ def choose(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
             "(group audio on Linux). Files and null work without.",
             Problem.DEVICE,
         )
-    if wanted.isdecimal():
-        matches = [d for d in usable if d.index == int(wanted)]
+    if query.isdecimal():
+        matches = [d for d in usable if d.index == int(query)]
     else:
-        words = wanted.lower().split()
-        exact = [d for d in usable if d.name.lower() == wanted.lower()]
+        words = query.lower().split()
+        exact = [d for d in usable if d.name.lower() == query.lower()]
         matches = exact or [
             d for d in usable if all(w in f"{d.name}, {d.host}".lower() for w in words)
         ]
-        if wanted.lower() in DEFAULTS and not exact:
+        if query.lower() in DEFAULT_NAMES.values() and not exact:
             matches = [d for d in usable if kind in d.default.split()]
     if len(matches) != 1:
-        raise DeviceNameError(wanted, kind, matches, usable)
+        raise DeviceNameError(query, kind, matches, usable)
     return matches[0]
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """What a stream on devices is to be.
+    """The settings of a stream on sound devices.
 
     Attributes:
-        source: Input device. None: nothing comes in.
-        sink: Output device. None: nothing goes out.
-        rate: Hz.
-        block: Samples a callback; 0: as many as the device likes.
-        channels: Of input and output.
-        latency: "low", "high" (what the devices suggest) or seconds.
+        source: Input device. None: the stream has no input.
+        sink: Output device. None: the stream has no output.
+        rate: Sample rate of the devices in Hz.
+        block: Samples per channel of a callback. 0: the device decides each time.
+        channels: Channel counts of input and output.
+        latency: Latency of the devices: "low" or "high", which they define, or seconds.
     """
 
     source: Device | None
@@ -121,40 +136,43 @@ class Wiring:
 
     @property
     def devices(self) -> list[Device]:
-        """Those that take part."""
+        """The devices of the stream, input first."""
         return [device for device in (self.source, self.sink) if device is not None]
 
 
 class Running(Protocol):
-    """A stream that calls its callback from a thread of its own."""
+    """A running stream, which calls its callback from a thread of its own."""
 
     @property
     def active(self) -> bool:
-        """Whether it still calls."""
+        """Whether the stream still calls its callback."""
         ...
 
     def latency_ms(self) -> tuple[float | None, float | None]:
-        """Of input and output, as the driver reports them. None: unknown; 0: no device there."""
+        """Return the latencies of input and output in ms.
+
+        None: the driver does not report it; 0: there is no device at that end.
+        """
         ...
 
     def close(self) -> bool:
-        """Stop and close; False when the driver did not let go in time."""
+        """Stop and close the stream; return False if the driver did not close it in time."""
         ...
 
 
 class Cards(Protocol):
-    """Who knows the sound devices and opens streams on them."""
+    """An object that finds sound devices and opens streams on them."""
 
-    def find(self, wanted: str, kind: Kind) -> Device:
-        """The device a user means; see `choose`."""
+    def find(self, query: str, kind: Kind) -> Device:
+        """Return the device that a user means; see `choose`."""
         ...
 
     def takes(self, device: Device, kind: Kind, rate: int) -> bool:
-        """Whether *device* runs at *rate* Hz."""
+        """Return whether *device* runs at *rate* Hz."""
         ...
 
     def open(self, wiring: Wiring, callback: Callback) -> Running:
-        """A stream that runs; *callback* is called as sounddevice does."""
+        """Open and start a stream, which calls *callback* as sounddevice does."""
         ...
 
 
@@ -165,39 +183,41 @@ def _sounddevice() -> Any:
 
 
 class PortAudio:
-    """The devices of this machine: `Cards` by way of sounddevice.
+    """The sound devices of this machine: a `Cards` that uses sounddevice.
 
     Args:
-        load: Gives the sounddevice module, or raises OSError where PortAudio is not installed.
+        load: Function that returns the module sounddevice, or raises OSError if PortAudio is not
+            installed.
     """
 
     def __init__(self, load: Callable[[], Any] = _sounddevice) -> None:
         self._load = load
 
     def _module(self) -> Any:
+        """Return the module sounddevice, or raise an error that says how to install PortAudio."""
         try:
             return self._load()
         except OSError as error:
             raise DeviceError(
-                f"no PortAudio on this machine ({error}). Install it: sudo apt install "
+                f"there is no PortAudio on this machine ({error}). Install it: sudo apt install "
                 "libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS). Files and null "
                 "need none.",
                 Problem.DEVICE,
             ) from None
 
     def devices(self) -> list[Device]:
-        """Every device, in PortAudio's order.
+        """Return every device, in PortAudio's order.
 
         Raises:
-            DeviceError: no PortAudio; it says how to get it.
+            DeviceError: If PortAudio is not installed; the message says how to install it.
         """
         sd = self._module()
         hosts = [host["name"] for host in sd.query_hostapis()]
         default_in, default_out = sd.default.device
-        found = []
+        devices = []
         for index, info in enumerate(sd.query_devices()):
             marks = [k for k, i in (("input", default_in), ("output", default_out)) if i == index]
-            found.append(
+            devices.append(
                 Device(
                     index=index,
                     name=info["name"],
@@ -210,11 +230,11 @@ class PortAudio:
                     output_latency_ms=1e3 * info["default_low_output_latency"],
                 )
             )
-        return found
+        return devices
 
-    def find(self, wanted: str, kind: Kind) -> Device:
+    def find(self, query: str, kind: Kind) -> Device:
         """See `Cards.find`."""
-        return choose(self.devices(), wanted, kind)
+        return choose(self.devices(), query, kind)
 
     def takes(self, device: Device, kind: Kind, rate: int) -> bool:
         """See `Cards.takes`."""
@@ -230,7 +250,7 @@ class PortAudio:
         """See `Cards.open`.
 
         Raises:
-            DeviceError: PortAudio refuses.
+            DeviceError: If PortAudio refuses the settings.
         """
         sd = self._module()
         try:
@@ -245,18 +265,18 @@ class PortAudio:
 
 
 def all_devices() -> list[Device]:
-    """Every device of this machine; see `PortAudio.devices`."""
+    """Return every device of this machine; see `PortAudio.devices`."""
     return PortAudio().devices()
 
 
 class DeviceStream:
-    """A running PortAudio stream: duplex, or one way where an end is missing.
+    """A running stream of PortAudio: duplex, or one way if it has only one device.
 
     Args:
-        sd: The sounddevice module.
-        wiring: What it is to be.
-        callback: As sounddevice calls it: (indata, outdata, frames, time, status); the missing
-            side is None.
+        sd: The module sounddevice.
+        wiring: The settings of the stream.
+        callback: Function that sounddevice calls with (indata, outdata, frames, time, status); the
+            data of a missing device is None.
     """
 
     def __init__(self, sd: Any, wiring: Wiring, callback: Callback) -> None:
@@ -293,18 +313,18 @@ class DeviceStream:
 
     @property
     def active(self) -> bool:
-        """Whether the device still calls."""
+        """See `Running.active`."""
         return bool(self._stream.active)
 
     def latency_ms(self) -> tuple[float | None, float | None]:
-        """Of input and output as PortAudio reports them; None for garbage, 0 for no device."""
+        """See `Running.latency_ms`."""
         reported = self._stream.latency
         pair = reported if isinstance(reported, tuple) else (reported, reported)
         sane = [1e3 * s if 0 <= s < GARBAGE_S else None for s in pair]
         return (sane[0] if self._ends[0] else 0.0), (sane[1] if self._ends[1] else 0.0)
 
     def close(self) -> bool:
-        """Stop and close; False when the driver did not let go in time (its server died)."""
+        """See `Running.close`; closing never ends if the sound server died."""
 
         def end() -> None:
             self._stream.abort(ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Who calls the callback: the thread of a device, or a pump."""
+"""The drive of a run: the callback is called by the thread of a device, or by a pump."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .player import Player
 from .recorder import Recorder
 from .session import Frames, Session
 
-DEAD_S = 1.0  # without a callback: the device is gone
-LOOK_S = 0.1  # between two looks at a device
-SWITCH_S = 0.0005  # Python's default of 5 ms lets any busy thread hold up every hop
-PUMPED = 512  # samples a callback where nobody says how many
+DEAD_S = 1.0  # a device that makes no callback for so long is gone
+LOOK_S = 0.1  # time between two looks at a device
+SWITCH_S = 0.0005  # with Python's default of 5 ms, any busy thread delays every hop
+PUMPED = 512  # samples a callback of a pump, if the plan does not say
 
 
 @contextmanager
 def quiet_interpreter() -> Iterator[None]:
-    """No garbage collection of what is there, and short turns for other threads, inside it."""
+    """Return a context with short thread turns and no garbage collection of old objects."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
@@ -41,15 +41,15 @@ def quiet_interpreter() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Drive:
-    """Calls a session until a file is over, the time is up, or somebody asks to stop.
+    """The driver of a session, until its file ends, its time is up, or it is asked to stop.
 
     Attributes:
-        session: Whose callback is called.
-        player: The file that is the input. None: a device is, or nothing.
-        recorder: Where what is heard goes. None: nowhere.
-        most: Samples after which it is over. None: any number.
-        stop: Set it to end the run.
-        clock: Gives seconds.
+        session: The session whose callback is called.
+        player: File that is the input. None: a device is the input, or there is none.
+        recorder: File that the output is recorded to. None: there is no recording.
+        most: Samples after which the run ends. None: there is no limit.
+        stop: Event that ends the run when it is set.
+        clock: Function that returns the time in seconds.
     """
 
     session: Session
@@ -60,7 +60,7 @@ class Drive:
     clock: Callable[[], float] = time.monotonic
 
     def over(self) -> bool:
-        """Whether all is done: what went in has come out."""
+        """Return whether the run is over: the whole file has come out, or it must stop."""
         if self.stop.is_set() or (self.most is not None and self.session.frames >= self.most):
             return True
         if self.player is None or not self.player.over:
@@ -68,20 +68,20 @@ class Drive:
         return self.session.frames >= self.player.taken + self.session.stage.latency
 
     def pump(self, block: int, paced: bool) -> None:
-        """Call the callback from this thread until it is over.
+        """Call the callback from this thread until the run is over.
 
         Args:
-            block: Samples a call; 0: as many as the pump likes.
-            paced: Keep to the pace of the samples; otherwise as fast as it goes.
+            block: Samples a call. 0: `PUMPED` samples.
+            paced: Whether the calls keep the pace of the sample rate; otherwise they do not wait.
         """
         block = block or PUMPED
         begin_s = self.clock()
         out = np.empty((block, self.session.outputs), np.float32)
         while not self.over():
-            heard = self.player.read(block, wait=True) if self.player else None
+            played = self.player.read(block, wait=True) if self.player else None
             if self.recorder:
                 self.recorder.room(block)
-            self.session.callback(heard, out, block, None, None)
+            self.session.callback(played, out, block, None, None)
             ahead_s = self.session.frames / self.session.rate - (self.clock() - begin_s)
             if paced and ahead_s > 0:
                 self.stop.wait(ahead_s)
@@ -89,20 +89,20 @@ class Drive:
     def called(
         self, indata: Frames | None, outdata: Frames | None, frames: int, when: Any, status: Any
     ) -> None:
-        """What a device calls: a file takes the place of a missing input."""
+        """Call the session's callback for a device; a file takes the place of a missing input."""
         if indata is None and self.player is not None:
             indata = self.player.read(frames, wait=False)
         self.session.callback(indata, outdata, frames, when, status)
 
     def watch(self, stream: Running, name: str) -> None:
-        """Wait until it is over. A device that is gone does not say so itself.
+        """Wait until the run is over, and watch the device, which does not report that it is gone.
 
         Args:
-            stream: What calls `called`.
-            name: Of the devices, for the error.
+            stream: The stream that calls `called`.
+            name: Name of the devices, for the error message.
 
         Raises:
-            DeviceError: no call for `DEAD_S`, or the stream says that it ended.
+            DeviceError: If no call came for `DEAD_S`, or the stream has ended.
         """
         calls, alive_s = self.session.callbacks, self.clock()
         while not self.over():

@@ -1,4 +1,4 @@
-"""The ends of the line, and the one place where a user's word becomes one.
+"""The ends of the line: devices, files or nothing, as `parse_end` reads them from a user's text.
 
 mic, speakers, an index, part of a name -> DeviceEnd      file:PATH -> FileEnd      null -> NullEnd
 """
@@ -8,29 +8,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from .devices import Kind
+from .devices import DEFAULT_NAMES, Kind
 
 FILE, NULL = "file:", "null"
-DEFAULT_NAMES: dict[Kind, str] = {"input": "mic", "output": "speakers"}
 
 
 @dataclass(frozen=True)
 class DeviceEnd:
-    """A sound device.
+    """An end that is a sound device.
 
     Attributes:
-        wanted: Index, part of its name, `mic` or `speakers`; `devices.choose` finds it.
+        query: The user's words for the device, as `devices.choose` reads them.
     """
 
-    wanted: str
+    query: str
 
 
 @dataclass(frozen=True)
 class FileEnd:
-    """A sound file: what is played as the input, or what holds the output.
+    """An end that is a sound file: it is played as the input, or written as the output.
 
     Attributes:
-        path: Its name.
+        path: Name of the file.
     """
 
     path: str
@@ -38,21 +37,21 @@ class FileEnd:
 
 @dataclass(frozen=True)
 class NullEnd:
-    """Nothing: silence as the input, nowhere as the output."""
+    """An end that is nothing: silence as the input, or an output that is thrown away."""
 
 
 End = DeviceEnd | FileEnd | NullEnd
 
 
 def parse_end(text: str, kind: Kind) -> End:
-    """The end that *text* means.
+    """Return the end that *text* means.
 
     Args:
         text: `mic`, `speakers`, an index, part of a device's name, `file:PATH` or `null`.
-        kind: Which end of the line it is.
+        kind: Whether the end is the input or the output.
 
     Raises:
-        UsageError: no text, or a file without a name; it lists the choices.
+        UsageError: If *text* is empty, or a file without a name; the message lists the choices.
 
     >>> parse_end("file:talk.wav", "input")
     FileEnd(path='talk.wav')

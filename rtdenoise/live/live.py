@@ -1,8 +1,8 @@
-"""Sound while it happens, from Python: `Live`. `rtdenoise live` is one client of it.
+"""`Live`, the Python API of live sound; the command `rtdenoise live` is one client of it.
 
     with rtdenoise.Live("mic", "speakers", rtdenoise.Denoise("speech")) as live:
-        live.bypass = True          # the aligned input, without a click
-        live.wait()                 # until Ctrl-C, or the file is over
+        live.bypass = True          # gives the aligned input, without a click
+        live.wait()                 # waits until Ctrl-C, or until the file is over
 
 device, file or null -> Session.callback -> [ stage ] -> device, file or null
 """
@@ -27,33 +27,36 @@ if TYPE_CHECKING:
     from ..chain.effect import Effect
     from ..core.blend import Strength
 
-WAIT_S = 0.5  # of waiting in one go: on Windows Ctrl-C is not heard meanwhile
+WAIT_S = 0.5  # longest single wait: on Windows, Ctrl-C cannot interrupt it
 
 
 class Live:
-    """An effect between an input and an output, running in the background inside its `with` block.
+    """An effect between an input and an output, which runs in the background in its `with` block.
 
-    Entering opens the ends and starts; leaving stops, and every file is whole. What goes wrong in
-    the run (the device is gone, the disk is full) is raised once: by `wait`, else on leaving.
+    Entering the block opens the ends and starts the run. Leaving it stops the run and closes every
+    file whole. An error of the run (the device is gone, the disk is full) is raised once, by `wait`
+    or on leaving.
 
     Args:
-        source: `mic`, an index, part of a device's name, `file:PATH` or `null` (silence).
-        sink: `speakers`, an index, part of a device's name, `file:PATH` or `null` (nowhere).
-        effect: What processes: an effect (a plugin of pedalboard is one), or the name or path of
-            a model.
-        rate: Hz of the ends. None: the file's, else the model's own, else the devices'.
-        channels: Of the devices. None: the file's, else one, which goes to both ears.
-        block: Samples a callback. 0: as many as the device likes; None: a hop of the model.
-        latency: Of the devices: "low" or "high" (what they suggest), or seconds.
-        clock: Without a device: "real", at the pace of the samples, or "fast", without a deadline.
-        duration_s: Seconds after which it ends. None: when its file is over, or never.
-        record: File for what is heard. None: none.
-        overwrite: Replace files that are there.
-        cards: Who knows the sound devices. None: PortAudio.
+        source: Input: `mic`, an index, part of a device's name, `file:PATH` or `null` (silence).
+        sink: Output: `speakers`, an index, part of a device's name, `file:PATH` or `null` (none).
+        effect: The effect, a plugin of pedalboard, or the name or path of a model.
+        rate: Sample rate of the ends in Hz. None: that of the input file, or else of the model, or
+            else of the devices.
+        channels: Channel count of the devices. None: that of the input file, or else one, which is
+            played on both speakers.
+        block: Samples per channel of a callback. 0: the device decides; None: a hop of the model.
+        latency: Latency of the devices: "low" or "high", which they define, or seconds.
+        clock: Pace without a device: "real" keeps the pace of the sample rate, "fast" does not
+            wait, and has no deadline.
+        duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
+        record: Name of a file that records the output. None: there is no recording.
+        overwrite: Whether existing files may be replaced.
+        cards: Object that finds and opens the sound devices. None: PortAudio.
 
     Raises:
-        UsageError: a setting out of range, or an end that is none.
-        ModelError: no such model, or it breaks the contract.
+        UsageError: If a setting is out of range, or the text of an end means no end.
+        ModelError: If there is no such model, or it breaks the contract.
     """
 
     def __init__(
@@ -86,12 +89,12 @@ class Live:
         self._fault: Exception | None = None
 
     def __enter__(self) -> Self:
-        """Open the ends and start.
+        """Open the ends and start the run.
 
         Raises:
-            DeviceError: a device is not there, or cannot be opened as wanted.
-            AudioError: a file cannot be read or written.
-            UsageError: it has run before.
+            DeviceError: If a device is missing, or cannot be opened with these settings.
+            AudioError: If a file cannot be read or written.
+            UsageError: If this `Live` has run before.
         """
         if self._open is not None:
             raise UsageError("a Live runs once: make a new one for the next run")
@@ -119,9 +122,9 @@ class Live:
             error.add_note(f"The run had failed as well: {fault}")
 
     def _run(self, run: Run, stack: ExitStack) -> None:
-        """The thread: drive until it is over, then close all. A fault waits until it is asked for.
+        """Drive until the run is over, then close all; keep an error for `wait` and `__exit__`.
 
-        A fault of the drive does not reach *stack*: what was heard until then is kept.
+        An error of the drive does not reach *stack*, so that a recording up to then is kept.
         """
         faults = []
         try:
@@ -138,6 +141,7 @@ class Live:
         self._ended.set()
 
     def _raise_fault(self) -> None:
+        """Raise the error of the run, once."""
         fault, self._fault = self._fault, None
         if fault is not None:
             raise fault
@@ -146,14 +150,14 @@ class Live:
         """Wait until the run is over.
 
         Args:
-            timeout: Seconds to wait. None: as long as it takes.
+            timeout: Longest time to wait in seconds. None: there is no limit.
 
         Returns:
-            Whether it is over.
+            Whether the run is over.
 
         Raises:
-            DeviceError: the device is gone.
-            AudioError: a file could not be read to its end, or not be written.
+            DeviceError: If the device is gone.
+            AudioError: If a file could not be read to its end, or could not be written.
         """
         self._begun()
         end_s = None if timeout is None else time.monotonic() + timeout
@@ -166,22 +170,23 @@ class Live:
         return True
 
     def stop(self) -> None:
-        """End the run and close everything; a second call changes nothing."""
+        """End the run, and wait until all is closed; a second call changes nothing."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _begun(self) -> Run:
+        """Return the run, or raise if it has not started."""
         if self._open is None:
             raise UsageError("this Live has not started: it runs inside its `with` block")
         return self._open
 
     def status(self) -> dict[str, Any]:
-        """What to show now: levels in dB since the last call, hop times in ms, xruns, late hops."""
+        """Return the numbers of now: peaks in dB since the last call, hop times in ms, xruns."""
         return self._begun().session.status()
 
     def summary(self) -> dict[str, Any]:
-        """What happened so far, as numbers for people and machines.
+        """Return the counts and times of the whole run, for people and programs.
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
         """
@@ -190,12 +195,12 @@ class Live:
 
     @property
     def latency_ms(self) -> dict[str, float | None]:
-        """The parts of the delay in the order of the sound. None: the driver does not know it."""
+        """The parts of the latency in ms, in the order of the sound. None: it is not reported."""
         return dict(self._begun().latency_ms)
 
     @property
     def strength(self) -> Strength:
-        """How much of the processing is heard; it may be set at any time, and glides."""
+        """The dry/wet settings, which may be set at any time; the sound glides to them."""
         return self._processing.effect.strength
 
     @strength.setter
@@ -204,7 +209,7 @@ class Live:
 
     @property
     def bypass(self) -> bool:
-        """Whether the input is heard, as late as the processed sound; it glides."""
+        """Whether the output is the aligned input; the sound glides between both."""
         return self._processing.effect.bypass
 
     @bypass.setter

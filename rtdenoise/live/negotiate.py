@@ -1,7 +1,7 @@
-"""What a run will be: from two ends, an effect and a user's wishes to one plan.
+"""The negotiation of a run: two ends, an effect and a user's wishes become one plan.
 
-Nothing is opened here. An end says what it can do (`Offer`), an effect how fast its net ticks
-(`Pace`), a user what matters (`Wishes`), and `negotiate` answers with a `Plan`.
+Nothing is opened here. `Offer` says what an end can do, `Pace` how often the net of an effect needs
+samples, and `Wishes` what the user asks for; `negotiate` makes a `Plan` of them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ MAX_BLOCK = 65_536
 
 
 class WishError(UsageError):
-    """A wish that cannot be.
+    """An error about a wish that cannot be met.
 
     Args:
-        setting: Name of the wish, as `Wishes` and `Live` call it.
-        value: What came.
-        reason: What was wanted.
+        setting: Name of the wish in `Wishes` and `Live`.
+        value: The value that the user gave.
+        reason: What was wanted, or why the wish cannot be met.
     """
 
     def __init__(self, setting: str, value: object, reason: str) -> None:
@@ -33,20 +33,23 @@ class WishError(UsageError):
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user may ask of a run.
+    """The settings that a user may ask of a run.
 
     Attributes:
-        rate: Hz of the ends. None: the file's, else the effect's own, else the devices'.
-        channels: Of the devices. None: the file's, else one, which goes to both ears.
-        block: Samples a callback. 0: as many as the device likes; None: a hop of the effect.
-        latency: Of the devices: "low" or "high" (what they suggest), or seconds.
-        clock: Without a device: "real", at the pace of the samples, or "fast", as fast as it goes.
-        duration_s: Seconds after which the run ends. None: when its file ends, or never.
-        record: File for what is heard. None: none.
-        overwrite: Replace files that are there.
+        rate: Sample rate of the ends in Hz. None: that of the input file, or else of the effect,
+            or else of the devices.
+        channels: Channel count of the devices. None: that of the input file, or else one, which is
+            played on both speakers.
+        block: Samples per channel of a callback. 0: the device decides; None: a hop of the effect.
+        latency: Latency of the devices: "low" or "high", which they define, or seconds.
+        clock: Pace without a device: "real" keeps the pace of the sample rate, "fast" does not
+            wait.
+        duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
+        record: Name of a file that records the output. None: there is no recording.
+        overwrite: Whether existing files may be replaced.
 
     Raises:
-        WishError: a value out of range.
+        WishError: If a value is out of range.
 
     >>> Wishes(block=-1)
     Traceback (most recent call last):
@@ -63,7 +66,7 @@ class Wishes:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no ends could give."""
+        """Refuse values that no ends can meet."""
         words = self.latency in ("low", "high")
         if not words and (isinstance(self.latency, str) or not 0 < self.latency < 10):
             raise WishError("latency", self.latency, "wanted low, high or seconds")
@@ -81,15 +84,15 @@ def _any(_rate: int) -> bool:
 
 @dataclass(frozen=True)
 class Offer:
-    """What one end can do. Without arguments: an end that takes all, as null does.
+    """The abilities of an end. The defaults are those of `null`, which takes all.
 
     Attributes:
-        name: For messages.
-        channels: The most it has; a file has exactly these. None: any number.
-        rate: Hz that it likes best; a file has no other. None: no preference.
-        takes: Whether it runs at a rate in Hz.
-        is_device: Whether it is one, with a clock of its own.
-        is_file: Whether it is a file that is played.
+        name: Name of the end, for messages.
+        channels: Most channels that a device has, or the channels of a file. None: any number.
+        rate: Sample rate in Hz that a device prefers, or that of a file. None: any rate.
+        takes: Function that returns whether the end runs at a rate in Hz.
+        is_device: Whether the end is a device, which has a clock of its own.
+        is_file: Whether the end is a file that is played.
     """
 
     name: str = "null"
@@ -102,10 +105,10 @@ class Offer:
 
 @dataclass(frozen=True)
 class Pace:
-    """How often the net of an effect wants samples. The defaults: for effects without a net.
+    """How often the net of an effect needs samples. The defaults are for effects without a net.
 
     Attributes:
-        rate: Hz at which it works best.
+        rate: Sample rate in Hz at which the net works.
         hop: Samples at *rate* between two calls of the net.
     """
 
@@ -114,20 +117,20 @@ class Pace:
 
     @property
     def period_s(self) -> float:
-        """Seconds between two calls of the net: what it may take, live."""
+        """The time between two calls of the net in seconds; a call may take as long."""
         return self.hop / self.rate
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the run is.
+    """The form of a run.
 
     Attributes:
-        rate: Hz of both ends.
-        inputs: Channels of the input.
-        outputs: Channels of the output.
-        block: Samples a callback; 0: as many as the device likes.
-        period_s: Seconds that a hop of the net may take.
+        rate: Sample rate of both ends in Hz.
+        inputs: Channel count of the input.
+        outputs: Channel count of the output.
+        block: Samples per channel of a callback. 0: the device decides each time.
+        period_s: Time in seconds that a hop of the net may take.
         paced: Whether somebody waits for the samples, so that a hop can be late.
     """
 
@@ -140,40 +143,40 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Channels worth processing: no more than the narrower side can carry."""
+        """The channels to process: as many as the end with fewer channels has."""
         return min(self.inputs, self.outputs)
 
     @property
     def block_ms(self) -> float:
-        """What collecting a block costs."""
+        """The latency in ms that collecting a block costs."""
         return 1e3 * self.block / self.rate
 
 
 def negotiate(source: Offer, sink: Offer, pace: Pace, wishes: Wishes) -> Plan:
-    """Find what suits both ends, the effect and the user.
+    """Return the plan that suits both ends, the effect and the user.
 
     Raises:
-        WishError: another rate than the input file has.
-        DeviceError: no rate that the devices take; it lists what each takes.
-        AudioError: a rate or a channel count that cannot be.
+        WishError: If the user asks for another rate than that of the input file.
+        DeviceError: If the devices share no rate; the message lists the rates of each.
+        AudioError: If the rate or a channel count is out of range.
     """
     rate = _rate(source, sink, pace, wishes.rate)
     inputs, outputs = _channels(source, sink, wishes.channels)
     block = round(pace.period_s * rate) if wishes.block is None else wishes.block
-    # Between files that do not wait for each other nothing can come late.
+    # Between ends that do not wait, no sample can come late.
     paced = source.is_device or sink.is_device or wishes.clock == "real"
     return Plan(rate, inputs, outputs, block, pace.period_s, paced)
 
 
-def _rate(source: Offer, sink: Offer, pace: Pace, wanted: int | None) -> int:
-    """The wanted rate, else the file's, else the effect's own, else what a device likes."""
+def _rate(source: Offer, sink: Offer, pace: Pace, wish: int | None) -> int:
+    """Return the user's rate, or else the file's, the effect's, or one that a device prefers."""
     if source.is_file:
-        if wanted not in (None, source.rate):
-            raise WishError("rate", wanted, f"the input file has {source.rate} Hz; leave it out")
-        wanted = source.rate
+        if wish not in (None, source.rate):
+            raise WishError("rate", wish, f"the input file has {source.rate} Hz; leave it out")
+        wish = source.rate
     devices = [offer for offer in (source, sink) if offer.is_device]
-    likes = [offer.rate for offer in devices if offer.rate is not None]
-    choices = [pace.rate, *likes] if wanted is None else [wanted]
+    preferred = [offer.rate for offer in devices if offer.rate is not None]
+    choices = [pace.rate, *preferred] if wish is None else [wish]
     for rate in choices:
         if all(device.takes(rate) for device in devices):
             return check_rate(rate)
@@ -187,29 +190,29 @@ def _rate(source: Offer, sink: Offer, pace: Pace, wanted: int | None) -> int:
     )
 
 
-def _channels(source: Offer, sink: Offer, wanted: int | None) -> tuple[int, int]:
-    """Of input and output: what is wanted, as far as the devices have it; files as they are."""
-    asked = wanted if wanted is not None else (source.channels if source.is_file else None) or 1
+def _channels(source: Offer, sink: Offer, wish: int | None) -> tuple[int, int]:
+    """Return the channel counts of input and output: as the user asks, if the devices can."""
+    asked = wish if wish is not None else (source.channels if source.is_file else None) or 1
 
     def within(offer: Offer) -> int:
         return asked if offer.channels is None else min(asked, offer.channels)
 
     inputs = source.channels if source.is_file and source.channels else within(source)
     outputs = within(sink)
-    if wanted is None and (sink.channels or 0) >= 2:
-        outputs = max(outputs, 2)  # a voice belongs in both ears
+    if wish is None and (sink.channels or 0) >= 2:
+        outputs = max(outputs, 2)  # a mono voice is played on both speakers
     return check_channels(inputs), check_channels(outputs)
 
 
 def latency_parts(
     plan: Plan, stage: int, devices_ms: tuple[float | None, float | None]
 ) -> dict[str, float | None]:
-    """Where the delay comes from, in ms and in the order of the sound.
+    """Return the parts of the latency in ms, in the order of the sound.
 
     Args:
-        plan: What the run is.
-        stage: Samples of delay of what processes.
-        devices_ms: Of input and output, as the devices report them; None where one is unknown.
+        plan: The form of the run.
+        stage: Latency of the stage in samples.
+        devices_ms: Latencies of input and output in ms. None: the driver does not report it.
     """
     return {
         "device in": devices_ms[0],

@@ -1,4 +1,4 @@
-"""From two ends to a run: opens what is needed, agrees on a plan, and says who drives."""
+"""The opening of a run: it opens both ends, negotiates a plan, and chooses what drives the run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .session import Session
 
 @dataclass(frozen=True)
 class Setup:
-    """The ends, and what stands between them.
+    """The parts of a run that is not open yet.
 
     Attributes:
-        source: The input.
-        sink: The output.
-        processing: The effect.
-        wishes: What the user asks for.
-        cards: Who knows the sound devices.
+        source: End that is the input.
+        sink: End that is the output.
+        processing: The effect between the ends.
+        wishes: The settings that the user asks for.
+        cards: Object that finds and opens the sound devices.
     """
 
     source: End
@@ -40,12 +40,13 @@ class Setup:
 
 @dataclass(frozen=True)
 class Run:
-    """A setup that is open.
+    """A run whose ends are open.
 
     Attributes:
-        session: Its callback, with what was counted.
-        latency_ms: The parts of its delay; see `negotiate.latency_parts`.
-        drive: Call it to wait until the run is over; without a device it does the work as well.
+        session: The callback and its counts.
+        latency_ms: The parts of the latency in ms; see `negotiate.latency_parts`.
+        drive: Function that returns when the run is over; without a device, it also calls the
+            callback.
     """
 
     session: Session
@@ -57,14 +58,14 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     """Open both ends and all between them; a device begins to call at once.
 
     Args:
-        setup: What to open.
-        stop: Set it to end the run.
-        stack: Gets what is open, in the order in which it must be closed.
+        setup: The parts of the run.
+        stop: Event that ends the run when it is set.
+        stack: Stack that closes what is open, in the right order.
 
     Raises:
-        DeviceError: a device is not there, or cannot be opened as wanted.
-        AudioError: a file cannot be read or written.
-        UsageError: wishes that the ends cannot fulfil.
+        DeviceError: If a device is missing, or cannot be opened with these settings.
+        AudioError: If a file cannot be read or written.
+        UsageError: If the ends cannot meet the user's wishes.
     """
     reader = None
     if isinstance(setup.source, FileEnd):
@@ -96,13 +97,14 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:
-    return setup.cards.find(end.wanted, kind) if isinstance(end, DeviceEnd) else None
+    """Return the device of *end*, or None if it is no device."""
+    return setup.cards.find(end.query, kind) if isinstance(end, DeviceEnd) else None
 
 
 def _offer(
     setup: Setup, device: Device | None, kind: Kind, reader: SoundReader | None = None
 ) -> Offer:
-    """What an end can do: a file that is played, a device, or else anything."""
+    """Return the offer of an end: a file that is played, a device, or else `null`."""
     if reader is not None:
         return Offer(reader.name, reader.channels, reader.rate, is_file=True)
     if device is None:
@@ -113,7 +115,7 @@ def _offer(
 
 
 def _recorder(setup: Setup, plan: Plan, most: int | None, stack: ExitStack) -> Recorder | None:
-    """The file for what is heard, if one is wanted; it is whole when *stack* is left."""
+    """Return the recorder of the output, if it is recorded; *stack* closes its file whole."""
     path = setup.sink.path if isinstance(setup.sink, FileEnd) else setup.wishes.record
     if path is None:
         return None

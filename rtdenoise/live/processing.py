@@ -1,7 +1,7 @@
-"""What the live end asks of an effect: the only file of this room that knows chain.
+"""`Processing`, an effect as live sound needs it; no other file of this room knows chain/.
 
-`Processing` holds an effect and makes its session for a plan; strength and bypass may be set
-before and while it runs.
+It holds the effect, and makes a session of it for a plan. The dry/wet settings and the bypass may
+be set before and while it runs.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ..core.stream import Stream
 from .negotiate import Pace, Plan
 from .session import Session
 
-DEADLINE = 1.0  # share of its own period that a net may take when somebody waits
+DEADLINE = 1.0  # share of its own period that a net may take if somebody waits for it
 
 
 class Processing:
-    """An effect in the live line.
+    """An effect between two live ends.
 
     Args:
-        effect: An effect, the name or path of a model, or a plugin of pedalboard.
+        effect: The effect, a plugin of pedalboard, or the name or path of a model.
 
     Attributes:
-        effect: The same with a strength and a bypass, which may be set at any time.
+        effect: The effect, with dry/wet settings and a bypass that may be set at any time.
 
     Raises:
-        ModelError: no such model, or it breaks the contract.
-        UsageError: what came is no effect.
+        ModelError: If there is no such model, or it breaks the contract.
+        UsageError: If *effect* is no effect.
     """
 
     def __init__(self, effect: Any) -> None:
@@ -42,13 +42,13 @@ class Processing:
 
     @property
     def pace(self) -> Pace:
-        """Rate and hop of its net, or of the first net of a board."""
+        """The rate and hop of its net; of a board, the first net's rate and the shortest hop."""
         usual = Pace()
         rate = self.effect.own_rate or usual.rate
         return Pace(rate, self.effect.own_hop or round(usual.period_s * rate))
 
     def session(self, plan: Plan) -> Session:
-        """A stage for *plan* behind a callback, run until it is as fast as it will be."""
+        """Return a session with a stage for *plan*, which has run until it is at full speed."""
         counters, channels = Counters(), (plan.inputs, plan.outputs)
         stream = Stream(plan.rate, plan.rows, plan.block or None, DEADLINE if plan.paced else None)
         self.effect.warm_up(plan.rows)

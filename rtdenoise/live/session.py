@@ -1,7 +1,7 @@
-"""The callback: what a sound card calls for every block, and what it counts.
+"""The callback that a sound card calls for every block, and its counts.
 
-The same whoever calls it: PortAudio's audio thread, or a pump for files. It does not lock, log,
-print or raise; what happens is counted in plain numbers and told from the main thread.
+It is the same for PortAudio's audio thread and for a pump. It does not lock, log, print or raise;
+it counts what happens in plain numbers, which the main thread shows.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from ..core.counters import Counters
 from ..core.ring import Ring
 from ..core.stage import Stage
 
-Frames = NDArray[np.float32]  # (samples, channels): PortAudio's order
+Frames = NDArray[np.float32]  # (samples, channels), the order of PortAudio
 WARM_UP_BLOCKS = 8
 
 
 def nothing() -> None:
-    """A thread that needs no preparation."""
+    """Prepare nothing, for threads that need no preparation."""
 
 
 class Session:
     """A stage between an input and an output of any channel counts, driven by `callback`.
 
     Args:
-        stage: What processes, with as many rows as the narrower side has channels.
+        stage: The stage, with as many channels as the end with fewer channels has.
         counters: Where the nets of the stage count.
-        rate: Hz.
-        channels: Of input and output.
-        period_s: Seconds that a hop may take.
-        prepare: Called once in the thread that calls back, before its first block.
+        rate: Sample rate of both ends in Hz.
+        channels: Channel counts of input and output.
+        period_s: Time in seconds that a hop may take.
+        prepare: Function that is called once in the callback's thread, before its first block.
 
     Attributes:
-        rows: Channels that the stage has.
-        frames: Samples so far.
-        callbacks: Blocks so far.
-        faults: Blocks that became silence because the stage raised.
-        fault: What it raised last.
-        recording: Where what is heard is put as well. None: nowhere.
+        rows: Channel count of the stage.
+        frames: Samples per channel so far.
+        callbacks: Number of blocks so far.
+        faults: Number of blocks that became silence because the stage raised.
+        fault: The exception that the stage raised last. None: it has not raised.
+        recording: Ring into which the output is also written. None: there is no recording.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Session:
         """Push silence, so that nothing is done for the first time in the audio thread.
 
         Args:
-            block: Samples a push; 0: any number will come.
+            block: Samples per channel of a push. 0: the size will change from block to block.
         """
         for _ in range(WARM_UP_BLOCKS):
             self.stage.push(np.zeros((self.rows, block or 512), np.float32))
@@ -78,7 +78,7 @@ class Session:
     def callback(
         self, indata: Frames | None, outdata: Frames | None, frames: int, _time: Any, status: Any
     ) -> None:
-        """Process a block, as sounddevice asks for it; a missing side is silence, or nowhere."""
+        """Process a block, as sounddevice calls it; data that is None is silence, or is dropped."""
         try:
             if self._prepare is not None:
                 prepare, self._prepare = self._prepare, None
@@ -86,15 +86,15 @@ class Session:
             if status:
                 self.xruns_in += bool(status.input_overflow or status.input_underflow)
                 self.xruns_out += bool(status.output_underflow or status.output_overflow)
-            heard = np.zeros((self.inputs, frames), np.float32) if indata is None else indata.T
-            block = np.ascontiguousarray(fit_channels(heard, self.rows))
+            incoming = np.zeros((self.inputs, frames), np.float32) if indata is None else indata.T
+            block = np.ascontiguousarray(fit_channels(incoming, self.rows))
             out = self.stage.push(block)
             self._measure(block, out)
             if outdata is not None:
                 outdata[:] = fit_channels(out, self.outputs).T
             if self.recording is not None and not self.recording.write(out):
                 self.lost_recording += frames
-        except Exception as fault:  # whatever it is, the audio thread lives on
+        except Exception as fault:  # the audio thread must go on, whatever a stage raises
             self.fault, self.faults = fault, self.faults + 1
             if outdata is not None:
                 outdata.fill(0)
@@ -102,7 +102,7 @@ class Session:
         self.callbacks += 1
 
     def _measure(self, block: Samples, out: Samples) -> None:
-        """Levels, and what a sound card cannot play: it would wrap round, so it is held at 1."""
+        """Measure the peaks, and hold the output at full scale, beyond which a card wraps round."""
         if block.size:
             loud = float(np.abs(out).max())
             self.peaks[0] = max(self.peaks[0], np.abs(block).max())
@@ -112,7 +112,7 @@ class Session:
                 np.clip(out, -1.0, 1.0, out=out)
 
     def status(self) -> dict[str, Any]:
-        """What to show now; levels are the peaks since the last call."""
+        """Return the numbers of now; the levels are the peaks since the last call."""
         in_db, out_db = (gain_to_db(float(peak)) for peak in self.peaks)
         self.peaks[:] = 0
         p50_s, p99_s = self.counters.hop_percentiles_s(50, 99)
@@ -127,7 +127,7 @@ class Session:
         }
 
     def summary(self) -> dict[str, Any]:
-        """What happened, for people at the end of the run and for machines."""
+        """Return the counts and times of the whole run."""
         p50_s, p99_s = self.counters.hop_percentiles_s(50, 99)
         return {
             "seconds": round(self.frames / self.rate, 3),

@@ -1,1 +1,1 @@
-"""A generator as a stage: its card, its file, and the engine that feeds it windows."""
+"""A net as a stage: its card, its file, and the engine that feeds it windows."""

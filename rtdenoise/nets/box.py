@@ -1,4 +1,4 @@
-"""The box of models: generators by name, or files of whatever runtime knows their suffix."""
+"""The box of models: it finds a net by name or path, and loads it by the runtime of its suffix."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from ..errors import ModelError, Problem
 from .net import Net
 
 BOX = Path(__file__).parents[1] / "models"
-RUNTIMES = {".pt": "torchscript"}  # suffix -> the file of this room whose `load` reads it
-USUAL = "torchscript"  # for files with another suffix
+RUNTIMES = {".pt": "torchscript"}  # suffix: the module of this room whose `load` reads it
+USUAL = "torchscript"  # the runtime for files with another suffix
 
 
 def models() -> list[str]:
-    """Names of the generators in the box."""
+    """Return the sorted names of the models in the box."""
     return sorted(file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES)
 
 
 def find(name: str | Path) -> Net:
-    """Load a generator by its name in the box, or by its path.
+    """Load a model by its name in the box, or by its path.
 
     Raises:
-        ModelError: neither, and the message lists the names; or a file that breaks the contract.
+        ModelError: If *name* is neither (the message lists the names), or if the file breaks the
+            contract.
     """
     if str(name) in models():
         return load(next(BOX.glob(f"{name}.*")))
@@ -36,10 +37,10 @@ def find(name: str | Path) -> Net:
 
 
 def load(path: str | Path) -> Net:
-    """Load a generator file and prove that it obeys the contract.
+    """Load a model file and check that it obeys the contract.
 
     Raises:
-        ModelError: no such file, one that no runtime can read, or one that breaks the contract.
+        ModelError: If there is no such file, no runtime can read it, or it breaks the contract.
     """
     runtime = RUNTIMES.get(Path(path).suffix.lower(), USUAL)
     net: Net = import_module(f".{runtime}", __package__).load(path)

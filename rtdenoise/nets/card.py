@@ -1,7 +1,8 @@
-"""The model card: what a generator is, what it was made of, how good it is. No torch here.
+"""The model card: it says what a net is, what it was trained on, and how good it is.
 
-It travels inside the model file (JSON in the TorchScript archive's extra file `card.json`), so
-nobody can lose it. Unknown keys are errors: a misspelt key would silently mean its default.
+The card is JSON inside the model file (the extra file `card.json` of a TorchScript archive), so
+that nobody can lose it. Unknown keys are errors, because a misspelt key would silently mean its
+default.
 """
 
 from __future__ import annotations
@@ -25,28 +26,33 @@ KINDS = ("speech", "music", "any")
 
 @dataclass(frozen=True)
 class Card:
-    """Everything the host and its user must know about a generator.
+    """The facts about a net that the host and its user need.
 
     Attributes:
-        name: Short, as given to `-m`.
-        task: One of `TASKS`.
-        kind: One of `KINDS`.
-        sample_rate: Hz at which the net works; the host resamples to it and back.
-        window: N, samples per window.
-        hop: H, samples between windows; H <= N.
-        analysis_window: Applied before the net: `sqrt_hann`, `hann` or `rect`.
-        synthesis_window: Applied after it. The product of both must overlap-add to one.
-        lookahead: Samples by which the net itself delays, on top of the window.
-        channels: Channels the net looks at together; 1 = every channel is a batch row.
-        parameters: How many numbers were trained.
-        licence: Of the weights.
-        data: What it was trained on: [{"name": .., "hours": .., "licence": ..}, ...].
-        metrics: {"SI-SDR dB": {"identity": 3.2, "model": 12.1}, ...}: never without its baseline.
-        sha256: Of the weights, see `weights_sha256`.
-        versions: {"torch": "2.13.0", "rtdenoise": ...} that made it.
-        config: {"network": "spectral", ...} to rebuild it eagerly for fine-tuning.
-        description: One or two sentences for people: what it is good at and what it is not.
+        name: Short name of the model.
+        task: What the net does, one of `TASKS`.
+        kind: What sound the net was trained for, one of `KINDS`.
+        sample_rate: Sample rate of the net in Hz; the host resamples to it and back.
+        window: Samples of a window, N.
+        hop: Samples between two windows, H <= N.
+        analysis_window: Window that the host applies before the net: `sqrt_hann`, `hann` or `rect`.
+        synthesis_window: Window that the host applies after the net. The product of both windows
+            must overlap-add to one.
+        lookahead: Samples by which the net itself is late, in addition to the window.
+        channels: Channels that the net processes together; 1: every channel is a row of the batch.
+        parameters: Number of trained parameters.
+        licence: Licence of the weights.
+        data: The training data, as [{"name": .., "hours": .., "licence": ..}, ...].
+        metrics: The scores, each with its baseline, as in
+            {"SI-SDR dB": {"identity": 3.2, "model": 12.1}, ...}.
+        sha256: Hash of the weights, as `weights_sha256` computes it.
+        versions: Versions of the programs that made the model, as {"torch": "2.13.0", ...}.
+        config: Settings that rebuild the network for fine-tuning, as {"network": "spectral", ...}.
+        description: One or two sentences that say what the model is good at and what it is not.
         schema: Version of this list of fields.
+
+    Raises:
+        ModelError: If a value is not one that the host can work with.
     """
 
     name: str
@@ -70,7 +76,7 @@ class Card:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        """Refuse values the host could not work with."""
+        """Refuse values that the host cannot work with."""
         for name, choices in (("task", TASKS), ("kind", KINDS)):
             if getattr(self, name) not in choices:
                 raise ModelError(
@@ -88,15 +94,16 @@ class Card:
             raise ModelError(f"card: sample_rate = {self.sample_rate}, wanted 1000 to 384000 Hz")
 
     def to_json(self) -> str:
-        """The card as readable JSON; `from_json` gives the same card back."""
+        """Return the card as indented JSON, which `from_json` reads back."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Card:
-        """Read a card.
+        """Read a card from its JSON.
 
         Raises:
-            ModelError: not JSON, another schema version, an unknown or a missing key.
+            ModelError: If *text* is not a JSON object, has another schema version, or has an
+                unknown or a missing key.
         """
         try:
             values = json.loads(text)
@@ -109,13 +116,13 @@ class Card:
                 f"the model card has schema {values.get('schema')!r}, this host reads {SCHEMA}: "
                 "upgrade rtdenoise, or export the model again with this version"
             )
-        known = {f.name: f for f in fields(cls)}
+        keys = {f.name: f for f in fields(cls)}
         needed = {
-            n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
+            n for n, f in keys.items() if f.default is MISSING and f.default_factory is MISSING
         }
-        if unknown := sorted(set(values) - set(known)):
+        if unknown := sorted(set(values) - set(keys)):
             raise ModelError(
-                f"the model card has unknown keys {', '.join(unknown)}; known: {', '.join(known)}"
+                f"the model card has unknown keys {', '.join(unknown)}; known: {', '.join(keys)}"
             )
         if missing := sorted(needed - set(values)):
             raise ModelError(f"the model card lacks {', '.join(missing)}; export the model again")
@@ -123,7 +130,7 @@ class Card:
 
 
 def weights_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """Hash of names, shapes and bytes of all tensors of a state dict, in the order of their names.
+    """Return the SHA-256 of the names, types, shapes and bytes of *tensors*, in the order of names.
 
     >>> weights_sha256({"b": np.zeros(2, np.float32)})[:8]
     '428f095c'

@@ -1,10 +1,11 @@
-"""A generator as a stage: ring -> window -> net -> overlap-add -> ring, at the net's own rate.
+"""A net as a stage: ring -> window -> net -> overlap-add -> ring, at the net's own rate.
 
-Delay. A window ends with its newest sample, and its oldest H samples are then complete. Counted
-from a sample's arrival to its departure that is N - 1 samples if samples come one by one, and
-N - H if they come H at a time; in between, blocks of B leave H - gcd(H, B) samples waiting for
-the hop to fill, at worst. So, for any cut of the stream: N (one spare). For a caller who promises
-blocks of exactly B samples: N - gcd(H, B), the least that any host can have.
+The latency follows from the windows. A window of N samples ends with its newest sample, and its
+oldest H samples are then complete. From the arrival of a sample to its departure, N - 1 samples
+pass if samples come one by one, and N - H if they come H at a time. Blocks of B samples leave at
+most H - gcd(H, B) samples waiting until the hop is full. For any cut of the stream the latency is
+therefore N, which has one sample to spare. For a caller who promises blocks of exactly B samples it
+is N - gcd(H, B), which no host can undercut.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from ..core.ring import Ring
 from ..core.stream import Stream
 from .net import Net, Windows
 
-BATCH = 131_072  # samples of windows a call: 128 windows of 1024 run at matrix speed, in 0.5 MB
+BATCH = 131_072  # samples a call: 128 windows of 1024 samples run at matrix speed, in 0.5 MB
 
 
 class Engine:
-    """A net on a stream at the net's own rate.
+    """A stage that runs a net on a stream at the net's own rate.
 
-    A hop whose net raises, or gives NaN, goes out dry: its windowed input takes the place of the
-    net's output, so the overlap-add crossfades in and out of it, aligned, and the delay stays.
-    With a deadline, a hop that overran it is paid for by as many dry hops as it stole time from.
+    If the net raises or gives NaN, the hop goes out dry: its windowed input takes the place of the
+    net's output, so that the overlap-add crossfades to the aligned input and back, and the latency
+    stays. With a deadline, a late hop is followed by as many dry hops as it took time from.
 
     Args:
-        net: What processes the windows.
-        stream: Its rate is the net's.
-        counters: Where to count. None: in its own.
-        clock: Gives seconds, for hop times and the deadline.
+        net: The net that processes the windows.
+        stream: The stream, at the net's rate.
+        counters: Where hops are counted. None: in counters of its own.
+        clock: Function that returns the time in seconds, for hop times and the deadline.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Engine:
         self.deadline_s = None if stream.deadline is None else stream.deadline * self.period_s
         self._clock = clock
         self.counters = Counters() if counters is None else counters
-        self._most = max(1, BATCH // self.window)  # hops a call of the net
+        self._most = max(1, BATCH // self.window)  # most hops a call of the net
         self._span = self._most * self.hop
         self._history = np.zeros((channels, self.window - self.hop), np.float32)
         self._tail = np.zeros_like(self._history)
@@ -73,24 +74,25 @@ class Engine:
             self._waiting.write(block[:, at : at + self._span])
             self._run(self._waiting.available // self.hop)
             if not self._ready.read(out[:, at : at + self._span]):
-                out[:, at : at + self._span] = 0  # a promise of block sizes was broken
+                out[:, at : at + self._span] = 0  # the caller broke its promise of a block size
         return out
 
     def reset(self) -> None:
-        """See `Stage.reset`. The counters go on."""
+        """See `Stage.reset`. The counters keep their numbers."""
         self.state = self.net.initial_state(self.stream.channels)
         self._history[:] = 0
         self._tail[:] = 0
         self._waiting.reset()
-        # H of the delay come about by themselves: the first hop's output belongs before the start.
+        # The output of the first hops belongs before the start of the stream and is N - H samples
+        # of the delay already.
         self._ready.reset(silence=self._delay - (self.window - self.hop))
         self._owed_s = 0.0
 
     def _run(self, hops: int) -> None:
-        """Take *hops* hops out of the one ring, through the net, into the other."""
+        """Move *hops* hops from the waiting ring through the net into the ready ring."""
         if hops == 0:
             return
-        # Views of flat buffers: contiguous for any count, and nothing is allocated.
+        # Views of flat buffers are contiguous for any count, and allocate nothing.
         channels = self.stream.channels
         taken = self._hops[: channels * hops * self.hop].reshape(channels, -1)
         windows = self._windows[: channels * hops * self.window]
@@ -101,7 +103,7 @@ class Engine:
         self._ready.write(taken)
 
     def _processed(self, windows: Windows) -> Windows:
-        """Run the net on *windows* (C, T, N); where it fails or must not, they are the answer."""
+        """Return *windows* (C, T, N) after the net; dry where the net fails, or owes time."""
         count = windows.shape[1]
         if self._owed_s > 0:
             self._owed_s = max(0.0, self._owed_s - count * (self.deadline_s or 0.0))
@@ -112,9 +114,9 @@ class Engine:
         try:
             out, state = self.net(windows, self.state)
             good = all_finite(out) and all_finite(state[None])
-        except Exception as fault:  # the net is a stranger's code; the audio thread never raises
+        except Exception as fault:  # a net may raise anything, and the audio thread must go on
             self.counters.fault, good = fault, False
-        if not good and count > 1:  # find the one that failed, so that files equal streams
+        if not good and count > 1:  # one by one: only the hop that fails is dry, as in a stream
             return np.concatenate(
                 [self._processed(windows[:, t : t + 1].copy()) for t in range(count)], axis=1
             )
@@ -128,7 +130,7 @@ class Engine:
         return windows
 
     def _account(self, hop_s: float, count: int) -> None:
-        """Write down *count* hops of *hop_s* seconds each, and what they owe."""
+        """Record *count* hops of *hop_s* seconds each, and the time by which they were late."""
         for _ in range(count):
             self.counters.record_hop(hop_s, self.period_s)
             self.counters.add("hops")

@@ -1,4 +1,4 @@
-"""The one line of processing that microphone, file and effect share.
+"""The line of processing that microphone, file and effect share.
 
 samples -> clean -> [ resample -> ] window -> net -> overlap-add [ -> resample ] -> blend
 """
@@ -18,17 +18,18 @@ from .net import Net
 
 
 class Line(Blend):
-    """A net on a stream of any rate, mixed with its aligned input.
+    """A stage that runs a net on a stream of any rate, and mixes it with the aligned input.
 
     Args:
-        net: It runs at its own rate.
-        stream: What it is made for. A promise of blocks lowers the delay at the net's own rate.
-        strength: How much of the processing is heard; it may be set while running.
-        counters: Where to count, for several lines that count together. None: in its own.
-        clock: Gives seconds, for hop times and the deadline.
+        net: The net, which runs at its own rate.
+        stream: The stream. At the net's own rate, a promise of a block size lowers the latency.
+        strength: The dry/wet settings, which may be set while it runs. None: only the wet sound.
+        counters: Where hops are counted; several lines may share them. None: in counters of its
+            own.
+        clock: Function that returns the time in seconds, for hop times and the deadline.
 
     Raises:
-        AudioError: a rate that cannot be converted to the net's.
+        AudioError: If the stream's rate cannot be converted to the net's.
     """
 
     def __init__(

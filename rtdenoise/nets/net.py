@@ -1,6 +1,7 @@
-"""The generator contract: what the host asks of a net, whatever runtime it runs in.
+"""The contract: what the host asks of a net, whatever runtime it runs in.
 
-A runtime is one file beside this one with a `load(path) -> Net`, and a line in `box.RUNTIMES`.
+A runtime is one file in this room with a function `load(path) -> Net`, and a line in
+`box.RUNTIMES`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from ..errors import ModelError, last_line
 from .card import Card
 
 Windows = NDArray[np.float32]  # (channels, T, N)
-WARM_UP_HOPS = 20  # the first two calls of a TorchScript module take 45 and 3 ms: it profiles
+WARM_UP_HOPS = 20  # TorchScript profiles the first two calls, which take 45 and 3 ms
 
 
 class Net(Protocol):
-    """A net that obeys the contract, with its card. It has no state: threads may share it.
+    """A net that obeys the contract, with its card; it holds no state, so threads may share it.
 
     Attributes:
-        card: What the net is.
-        analysis: The window (N,) that the host applies before the net.
-        synthesis: The window (N,) that the host applies after the net.
+        card: The facts about the net.
+        analysis: Window (N,) float32 that the host applies before the net.
+        synthesis: Window (N,) float32 that the host applies after the net.
     """
 
     card: Card
@@ -35,50 +36,57 @@ class Net(Protocol):
     synthesis: NDArray[np.float32]
 
     def initial_state(self, channels: int) -> Samples:
-        """The state (C, S) of a net that was given nothing yet."""
+        """Return the state (C, S) float32 with which a stream begins."""
         ...
 
     def __call__(self, windows: Windows, state: Samples) -> tuple[Windows, Samples]:
-        """Run T windows (C, T, N) in time order; returns them processed, and the new state.
+        """Process T windows in the order of time.
 
-        Any exception means that the net failed; the caller gives the dry signal.
+        Args:
+            windows: Windowed samples (C, T, N) float32.
+            state: The state (C, S) float32 that the last call returned.
+
+        Returns:
+            The processed windows, and the state for the next call.
+
+        Any exception means that the net failed, and the caller gives the dry signal.
         """
         ...
 
     def prepare_thread(self) -> None:
-        """Make the runtime behave in the calling thread, for good: one thread, no denormals.
+        """Set up the runtime in the calling thread for good: no worker threads, no denormals.
 
-        The first thing that a thread of ours does.
+        Every thread of the host calls this before anything else.
         """
         ...
 
     def one_thread(self) -> AbstractContextManager[None]:
-        """Run a block on one thread of the runtime, then give the caller's setting back.
+        """Return a context in which the runtime uses one thread; leaving it restores the setting.
 
-        For calls from a thread that belongs to somebody else.
+        It is for calls from a thread that does not belong to the host.
         """
         ...
 
 
 def windows_of(card: Card) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The analysis and the synthesis window (N,) that *card* names.
+    """Return the analysis and the synthesis window (N,) that *card* names.
 
     Raises:
-        ModelError: they do not add up to one.
+        ModelError: If the product of the windows does not overlap-add to one.
     """
     analysis = window(card.analysis_window, card.window)
     synthesis = window(card.synthesis_window, card.window)
     if (off := ripple(analysis, synthesis, card.hop)) > 1e-4:
         raise ModelError(
-            f"model {card.name!r}: {card.analysis_window} before and {card.synthesis_window} "
-            f"after, every {card.hop} of {card.window} samples, do not add up to one (off by "
-            f"{off:.3g}). Try sqrt_hann twice, or rect and hann, with hop = window / 2."
+            f"model {card.name!r}: the windows {card.analysis_window} and {card.synthesis_window} "
+            f"of {card.window} samples, every {card.hop}, do not add up to one (they are off by "
+            f"{off:.3g}). Use sqrt_hann twice, or rect and hann, with hop = window / 2."
         )
     return analysis, synthesis
 
 
 def warm_up(net: Net, channels: int) -> None:
-    """Run *net* until it is as fast as it will be, at the shape of the live callback."""
+    """Run *net* on single hops of silence, as live, until its runtime has optimised it."""
     state = net.initial_state(channels)
     silence = np.zeros((channels, 1, net.card.window), np.float32)
     for _ in range(WARM_UP_HOPS):
@@ -86,17 +94,17 @@ def warm_up(net: Net, channels: int) -> None:
 
 
 def check_contract(net: Net, path: Path) -> None:
-    """Call *net*, the content of *path*, once in each of the shapes the host will use.
+    """Call *net*, loaded from *path*, once with each kind of shape that the host will use.
 
     Raises:
-        ModelError: it raises, or gives other shapes or types than the contract says.
+        ModelError: If the net raises, or gives shapes or types that break the contract.
     """
     for channels, count in ((1, 1), (2, 3)):
         silence = np.zeros((channels, count, net.card.window), np.float32)
         try:
             state = net.initial_state(channels)
             windows, after = net(silence, state)
-        except Exception as error:  # a stranger's code in a runtime of its own: any type may come
+        except Exception as error:  # a net may raise anything
             raise ModelError(
                 f"{path} breaks the contract: forward(windows {silence.shape}, state) failed: "
                 f"{last_line(error)}"

@@ -1,13 +1,13 @@
-"""The door to torch: a TorchScript file becomes a `Generator`, a plain function of numpy arrays.
+"""The door to torch: a TorchScript file becomes a `Generator`, a `Net` of numpy arrays.
 
-The contract, a TorchScript module in one file with its card as the extra file `card.json`:
+The file holds a module with these two methods, and its card as the extra file `card.json`:
 
     def initial_state(self, channels: int) -> Tensor                        # (C, S) float32
     def forward(self, windows: Tensor, state: Tensor) -> Tuple[Tensor, Tensor]
-        # windows (C, T, N) -> (C, T, N); state (C, S) -> (C, S): everything the net remembers
+        # windows (C, T, N) -> (C, T, N); state (C, S) -> (C, S), all that the net remembers
 
-TorchScript raises DeprecationWarnings since torch 2.11. They are silenced here and in the export
-of train/ and nowhere else, so that another runtime can replace it.
+Since torch 2.11, TorchScript raises DeprecationWarnings. They are silenced here and in the export
+of train/, and nowhere else, so that another runtime can replace it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .net import Windows, check_contract, windows_of
 
 
 def prepare_thread() -> None:
-    """Make torch behave in the calling thread, for good. The first thing a thread of ours does.
+    """Set up torch in the calling thread for good: no worker threads, no denormals.
 
-    One thread of its own: `set_num_threads` on the main thread is not inherited, and without it a
-    hop in PortAudio's thread takes 15.6 ms instead of 0.5 (it builds a team of workers). Denormals
-    are flushed because a decaying tail can otherwise cost 100 times a normal hop on some machines;
-    the flag lives in a register of the thread.
+    Threads do not inherit `set_num_threads`. Without it, torch starts workers for every thread,
+    and a hop in PortAudio's thread takes 15.6 ms instead of 0.5. Denormals are flushed to zero,
+    because on some machines a decaying tail can otherwise cost 100 times a normal hop; the flag is
+    one of the thread's registers.
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -42,7 +42,7 @@ def prepare_thread() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run the block on one torch thread, then give the caller's own setting back."""
+    """Let torch use one thread inside the context, then restore the caller's setting."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -52,10 +52,14 @@ def one_thread() -> Iterator[None]:
 
 
 class Generator:
-    """A TorchScript module with its card: a `Net`.
+    """A `Net` that runs a TorchScript module.
+
+    Args:
+        module: The module, with the two methods of the contract.
+        card: The facts about the net.
 
     Raises:
-        ModelError: the card's windows do not add up to one.
+        ModelError: If the card's windows do not add up to one.
     """
 
     def __init__(self, module: Any, card: Card) -> None:
@@ -70,7 +74,7 @@ class Generator:
 
     def __call__(self, windows: Windows, state: Samples) -> tuple[Windows, Samples]:
         """See `Net.__call__`."""
-        with torch.inference_mode():  # thread-local, 1.2 us
+        with torch.inference_mode():  # it is set per thread, and costs 1.2 us
             y, after = self._module(torch.from_numpy(windows), torch.from_numpy(state))
             return y.numpy(), after.numpy()
 
@@ -83,12 +87,12 @@ class Generator:
         return one_thread()
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """Copies of all parameters and buffers by name, to go on training from them."""
+        """Return copies of all parameters and buffers by name, for fine-tuning."""
         return {name: value.numpy().copy() for name, value in self._module.state_dict().items()}
 
 
 def _open(path: Path) -> tuple[Any, str]:
-    """The module of a file, and the text of its card."""
+    """Return the module of a file, and the text of its card."""
     extra = {EXTRA_FILE: ""}
     try:
         with warnings.catch_warnings():
@@ -97,8 +101,8 @@ def _open(path: Path) -> tuple[Any, str]:
     except (RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise ModelError(
-            f"{path} is not a TorchScript file, or it is damaged ({reason}). Wanted: a file made "
-            "by `python -m train export`, or torch.jit.save(..., _extra_files={'card.json': ..})."
+            f"{path} is not a TorchScript file, or it is damaged ({reason}). Wanted: a file that "
+            "`python -m train export` or torch.jit.save(..., _extra_files={'card.json': ..}) made."
         ) from None
     if not extra[EXTRA_FILE]:
         raise ModelError(
@@ -109,22 +113,22 @@ def _open(path: Path) -> tuple[Any, str]:
 
 
 def load(path: str | Path) -> Generator:
-    """Load a generator file and prove that it obeys the contract.
+    """Load a TorchScript file and check that it obeys the contract.
 
     Raises:
-        ModelError: no such file, not TorchScript, no card or a wrong one, weights that do not
-            match the card, or a forward that breaks the contract. It says which.
+        ModelError: If there is no such file, it is not TorchScript, it has no card or a wrong one,
+            its weights do not match the card, or its methods break the contract.
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"no model file {path}; the models in the box have names without a path")
+        raise ModelError(f"there is no model file {path}. Models in the box have names, not paths.")
     module, text = _open(path)
     card = Card.from_json(text)
     module.eval()
     weights = {name: value.numpy() for name, value in module.state_dict().items()}
-    if (found := weights_sha256(weights)) != card.sha256:
+    if (digest := weights_sha256(weights)) != card.sha256:
         raise ModelError(
-            f"{path}: the weights are not those of the card (sha256 {found[:12]}, card "
+            f"{path}: the weights are not those of the card (sha256 {digest[:12]}, card "
             f"{card.sha256[:12]}). The file was changed or damaged: fetch or export it again."
         )
     for parameter in module.parameters():
@@ -134,6 +138,6 @@ def load(path: str | Path) -> Generator:
             f"{path} breaks the contract: it has no exported initial_state(channels) -> (C, S). "
             "Decorate the method with @torch.jit.export."
         )
-    generator = Generator(module, card)
-    check_contract(generator, path)
-    return generator
+    net = Generator(module, card)
+    check_contract(net, path)
+    return net

@@ -1,1 +1,1 @@
-"""What a generator and this machine can do; it drives all three ends."""
+"""Proofs of what a net and this machine can do; they drive files, live sound and effects."""

@@ -1,9 +1,9 @@
-"""Is a net real-time here? `rtdenoise bench MODEL` measures, and says yes or no.
+"""The benchmark: `rtdenoise bench MODEL` measures whether a net is real-time on this machine.
 
-A tight loop flatters: between two hops of a stream the caches and clocks go cold, and the same hop
-costs up to eight times as much. So the verdict rests on *paced* hops, one per hop period, in a
-thread prepared as the audio thread is. Times depend on the machine and on what else it does:
-compare within one run, and take medians.
+A tight loop flatters: between two hops of a stream, caches go cold and clocks slow down, so that a
+hop takes up to eight times as long. The verdict therefore rests on paced hops, one per period, in
+a thread that is prepared as the audio thread is. Times depend on the machine and its load, so only
+medians of one run can be compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ RATES_HZ = (48_000, 44_100, 32_000, 16_000)
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of one thing done many times, in milliseconds, and its deadline if it has one."""
+    """The times of an action that was repeated, in ms.
+
+    Attributes:
+        name: What was timed.
+        p50_ms: Median time in ms.
+        p99_ms: 99th percentile of the times in ms.
+        max_ms: Longest time in ms.
+        deadline_ms: Longest time that is real-time, in ms. None: the action has no deadline.
+    """
 
     name: str
     p50_ms: float
@@ -39,7 +47,7 @@ class Timing:
 
     @property
     def verdict(self) -> str:
-        """Real-time: yes, barely (no room for anything else), or no."""
+        """Whether it is real-time: "yes", "barely" (with no time for anything else), "no" or ""."""
         if self.deadline_ms is None:
             return ""
         if self.p99_ms <= 0.5 * self.deadline_ms:
@@ -47,16 +55,18 @@ class Timing:
         return "barely" if self.p99_ms <= self.deadline_ms else "no"
 
     def as_dict(self) -> dict[str, float | str | None]:
-        """For `--json`."""
+        """Return the times and the verdict, for JSON."""
         return {**asdict(self), "verdict": self.verdict}
 
 
 def _timing(name: str, times_s: list[float], deadline_s: float | None = None) -> Timing:
+    """Return the percentiles of *times_s*, the times of single actions in seconds."""
     p50, p99, worst = (1e3 * float(v) for v in np.percentile(times_s, (50, 99, 100)))
     return Timing(name, p50, p99, worst, None if deadline_s is None else 1e3 * deadline_s)
 
 
 def _tight(action: Callable[[], object], count: int) -> list[float]:
+    """Return the times in seconds of *count* actions in a tight loop, after a warm-up."""
     for _ in range(max(20, count // 20)):
         action()
     times_s = []
@@ -68,7 +78,7 @@ def _tight(action: Callable[[], object], count: int) -> list[float]:
 
 
 class _NoNet:
-    """A stand-in that hands the windows back: what is left is the engine's own cost."""
+    """A net that returns its windows, which leaves only the cost of the engine."""
 
     def __init__(self, like: Net) -> None:
         self.card, self.analysis, self.synthesis = like.card, like.analysis, like.synthesis
@@ -82,7 +92,12 @@ class _NoNet:
 
 
 def engine_timings(net: Net, count: int = 3000) -> Iterator[Timing]:
-    """Ring, engine without a net, engine with the net: a tight loop, one channel."""
+    """Yield timings in a tight loop with one channel: ring, engine alone, engine with the net.
+
+    Args:
+        net: The net to measure.
+        count: Number of repetitions of each.
+    """
     hop = net.card.hop
     stream = Stream(net.card.sample_rate, 1, hop)
     block, ring = np.full((1, hop), 0.1, np.float32), Ring(1, 8 * hop)
@@ -103,7 +118,14 @@ def engine_timings(net: Net, count: int = 3000) -> Iterator[Timing]:
 
 
 def paced_timing(net: Net, rate: int, channels: int, seconds: float) -> Timing:
-    """Blocks of one hop at *rate*, each at its time, in a thread like the audio thread."""
+    """Return the timing of blocks of one hop, each at its time, in a thread like the audio thread.
+
+    Args:
+        net: The net to measure.
+        rate: Sample rate of the blocks in Hz.
+        channels: Channel count of the blocks.
+        seconds: Length of the sound in seconds.
+    """
     block = round(net.card.hop * rate / net.card.sample_rate)
     line = Line(net, Stream(rate, channels, block))
     sound = voice(rate, max(1.0, min(seconds, 10.0)), channels)
@@ -131,7 +153,7 @@ def paced_timing(net: Net, rate: int, channels: int, seconds: float) -> Timing:
 
 
 def offline_speed(net: Net, rate: int = 48_000, seconds: float = 30.0) -> float:
-    """How many times faster than real time one core runs a mono file, decoding not counted."""
+    """Return how many seconds of mono sound one core processes in a second, without decoding."""
     net.prepare_thread()
     sound, line = voice(rate, seconds), Line(net, Stream(rate, 1))
     line.push(sound[:, : rate // 2])

@@ -1,7 +1,7 @@
-"""Does a net keep its promises here? `rtdenoise verify MODEL` runs these checks.
+"""The checks of `rtdenoise verify MODEL`: whether a net keeps the contract on this machine.
 
-Each check is a rule of the contract (`nets/net.py`) driven through the very stages that
-microphone, file and effect use. A check that cannot be made says so instead of passing.
+Each check tests a rule of the contract (`nets/net.py`) with the same stages that microphone, file
+and effect use. A check that cannot be made fails, and says so.
 """
 
 from __future__ import annotations
@@ -20,13 +20,19 @@ from ..live.session import Session
 from ..nets.line import Line
 from ..nets.net import Net
 
-TOLERANCE = 1e-5  # of full scale: what float32 sums in another order may differ by
+TOLERANCE = 1e-5  # of full scale; float32 sums in another order differ by less
 RATES_HZ = (48_000, 44_100, 16_000)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, whether it holds, and the number that says so."""
+    """The result of a check.
+
+    Attributes:
+        rule: The rule that was checked.
+        passed: Whether the rule holds.
+        found: What was measured, as text.
+    """
 
     rule: str
     passed: bool
@@ -34,12 +40,19 @@ class Check:
 
 
 def voice(rate: int, seconds: float, channels: int = 1, seed: int = 0) -> Samples:
-    """A voice-like signal: harmonics under moving formants in syllables, over faint noise.
+    """Return a signal like a voice: harmonics with moving formants in syllables, and faint noise.
 
-    A denoiser must neither be silent on it (then nothing could be measured) nor pass it unchanged.
+    A denoiser neither removes all of it, which would leave nothing to measure, nor passes it
+    unchanged.
+
+    Args:
+        rate: Sample rate of the signal in Hz.
+        seconds: Length of the signal in seconds.
+        channels: Channel count of the signal; only the noise differs between channels.
+        seed: Seed of the noise.
 
     Returns:
-        (channels, samples) float32, peak 0.5.
+        The signal (channels, samples) float32, with a peak of 0.5.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(int(rate * seconds)) / rate
@@ -60,7 +73,7 @@ def voice(rate: int, seconds: float, channels: int = 1, seed: int = 0) -> Sample
 
 
 def in_blocks(line: Line, audio: Samples, blocks: list[int]) -> Samples:
-    """Push *audio* in blocks of the given sizes, again and again; latency compensated."""
+    """Return *audio* after *line*, pushed in blocks of these sizes in turn; latency compensated."""
     parts, at, turn = [], 0, 0
     while at < audio.shape[1]:
         size = blocks[turn % len(blocks)]
@@ -71,11 +84,11 @@ def in_blocks(line: Line, audio: Samples, blocks: list[int]) -> Samples:
 
 
 def verify(net: Net, seed: int = 0) -> Iterator[Check]:
-    """Run all checks, one by one as they are done.
+    """Yield the result of each check as soon as it is done.
 
     Args:
-        net: What `box.load` gave; loading has proved its card, hash and shapes.
-        seed: Of the signals and of the random cuts.
+        net: The net, as `box.load` gives it; loading has checked its card, hash and shapes.
+        seed: Seed of the signals and of the random block sizes.
     """
     yield from _ends_agree(net, seed)
     yield _channels_apart(net, seed)
@@ -85,11 +98,12 @@ def verify(net: Net, seed: int = 0) -> Iterator[Check]:
 
 
 def _differ(a: Samples, b: Samples) -> float:
+    """Return the largest difference between two signals of equal shape."""
     return float(np.abs(a - b).max(initial=0.0))
 
 
 def _ends_agree(net: Net, seed: int) -> Iterator[Check]:
-    """Live (the card's blocks, and random ones), offline (large ones) and effect: same samples."""
+    """Check that live sound, random blocks, files and effects give the same samples."""
     rng = np.random.default_rng(seed)
     for rate in RATES_HZ:
         audio = voice(rate, 3.0, channels=2, seed=seed)
@@ -97,7 +111,7 @@ def _ends_agree(net: Net, seed: int) -> Iterator[Check]:
         block = round(net.card.hop * rate / net.card.sample_rate)
         live = _through_callback(net, rate, _whole(audio, block), block)
         uneven = in_blocks(Line(net, Stream(rate, 2)), audio, rng.integers(1, 3000, 50).tolist())
-        # Not the call itself, which refuses a net that fails: here failing is a finding.
+        # The call of the effect would raise if the net fails; here that is a result.
         rendered = Denoise(net).render([audio], Stream(rate, 2), Counters())
         effect = np.concatenate(list(rendered), axis=1)
         worst = max(
@@ -113,22 +127,23 @@ def _ends_agree(net: Net, seed: int) -> Iterator[Check]:
 
 
 def _through_callback(net: Net, rate: int, audio: Samples, block: int) -> Samples:
-    """What a sound card would get, latency compensated; the callback itself is called."""
+    """Return what a sound card would get from the callback, latency compensated."""
     line = Line(net, Stream(rate, audio.shape[0], block))
     session = Session(line, line.counters, rate, (audio.shape[0],) * 2, block / rate)
     padded = np.pad(audio, ((0, 0), (0, -(-line.latency // block) * block)))
-    heard = np.empty(padded.T.shape, np.float32)
-    for at in range(0, len(heard), block):
-        session.callback(padded.T[at : at + block], heard[at : at + block], block, None, None)
-    return np.ascontiguousarray(heard.T[:, line.latency : line.latency + audio.shape[1]])
+    played = np.empty(padded.T.shape, np.float32)
+    for at in range(0, len(played), block):
+        session.callback(padded.T[at : at + block], played[at : at + block], block, None, None)
+    return np.ascontiguousarray(played.T[:, line.latency : line.latency + audio.shape[1]])
 
 
 def _whole(audio: Samples, block: int) -> Samples:
-    """Pad with silence to whole blocks, as a sound card would."""
+    """Return *audio* with silence up to a whole number of blocks, as a sound card gives it."""
     return np.pad(audio, ((0, 0), (0, -audio.shape[1] % block)))
 
 
 def _channels_apart(net: Net, seed: int) -> Check:
+    """Check that no channel changes another."""
     rate = net.card.sample_rate
     audio = voice(rate, 2.0, channels=2, seed=seed + 1)
     audio[1] *= 0.1
@@ -143,6 +158,7 @@ def _channels_apart(net: Net, seed: int) -> Check:
 
 
 def _latency(net: Net, seed: int) -> Check:
+    """Check the declared latency by the correlation of output and input."""
     rate = net.card.sample_rate
     audio, line = voice(rate, 4.0, seed=seed + 2), Line(net, Stream(rate, 1))
     out = np.concatenate((line.push(audio), drain(line)), axis=1)[0]
@@ -154,12 +170,12 @@ def _latency(net: Net, seed: int) -> Check:
         )
     size = 1 << (2 * len(out)).bit_length()
     lags = np.fft.irfft(np.fft.rfft(out, size) * np.conj(np.fft.rfft(audio[0], size)))
-    found = int(np.argmax(lags))
-    return Check(rule, found == line.latency, f"declared {line.latency}, measured {found} samples")
+    lag = int(np.argmax(lags))
+    return Check(rule, lag == line.latency, f"declared {line.latency}, measured {lag} samples")
 
 
 def _hard_inputs(net: Net) -> Iterator[Check]:
-    """Signals that break nets: each must come out finite, bounded, with no failed hop."""
+    """Check that signals which break nets come out finite and bounded, without a failed hop."""
     rate = net.card.sample_rate
     n = 2 * rate
     square = np.where(np.arange(n) // 50 % 2, 1.0, -1.0)
@@ -182,6 +198,7 @@ def _hard_inputs(net: Net) -> Iterator[Check]:
 
 
 def _nan_recovers(net: Net, seed: int) -> Check:
+    """Check that NaN and infinite samples give the same output as silence in their place."""
     rate = net.card.sample_rate
     mended = voice(rate, 2.0, seed=seed + 3)
     mended[:, 5000:5010] = 0

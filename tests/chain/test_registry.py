@@ -65,7 +65,7 @@ def test_every_plugin_of_pedalboard_is_listed_with_its_defaults():
         ("Compresor", {}, "Did you mean Compressor"),
         (here("Halves"), {"floor_db": 3}, "floor_db = 3: wanted -120 to 0 dB"),
         (here("Halves"), {"floor": 3}, "has no 'floor'; known: floor_db"),
-        (here("NOISE"), {}, "is not a subclass of rtdenoise.Effect"),
+        (here("NOISE"), {}, "is not an effect: wanted a subclass of rtdenoise.Effect"),
         ("nowhere:Gate", {}, "no effect nowhere:Gate: No module named"),
     ],
 )

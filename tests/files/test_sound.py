@@ -1,25 +1,17 @@
-"""Sound files: what is read and written again is the same; outputs appear whole or never."""
+"""Sound files: what is read and written again is the same."""
 
 from __future__ import annotations
 
-import os
-import signal
-import stat
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rtdenoise.errors import AudioError, Problem
-from rtdenoise.files.pending import Pending, explain
 from rtdenoise.files.sound import BITS, SoundReader, SoundWriter, encoding
 from tests.sounds import LOSSLESS, noise, read, tell_files, write
 
 LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("WAV", "ULAW")]
-linux = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="O_TMPFILE is Linux")
 
 
 @pytest.mark.parametrize(("form", "subtype"), LOSSLESS)
@@ -168,102 +160,3 @@ def test_a_cut_off_file_gives_what_is_there_and_a_damaged_one_is_refused(tmp_pat
     with SoundReader(tmp_path / "s.wav") as reader:  # as ffmpeg writes into a pipe
         assert not reader.warnings
         assert reader.frames == 49_500
-
-
-@pytest.fixture(params=["nameless", "hidden"])
-def way(request, monkeypatch):
-    """Both ways of keeping a file out of sight until it is whole."""
-    if request.param == "hidden":
-        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
-    elif not hasattr(os, "O_TMPFILE"):
-        pytest.skip("O_TMPFILE is Linux")
-    return request.param
-
-
-def test_an_output_appears_whole_or_never(way, tmp_path):
-    """An error inside leaves the old file; success replaces it, with the user's umask."""
-    target = tmp_path / "a.wav"
-    target.write_bytes(b"old")
-
-    def fail():
-        with SoundWriter(target, 8000, 1, overwrite=True) as writer:
-            writer.write(np.zeros((1, 99), np.float32))
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert target.read_bytes() == b"old"
-    assert tell_files(tmp_path) == ["a.wav"]
-    before = os.umask(0o027)
-    try:
-        write(target, np.zeros((1, 99), np.float32))
-    finally:
-        os.umask(before)
-    assert read(target).shape == (1, 99)
-    assert tell_files(tmp_path) == ["a.wav"]
-    assert stat.S_IMODE(target.stat().st_mode) == 0o640
-
-
-def test_nothing_is_replaced_without_being_asked(way, tmp_path):
-    """Neither what is there at the start, nor what appears meanwhile; links are followed."""
-    target = tmp_path / "a"
-    pending = Pending(target)
-    pending.path.write_bytes(b"new")
-    target.write_bytes(b"someone else's")
-    with pytest.raises(AudioError, match="exists") as raised:
-        pending.commit()
-    assert raised.value.problem is Problem.EXISTS
-    assert target.read_bytes() == b"someone else's"
-    with pytest.raises(AudioError, match="exists"):
-        Pending(target)
-    (tmp_path / "link").symlink_to(target)
-    with Pending(tmp_path / "link", overwrite=True) as pending:
-        pending.path.write_bytes(b"new")
-    assert (tmp_path / "link").is_symlink()
-    assert target.read_bytes() == b"new"
-    assert tell_files(tmp_path) == ["a", "link"]
-
-
-def test_a_device_is_written_to_and_never_replaced():
-    """-o /dev/null must not turn it into a file, not even for root."""
-    write(Path(os.devnull), np.zeros((1, 99), np.float32))
-    assert not Path(os.devnull).is_file()
-
-
-@pytest.mark.parametrize(("form", "subtype"), [("WAV", "FLOAT"), ("FLAC", "PCM_24"), *LOSSY[:3]])
-def test_a_full_disk_leaves_nothing(form, subtype, way, tmp_path, rng):
-    """Running out of room is an error that says so, with the old file unharmed."""
-    resource = pytest.importorskip("resource")
-    target = tmp_path / "a"
-    target.write_bytes(b"old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    audio = noise(rng, 2, 60_000)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
-    try:
-        with pytest.raises(AudioError, match=r"full \(\d+ MB free"):
-            write(target, audio, 48_000, form, subtype)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert target.read_bytes() == b"old"
-    assert tell_files(tmp_path) == ["a"]
-
-
-@linux
-def test_kill_9_leaves_nothing(tmp_path):
-    """A file without a name cannot be left behind."""
-    code = (
-        "import os, signal, sys\nfrom rtdenoise.files.pending import Pending\n"
-        "p = Pending(sys.argv[1]); p.path.write_bytes(bytes(9999))\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    gone = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "a.wav"], check=False, cwd=Path(__file__).parents[2]
-    )
-    assert gone.returncode == -signal.SIGKILL
-    assert tell_files(tmp_path) == []
-
-
-def test_reasons_are_in_words(tmp_path):
-    """errno becomes a sentence with a fix."""
-    assert "mkdir" in explain(FileNotFoundError(2, "No such file"), tmp_path / "no")
-    assert "permission denied in" in explain(PermissionError(13, "Permission denied"), tmp_path)

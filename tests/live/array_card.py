@@ -34,8 +34,8 @@ class ArrayCard:
         self.heard: list[np.ndarray] = []
         self.closed = 0
 
-    def find(self, wanted: str, kind: Kind) -> Device:
-        return choose(self.devices, wanted, kind)
+    def find(self, query: str, kind: Kind) -> Device:
+        return choose(self.devices, query, kind)
 
     def takes(self, device: Device, kind: Kind, rate: int) -> bool:
         return rate in self.rates

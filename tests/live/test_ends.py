@@ -47,7 +47,7 @@ DEVICES = [
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kind", "index"),
+    ("query", "kind", "index"),
     [
         ("0", "input", 0),
         ("2", "output", 2),
@@ -57,9 +57,9 @@ DEVICES = [
         ("speakers", "output", 2),
     ],
 )
-def test_a_device_is_an_index_or_words_of_its_name_or_the_default(wanted, kind, index):
+def test_a_device_is_an_index_or_words_of_its_name_or_the_default(query, kind, index):
     """Case does not matter; only devices that have this direction count."""
-    assert choose(DEVICES, wanted, kind).index == index
+    assert choose(DEVICES, query, kind).index == index
 
 
 def test_a_device_called_mic_is_mic():
@@ -70,22 +70,22 @@ def test_a_device_called_mic_is_mic():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "problem", "listed"),
+    ("query", "problem", "listed"),
     [
         ("nosuch", "no device for input 'nosuch'. There are:", ["USB Audio", "USB Camera"]),
         ("2", "no device for input '2'", ["USB Audio", "USB Camera"]),
         ("usb", "2 devices for input 'usb'. They are:", ["USB Audio", "USB Camera"]),
     ],
 )
-def test_a_name_that_is_not_one_device_is_an_error_with_a_list(wanted, problem, listed):
+def test_a_name_that_is_not_one_device_is_an_error_with_a_list(query, problem, listed):
     """It names no option of a command, which may put the name of its own in."""
     with pytest.raises(DeviceNameError) as caught:
-        choose(DEVICES, wanted, "input")
+        choose(DEVICES, query, "input")
 
     assert problem in str(caught.value)
     assert all(name in str(caught.value) for name in listed)
     assert "Built-in" not in str(caught.value)
-    assert f"for --in '{wanted}'" in caught.value.worded("--in")
+    assert f"for --in '{query}'" in caught.value.worded("--in")
 
 
 def test_without_any_device_the_error_says_what_works():

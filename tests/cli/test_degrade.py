@@ -1,0 +1,41 @@
+"""`rtdenoise degrade`: formats are kept, folders mirrored, and bad files do not stop the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from rtdenoise.cli import main
+
+
+def test_the_command_keeps_format_length_and_rate(clips, tmp_path, capsys):
+    """And writes what a perfect restorer would give; the drawn steps are printed."""
+    source, target = clips / "noisy_stereo_44k.flac", tmp_path / "out.flac"
+    words = [str(source), "-o", str(target), "gain -6 | clip -12", "--seed", "3"]
+    assert main(["degrade", *words, "--reference", str(tmp_path / "wanted.flac")]) == 0
+    before, after = sf.info(source), sf.info(target)
+    kept = ("samplerate", "channels", "frames", "subtype", "format")
+
+    assert [getattr(before, name) for name in kept] == [getattr(after, name) for name in kept]
+    assert "gain gain_db=-6 | clip level_db=-12" in capsys.readouterr().out
+    wanted = sf.read(tmp_path / "wanted.flac")[0]
+    np.testing.assert_allclose(wanted, sf.read(source)[0] * 10 ** (-6 / 20), atol=2e-5)
+    assert main(["degrade", *words]) == 1
+    assert "out.flac" in capsys.readouterr().err
+
+
+def test_the_command_goes_through_folders_and_past_bad_files(clips, tmp_path, capsys):
+    """A mirrored tree; one bad file does not stop the others; a bad text stops all."""
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    sound, rate = sf.read(clips / "noisy_8k.wav")
+    for name in ("a.wav", "deep/b.wav"):
+        sf.write(tmp_path / "in" / name, sound, rate)
+    (tmp_path / "in" / "bad.wav").write_text("no sound")
+    words = ["-r", str(tmp_path / "in"), "-O", str(tmp_path / "out"), "gain -9..-1"]
+
+    assert main(["degrade", *words]) == 1
+    assert "bad.wav" in capsys.readouterr().err
+    a, b = (sf.read(tmp_path / "out" / name)[0] for name in ("a.wav", "deep/b.wav"))
+    assert a.std() != pytest.approx(b.std(), rel=1e-3)
+    assert main(["degrade", str(clips / "clean.flac"), "louder 3"]) == 2

@@ -1,0 +1,38 @@
+"""The verbs print what they say, and exit as they say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rtdenoise.cli import main
+from tests.toy_nets import Hums, Identity, save
+
+
+def test_the_verbs_print_and_exit_as_they_say(tmp_path, capsys):
+    """verify: 0 or 4. info and bench: 0. An unknown model: 4. A bad flag: 2."""
+    good, bad = save(Identity(), tmp_path / "good.pt"), save(Hums(), tmp_path / "bad.pt")
+
+    assert main(["verify", str(good)]) == 0
+    assert "11 of 11 checks passed" in capsys.readouterr().out
+    assert main(["verify", "--json", str(bad)]) == 4
+    checks = json.loads(capsys.readouterr().out)
+    assert not next(c for c in checks if c["rule"].startswith("silence"))["passed"]
+    assert main(["info", str(good)]) == 0
+    assert "48000 Hz" in capsys.readouterr().out
+    assert main(["bench", "--json", "--seconds", "1", str(good)]) == 0
+    assert json.loads(capsys.readouterr().out)["offline_x"] > 0
+    assert main(["models"]) == 0
+    capsys.readouterr()
+    assert main(["info", "nosuch"]) == 4
+    assert "In the box" in capsys.readouterr().err
+    assert main(["bench", "--seconds", "0", str(good)]) == 2
+    with pytest.raises(SystemExit) as usage:
+        main(["verify", "--nosuch"])
+    assert usage.value.code == 2
+    assert main([]) == 2
+    assert "clean sound files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(good)])
+    assert f"rtdenoise file {good}" in capsys.readouterr().err
