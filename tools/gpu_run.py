@@ -45,8 +45,13 @@ MODEL = "rtdenoise/models/speech.pt"
 SETTINGS = os.environ.get("SET", "").split()  # of all runs: SET="optim.batch=64 data.seconds=2.5"
 RUNS_TO_MAKE: dict[str, list[str]] = {
     "spectral": ["net.deeper=1", "optim.muon_lr=1e-3", "optim.lr=5e-4", "run.seed=101"],
-    "banded": ["net.network=banded",
-        "optim.batch=64", "optim.muon_lr=3e-3", "optim.lr=2e-3", "run.seed=102"],
+    "banded": [
+        "net.network=banded",
+        "optim.batch=64",
+        "optim.muon_lr=3e-3",
+        "optim.lr=2e-3",
+        "run.seed=102",
+    ],
 }
 STARTED_FROM = {"spectral": MODEL}
 ENDING_S, BEGINNING_S = 25.0, 25.0  # of a run, beside its steps

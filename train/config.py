@@ -92,7 +92,7 @@ class Degrade:
 
 @dataclass(frozen=True)
 class Scenes:
-    """The acoustic scenes of data/scenes.py, which are simulated anew for every step (best on a GPU).
+    """The acoustic scenes of data/scenes.py, which are simulated anew for every step (for a GPU).
 
     SNR, level, reverberation time, reverb_share, music_share and band limits are those of
     [degrade]. Shares are of the examples of a step, unless they say otherwise.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..config import Recipe
 from ..data.library import Library
-from ..data.mixing import Pool, known_bins
+from ..data.mixing import Pool, band_mask
 from ..data.scenes import Scenes
 from ..losses.spectral import Restoration
 from ..networks.protocol import TrainableOnSpectra
@@ -67,7 +67,7 @@ class SpectralSystem(System):
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         gains, filters = self._decide(x)
         parts: dict[str, Tensor] = self._outcome(
-            x, y, known_bins(bandwidth_hz, self.framing), gains, filters
+            x, y, band_mask(bandwidth_hz, self.framing), gains, filters
         )
         return parts
 
@@ -83,7 +83,7 @@ class SpectralSystem(System):
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         with torch.no_grad(), self.averaged():
             gains, filters = self._decide(x)
-            return self._score(x, y, known_bins(bandwidth_hz, self.framing), gains, filters)
+            return self._score(x, y, band_mask(bandwidth_hz, self.framing), gains, filters)
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""
