@@ -16,7 +16,7 @@ ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """RECIPE, --cache, --set."""
+    """Add RECIPE, --cache and --set."""
     add_recipe(parser)
 
 

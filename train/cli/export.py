@@ -19,7 +19,7 @@ ADVICE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """RUN, -o, --metrics."""
+    """Add RUN, -o and --metrics."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="several: their mean")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the model file")
     parser.add_argument("--metrics", type=Path, help="JSON {name: {identity: .., model: ..}}")

@@ -4,11 +4,11 @@
                                                                   -> complex taps, low bins -> irfft
     a block: GRU over time, the same at all positions; maps over frequency; a net over channels
 
-What the weights learn at one position on the frequency axis holds at all of them, which takes a
-third of the weights of `spectral`. Positions on the ERB scale and the alternation of time and
-frequency come from GTCRN (Rong et al. 2024, ICASSP) and FastEnhancer (2025, arXiv:2509.21867), gains
-with complex taps from DeepFilterNet (Schroeter et al. 2022). After the first block a GRU takes all
-positions at once. Features, running mean and contract are those of `spectral`.
+What the weights learn at one position on the frequency axis holds at all of them, so the net needs
+a third of the weights of `spectral`. Positions on the ERB scale and the alternation of time and
+frequency come from GTCRN (Rong et al. 2024, ICASSP) and FastEnhancer (2025, arXiv:2509.21867),
+gains with complex taps from DeepFilterNet (Schroeter et al. 2022). After the first block a GRU
+takes all positions at once. Features, running mean and contract are those of `spectral`.
 """
 
 import math
