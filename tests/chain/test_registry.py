@@ -11,6 +11,7 @@ from rtdenoise.chain.boardfile import open_board
 from rtdenoise.chain.parameter import REQUIRED, Parameter
 from rtdenoise.cli import main
 from rtdenoise.errors import UsageError
+from tests.sounds import read, write
 from tests.test_stages import Frames
 
 NOISE = np.random.default_rng(440).uniform(-0.5, 0.5, (1, 24_000)).astype(np.float32)
@@ -94,6 +95,31 @@ def test_an_effect_of_the_users_stands_in_a_board_file(tmp_path):
     assert board[0].floor_db == -80
     assert isinstance(board[1], DryWet)
     np.testing.assert_allclose(board(NOISE, 48_000), 0.375 * NOISE, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "gain"),
+    [
+        ([], 0.5),
+        (["--mix", "50"], 0.75),
+        (["--atten-lim", "20"], 0.55),
+        (["--residual", "--mix", "50"], 0.25),
+    ],
+)
+def test_a_stage_that_is_no_net_has_all_that_a_net_has(tmp_path, options, gain):
+    """In files and live: mix, attenuation limit and residual, aligned, by a board file alone."""
+    board, source = tmp_path / "board.toml", tmp_path / "in.wav"
+    board.write_text(f'[[effect]]\ntype = "{here("Halves")}"\n')
+    write(source, NOISE)
+    common = ["--board", str(board), "-q", *options]
+    assert main(["file", str(source), "-o", str(tmp_path / "file.wav"), *common]) == 0
+    ends = ["--in", f"file:{source}", "--out", f"file:{tmp_path / 'live.wav'}", "--clock", "fast"]
+    assert main(["live", *ends, *common]) == 0
+
+    np.testing.assert_allclose(read(tmp_path / "file.wav"), gain * NOISE, atol=1e-6)
+    heard = read(tmp_path / "live.wav")[:, 480 : 480 + NOISE.shape[1]]
+    np.testing.assert_allclose(heard, gain * NOISE[:, : heard.shape[1]], atol=2.0**-15)
+    assert heard.shape == NOISE.shape
 
 
 def test_a_board_streamed_and_flushed_is_the_board_on_the_whole():

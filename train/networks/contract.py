@@ -10,6 +10,7 @@ zeros where the whole receptive field is zero.
 TorchScript reads the annotations, so this file has no `annotations` from __future__.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -210,9 +211,22 @@ class _QuickConv(torch.autograd.Function):
         return of_x, of_weight.transpose(0, 1)[:, :, :taps], None, None
 
 
+@cache
+def matrix_unit() -> bool:
+    """Whether the processor multiplies bfloat16 by AMX.
+
+    There oneDNN's own gradients are quicker than those of `quick_conv`, and its convolutions with
+    long kernels are wrong, as of torch 2.13: by more than the result itself for an even number of
+    channels below 16 and a kernel of a multiple of 16. The gradient of a kernel is one of those:
+    the batch is its channels, the excerpt is its kernel.
+    """
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 def quick(x: Tensor, taps: int) -> bool:
-    """Whether `quick_conv` is: on a CPU, in training, and not for the shortest kernels."""
-    return x.device.type == "cpu" and torch.is_grad_enabled() and taps > 4
+    """Whether `quick_conv` is: on a CPU without AMX, in training, not for the shortest kernels."""
+    trains = x.device.type == "cpu" and torch.is_grad_enabled()
+    return trains and taps > 4 and not matrix_unit()
 
 
 def quick_conv(

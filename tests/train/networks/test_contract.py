@@ -14,7 +14,7 @@ from rtdenoise.nets.box import load
 from rtdenoise.nets.card import Card, weights_sha256
 from rtdenoise.proof.verify import verify
 from train.networks import make
-from train.networks.contract import quick_conv
+from train.networks.contract import Conv, quick_conv
 from train.networks.protocol import TrainableOnSpectra, TrainableOnWaves
 from train.run import export
 
@@ -147,3 +147,22 @@ def test_every_net_has_what_training_asks_for():
         assert isinstance(make("spectral"), kind)
     assert isinstance(make("banded"), TrainableOnSpectra)
     assert not isinstance(make("banded"), TrainableOnWaves)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 8, 12, 16])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_learns_in_bfloat16_what_it_learns_in_float32(batch, stride):
+    """A processor's matrix unit gave kernels a gradient that was all error, for small batches."""
+    torch.manual_seed(0)
+    x, conv = torch.randn(batch, 6, 512), Conv(6, 12, 9, stride)
+    outcomes = []
+    for bfloat16 in (False, True):
+        conv.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            y = conv(x)
+        y.float().backward(torch.sin(torch.arange(y.numel())).view(y.shape))
+        assert conv.weight.grad is not None
+        outcomes += [y.detach().float(), conv.weight.grad.clone()]
+
+    for exact, rounded in ((outcomes[0], outcomes[2]), (outcomes[1], outcomes[3])):
+        assert float((rounded - exact).norm() / exact.norm()) < 0.01
