@@ -42,7 +42,7 @@ def test_the_command_line(cache, tmp_path, capsys):
         (["--task", "superres"], "needs a cut-off. Give --cutoff-hz"),
         (["--estimates", "x=/nowhere"], "expected a file for each"),
         (["--model", "a=speech", "--model", "a=speech"], "'a' is taken"),
-        (["--model", "nothing"], "no model 'nothing'"),
+        (["--model", "nothing"], "`rtdenoise models` lists those in the box; of a file of yours"),
         (["--card", "c.json"], "needs a model. It holds the numbers of a --model"),
         (["--metrics", "snr,pesq_wb"], "no metric 'pesq_wb' for this; known: snr, si_sdr"),
         (["--data", "/nowhere"], "expected a folder with clean/"),
@@ -60,7 +60,7 @@ def test_wrong_questions_are_one_line(pairs, flags, message, capsys):
     [
         ([], "expected --systems"),
         (["--results", "/nowhere.sqlite"], "no ratings"),
-        (["--systems", "a=/nowhere", "--reference", "/nowhere"], "no such folder"),
+        (["--systems", "a=/nowhere", "--reference", "/nowhere"], "no folder /nowhere"),
         (["--systems", "a=/x", "--reference", "/", "--anchors", "low"], "--anchors low"),
     ],
 )
