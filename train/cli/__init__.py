@@ -20,7 +20,7 @@ from ..errors import ArgumentError
 
 VERBS = ("prepare", "check", "fit", "features", "export", "mixes", "evaluate", "listen")
 INTERRUPTED = 130
-NO_MODEL = "`rtdenoise models` lists those in the box; of a file of yours, give the path"
+NO_MODEL = "`rtdenoise models` describes those in the box"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -42,7 +42,7 @@ def test_the_command_line(cache, tmp_path, capsys):
         (["--task", "superres"], "needs a cut-off. Give --cutoff-hz"),
         (["--estimates", "x=/nowhere"], "expected a file for each"),
         (["--model", "a=speech", "--model", "a=speech"], "'a' is taken"),
-        (["--model", "nothing"], "`rtdenoise models` lists those in the box; of a file of yours"),
+        (["--model", "nothing"], "path/to/net.pt. `rtdenoise models` describes those in the box"),
         (["--card", "c.json"], "needs a model. It holds the numbers of a --model"),
         (["--metrics", "snr,pesq_wb"], "no metric 'pesq_wb' for this; known: snr, si_sdr"),
         (["--data", "/nowhere"], "expected a folder with clean/"),
