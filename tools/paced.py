@@ -1,9 +1,9 @@
-"""Minutes of a real, paced stream with a model: how late are its hops on this machine?
+"""Measure the hop times and late hops of a model in minutes of a paced stream on this machine.
 
     python tools/paced.py --minutes 10 -m speech
 
-Plays the demo's noisy voice again and again through `rtdenoise live` on tools/jack_card.py (48 kHz,
-512 samples a callback) and prints a line for docs/live.md.
+It loops the demo's noisy voice through `rtdenoise live` on tools/jack_card.py (48 kHz, 512 samples
+a callback) and prints a line for docs/live.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Run the stream and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("-m", "--model", default="speech")
