@@ -115,18 +115,18 @@ def _deep() -> list[str]:
 
 def parts(unpack: bool) -> int:
     """Print which parts are here and, if *unpack* is set, decode them into the cache."""
-    found = sorted(PARTS.glob("part*"))
-    size = sum(f.stat().st_size for part in found for f in part.rglob("*") if f.is_file())
-    say(f"{len(found)} parts, {size >> 20} MiB in {PARTS}:", *(part.name for part in found))
+    there = sorted(PARTS.glob("part*"))
+    size = sum(f.stat().st_size for part in there for f in part.rglob("*") if f.is_file())
+    say(f"{len(there)} parts, {size >> 20} MiB in {PARTS}:", *(part.name for part in there))
     if not unpack:
         return 0
     tools = [
         PARTS / "unpack.py",
-        *(part / "unpack.py" for part in found),
+        *(part / "unpack.py" for part in there),
         ROOT / "tools/unpack_parts.py",
     ]
     tool = next((path for path in tools if path.is_file()), None)
-    if tool is None or not found:
+    if tool is None or not there:
         say("MISSING parts: carry .gpu/partNN")
         return 1
     shutil.rmtree(CACHE, ignore_errors=True)

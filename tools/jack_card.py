@@ -50,7 +50,7 @@ class Peer:
         import jack
 
         self.audio, self.at = audio, -1
-        self.heard, self.count, self.xruns = np.zeros(int(seconds * RATE_HZ), np.float32), 0, 0
+        self.recorded, self.count, self.xruns = np.zeros(int(seconds * RATE_HZ), np.float32), 0, 0
         self.mic: Any = jack.Client("mic", no_start_server=True)
         self.speakers: Any = jack.Client("speakers", no_start_server=True)
         self.out = self.mic.outports.register("out_1")
@@ -72,7 +72,7 @@ class Peer:
 
     def record(self, frames: int) -> None:
         """Record the buffer of the speakers."""
-        piece = self.heard[self.count : self.count + frames]
+        piece = self.recorded[self.count : self.count + frames]
         piece[:] = self.into.get_array()[: len(piece)]
         self.count += len(piece)
 
@@ -104,7 +104,7 @@ def wait_for_server(server: subprocess.Popen[bytes], name: str) -> None:
 def main() -> int:
     """Run the command on the simulated card and return its exit code."""
     alone()
-    play, heard, _, *command = sys.argv[1:]
+    play, recorded, _, *command = sys.argv[1:]
     audio = sf.read(play, dtype="float32", always_2d=True)[0][:, 0]
     name = f"rtdenoise{os.getpid()}"
     with tempfile.TemporaryDirectory() as home:
@@ -124,7 +124,7 @@ def main() -> int:
                 peer.at = 0
                 code = running.wait()
                 peer.close()
-                sf.write(heard, peer.heard[: peer.count], RATE_HZ, "FLOAT")
+                sf.write(recorded, peer.recorded[: peer.count], RATE_HZ, "FLOAT")
                 print(f"jack xruns {peer.xruns}", file=sys.stderr)
             finally:
                 server.terminate()

@@ -32,11 +32,11 @@ def main() -> None:
     voice, rate = sf.read(ROOT / "examples" / "audio" / "noisy.flac", dtype="float32")
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        play, heard = Path(folder) / "play.wav", Path(folder) / "heard.wav"
+        play, recorded = Path(folder) / "play.wav", Path(folder) / "recorded.wav"
         sf.write(play, np.tile(voice, int(seconds * rate / len(voice)) + 1), rate)
         live = [sys.executable, "-m", "rtdenoise", "live", "--in", "mic", "--out", "speakers"]
         live += ["-m", args.model, "--json", "--rate", "48000", "--channels", "1", "--block", "512"]
-        card = [sys.executable, str(ROOT / "tools" / "jack_card.py"), str(play), str(heard), "--"]
+        card = [sys.executable, str(ROOT / "tools" / "jack_card.py"), str(play), str(recorded), "--"]
         done = subprocess.run(
             [*card, *live, "--duration", str(seconds)],
             stdout=subprocess.PIPE,
