@@ -36,7 +36,13 @@ def main() -> None:
         sf.write(play, np.tile(voice, int(seconds * rate / len(voice)) + 1), rate)
         live = [sys.executable, "-m", "rtdenoise", "live", "--in", "mic", "--out", "speakers"]
         live += ["-m", args.model, "--json", "--rate", "48000", "--channels", "1", "--block", "512"]
-        card = [sys.executable, str(ROOT / "tools" / "jack_card.py"), str(play), str(recorded), "--"]
+        card = [
+            sys.executable,
+            str(ROOT / "tools" / "jack_card.py"),
+            str(play),
+            str(recorded),
+            "--",
+        ]
         done = subprocess.run(
             [*card, *live, "--duration", str(seconds)],
             stdout=subprocess.PIPE,
