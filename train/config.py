@@ -53,7 +53,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Degrade:
-    """The damage done to voices before a net is trained on their spectra.
+    """The degradations of voices and noises for training on spectra.
 
     A pair of numbers is the range (low, high) that a value is drawn from, evenly.
 

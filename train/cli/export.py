@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prove the net, write the file, print the card."""
+    """Check the net, write the file and print the card."""
     from ..run.export import export
 
     print(export(args.runs, args.out, args.metrics).to_json())

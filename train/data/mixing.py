@@ -188,7 +188,7 @@ class Pool:
         shape = (size, 2, self.hops, framing.bins)
         self.slots = [torch.empty(shape, device=device) for _ in range(2)]
         self.slots += [torch.empty(size, device=device), torch.empty(shape, device=device)]
-        self.ahead = device.type != "cpu"  # where a helper thread does not cost the step its cores
+        self.ahead = device.type != "cpu"  # on a CPU a helper thread would take cores from the step
         self._helper = ThreadPoolExecutor(1)
         self._next: Future[tuple[Tensor, ...]] | None = None
         for before in range(step - -(-size // self.fresh), step):

@@ -43,7 +43,7 @@ class SpectralSystem(System):
         self._features, self._outcome = quick(net.see), quick(self._score)
 
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
-        """See `System.feed`."""
+        """Make a source of examples, see `System.feed`; *few* keeps the pool small."""
         batch = self.recipe.optim.batch
         if self.recipe.scenes.on:
             return Scenes(library, self.recipe, self.framing, batch, seed, self.device)
