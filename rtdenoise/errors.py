@@ -74,7 +74,7 @@ def last_line(error: BaseException) -> str:
 
     The message of a scripted net's error is a traceback of its own, whose last line is the net's.
 
-    >>> last_line(ValueError("Traceback of TorchScript\\n  File x\\nno such band"))
+    >>> last_line(ValueError("Traceback of TorchScript\n  File x\nno such band"))
     'ValueError: no such band'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
