@@ -1,4 +1,4 @@
-"""How fast is each degradation here? Prints the table of docs/degrade.md.
+"""Measure the speed of each degradation, and print the table of docs/degrade.md.
 
 OMP_NUM_THREADS=1 python tools/degrade_speed.py
 """
@@ -34,7 +34,7 @@ ROWS, SECONDS = 32, 2
 
 
 def main() -> None:
-    """Median of five runs of each."""
+    """Print the median speed of five runs of each degradation."""
     voice, rate = sf.read(VOICE, dtype="float32")
     print("| step | 16 kHz | 48 kHz |\n|---|---|---|")
     for text in TEXTS:

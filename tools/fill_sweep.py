@@ -1,9 +1,9 @@
-"""LSD and SNR of the noise-fill baseline over its level, on recordings of the training side.
+"""Measure LSD and SNR of the noise-fill baseline over its level, on the training side.
 
     python tools/fill_sweep.py CACHE10
 
-The level in train/evaluate/baselines.py comes from here: a baseline tuned on the files it is
-reported on would be better than anybody could make it.
+The level in train/evaluate/baselines.py comes from this table. It is chosen on the training side,
+because a baseline that is tuned on the files it is scored on would be unfairly good.
 """
 
 from __future__ import annotations

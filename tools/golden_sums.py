@@ -1,10 +1,11 @@
-"""SHA-256 of what the three ends give for a fixed set of inputs: did a change touch the sound?
+"""Print SHA-256 sums of the host's outputs for fixed inputs, to see whether a change altered them.
 
     python tools/golden_sums.py > before.txt        # on the commit before
     python tools/golden_sums.py | diff before.txt - # on the commit after, on the same machine
 
-A line an input: `file`, `live --clock fast` and boards, over rates, channels, mixes and block
-sizes. The sums belong to a machine and its versions of torch and BLAS, so none is kept here.
+There is a line for each input of `file`, `live --clock fast` and boards, over rates, channels,
+mixes and block sizes. The sums depend on the machine and its versions of torch and BLAS, so the
+repository has none.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ room_size = 0.2
 
 
 def noisy(rate: int, channels: int, seed: int, seconds: float = 1.7) -> np.ndarray:
-    """Swelling harmonics over noise, with a silent stretch: (channels, samples) float32."""
+    """Make swelling harmonics in noise with a silent stretch, (channels, samples) float32."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(rate * seconds)) / rate
     tone = sum(np.sin(2 * np.pi * 130 * k * t + k) / k for k in range(1, 20))
@@ -73,13 +74,13 @@ def noisy(rate: int, channels: int, seed: int, seconds: float = 1.7) -> np.ndarr
 
 
 def digest(audio: np.ndarray) -> str:
-    """Of shape and samples."""
+    """Return the hash of shape and samples."""
     content = f"{audio.shape}".encode() + np.ascontiguousarray(audio).tobytes()
     return hashlib.sha256(content).hexdigest()[:24]
 
 
 def of_files(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """`rtdenoise file` and `rtdenoise live`, a model or a board."""
+    """Yield outputs of `rtdenoise file` and `rtdenoise live`, with a model or a board."""
     board = folder / "board.toml"
     board.write_text(BOARD)
     runs = [("file", *case) for case in FILES]
@@ -98,7 +99,7 @@ def of_files(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def of_boards() -> Iterator[tuple[str, np.ndarray]]:
-    """Boards on whole arrays, and block by block."""
+    """Yield outputs of boards, for whole arrays and block by block."""
     from pedalboard import Compressor, Gain, HighpassFilter, Limiter
 
     chain = Board([HighpassFilter(90), Denoise(atten_lim_db=30), Compressor(-20), Limiter()])
@@ -119,7 +120,7 @@ def of_boards() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def main() -> None:
-    """A line a sum."""
+    """Print a line for each output."""
     with tempfile.TemporaryDirectory() as folder:
         for sums in (of_files(Path(folder)), of_boards()):
             for label, audio in sums:

@@ -1,16 +1,17 @@
-"""Minutes on a lent GPU without a thought: unpack, measure, train two nets at once, bring home.
+"""Train two nets at once in the few minutes of a lent GPU: unpack, measure, train, collect.
 
-    python3 tools/gpu_run.py check                    is everything here? seconds
-    python3 tools/gpu_run.py parts [unpack]           what came so far; decode it into the cache
-    python3 tools/gpu_run.py smoke                    ms a step, memory, share of the data
-    python3 tools/gpu_run.py train SECONDS [run ...]  both runs, over before SECONDS are
+    python3 tools/gpu_run.py check                    check that everything is here, in seconds
+    python3 tools/gpu_run.py parts [unpack]           list the parts; decode them into the cache
+    python3 tools/gpu_run.py smoke                    measure ms a step, memory, share of the data
+    python3 tools/gpu_run.py train SECONDS [run ...]  train all runs for SECONDS at most
 
-`train` starts each run of RUNS_TO_MAKE as `python3 -m train fit`, or goes on with it, prints what
-they print, and puts into $OUT every two minutes and at the end, for each run: RUN.pt, a small
-checkpoint (averaged weights; as RUN/checkpoint.pt it is what `python -m train export` reads), the
-whole one in pieces RUN.full.0, .1 (`cat` them: a run goes on from it), and logs.tgz. A run that
-fails starts again, more carefully; the other goes on. The schedule's clock, in minutes of steps, is
-what fits into SECONDS, or MINUTES; a second call goes on with the first one's until that is over.
+`train` starts each run of RUNS_TO_MAKE as `python3 -m train fit`, or continues it, and prints its
+output. Every two minutes and at the end it writes to $OUT, for each run: RUN.pt, a checkpoint with
+the averaged weights alone (as RUN/checkpoint.pt, `python -m train export` reads it), and the whole
+checkpoint in pieces RUN.full.0, .1 (joined by `cat`, a run continues from it); and logs.tgz. A run
+that fails is started again with safer settings, while the other continues. The clock of the
+schedule, in minutes of steps, is what fits into SECONDS, or MINUTES; a second call continues with
+the clock of the first.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ PARTS, CACHE, RUNS, OUT = (
 )
 RECIPE = "train/recipes/speech-wide.toml"
 MODEL = "rtdenoise/models/speech.pt"
-SETTINGS = os.environ.get("SET", "").split()  # of all runs: SET="optim.batch=64 data.seconds=2.5"
+SETTINGS = os.environ.get("SET", "").split()  # for all runs: "optim.batch=64 data.seconds=2.5"
 RUNS_TO_MAKE: dict[str, list[str]] = {
     "spectral": ["net.deeper=1", "optim.muon_lr=1e-3", "optim.lr=5e-4", "run.seed=101"],
     "banded": [
@@ -54,21 +55,21 @@ RUNS_TO_MAKE: dict[str, list[str]] = {
     ],
 }
 STARTED_FROM = {"spectral": MODEL}
-ENDING_S, BEGINNING_S = 25.0, 25.0  # of a run, beside its steps
-SHARE = 0.96  # of the time between that is steps: the rest saves and looks at the other side
-HARVEST_S = 120.0
-PIECE = 15 << 20  # of a file that comes back: 16 MiB at most
+ENDING_S, BEGINNING_S = 25.0, 25.0  # time that a run takes before and after its steps
+SHARE = 0.96  # share of the time between that steps take; the rest saves and evaluates
+HARVEST_S = 120.0  # time between two collections
+PIECE = 15 << 20  # bytes of a piece; a file that comes back may have 16 MiB
 NEEDED = ("torch", "numpy", "soundfile", "numba", "matplotlib")
 BEGUN = time.time()
 
 
 def say(*words: object) -> None:
-    """With the seconds since the start."""
+    """Print *words* after the seconds since the start."""
     print(f"[{time.time() - BEGUN:5.1f}]", *words, flush=True)
 
 
 def check(quick: bool = False) -> int:
-    """Everything that a run needs, in seconds; 0 if it is here. *quick*: without torch."""
+    """Check everything that a run needs; *quick* leaves out torch. Returns the number of faults."""
     faults = [f"{name}: carry .whl" for name in NEEDED if not find_spec(name)]
     if not quick:
         faults += _deep()
@@ -89,7 +90,7 @@ def check(quick: bool = False) -> int:
 
 
 def _deep() -> list[str]:
-    """What is wrong with packages, GPU and sources."""
+    """List what is wrong with packages, GPU and sources."""
     faults = []
     for name in NEEDED:
         try:
@@ -113,19 +114,19 @@ def _deep() -> list[str]:
 
 
 def parts(unpack: bool) -> int:
-    """Say which parts are here; decode them all into the cache."""
-    found = sorted(PARTS.glob("part*"))
-    size = sum(f.stat().st_size for part in found for f in part.rglob("*") if f.is_file())
-    say(f"{len(found)} parts, {size >> 20} MiB in {PARTS}:", *(part.name for part in found))
+    """Print which parts are here and, if *unpack* is set, decode them into the cache."""
+    there = sorted(PARTS.glob("part*"))
+    size = sum(f.stat().st_size for part in there for f in part.rglob("*") if f.is_file())
+    say(f"{len(there)} parts, {size >> 20} MiB in {PARTS}:", *(part.name for part in there))
     if not unpack:
         return 0
     tools = [
         PARTS / "unpack.py",
-        *(part / "unpack.py" for part in found),
+        *(part / "unpack.py" for part in there),
         ROOT / "tools/unpack_parts.py",
     ]
     tool = next((path for path in tools if path.is_file()), None)
-    if tool is None or not found:
+    if tool is None or not there:
         say("MISSING parts: carry .gpu/partNN")
         return 1
     shutil.rmtree(CACHE, ignore_errors=True)
@@ -138,13 +139,13 @@ def parts(unpack: bool) -> int:
 
 
 def _mend(path: Path) -> None:
-    """Leave out of the other sides what trains too: a leak would end both runs at their start."""
+    """Remove from the other sides what is on the training side: a leak would stop both runs."""
     index = json.loads(path.read_text())
     rows = index["recordings"]
     trained = [row for row in rows if row["split"] == "train"]
-    known = {row["source"] for row in trained} | {row["digest"] for row in trained} - {0}
+    taken = {row["source"] for row in trained} | {row["digest"] for row in trained} - {0}
     kept = [
-        row for row in rows if row["split"] == "train" or not known & {row["source"], row["digest"]}
+        row for row in rows if row["split"] == "train" or not taken & {row["source"], row["digest"]}
     ]
     if len(kept) < len(rows):
         say(f"WARNING: {len(rows) - len(kept)} recordings of other sides train too: left out there")
@@ -152,7 +153,7 @@ def _mend(path: Path) -> None:
 
 
 def command(name: str, minutes: float, careful: int) -> list[str]:
-    """What makes a run."""
+    """Return the command of a run; *careful* counts the earlier tries."""
     changes = [*RUNS_TO_MAKE[name], f"optim.minutes={minutes}", *SETTINGS]
     if careful > 1 and not (RUNS / name / "checkpoint.pt").is_file():
         changes.append("optim.batch=64")
@@ -163,14 +164,19 @@ def command(name: str, minutes: float, careful: int) -> list[str]:
 
 
 class Child:
-    """One run: a process, a thread that prints what it says, and up to two new tries."""
+    """One run: its process, a thread that prints the output, and up to two new tries.
+
+    Args:
+        name: Name of the run in RUNS_TO_MAKE.
+        minutes: Clock of its schedule.
+    """
 
     def __init__(self, name: str, minutes: float) -> None:
         self.name, self.minutes, self.tries, self.over = name, minutes, 0, False
         self.start()
 
     def start(self) -> None:
-        """Begin, or go on."""
+        """Start the run, or continue it."""
         more = {"RTDENOISE_GRU": "float32"} if self.tries else {}
         self.process = subprocess.Popen(
             command(self.name, self.minutes, self.tries),
@@ -196,7 +202,7 @@ class Child:
                     say(f"{self.name}: {line.rstrip()}")
 
     def watch(self) -> None:
-        """Start again what failed."""
+        """Start the run again if it failed."""
         code = self.process.poll()
         if self.over or code is None:
             return
@@ -206,14 +212,14 @@ class Child:
             self.start()
 
     def stop(self) -> None:
-        """Ask it to save and end."""
+        """Ask the run to save and end."""
         self.over = True
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
 
 
 def harvest(names: list[str]) -> None:
-    """Put what the runs have so far into $OUT; a fault here must not stop them."""
+    """Copy the state of the runs to $OUT; a fault in this must not stop them."""
     for name in names:
         path = RUNS / name / "checkpoint.pt"
         try:
@@ -233,7 +239,7 @@ def harvest(names: list[str]) -> None:
 
 
 def _small(path: Path, out: Path) -> None:
-    """What `export` needs of a checkpoint."""
+    """Write the part of a checkpoint that `export` needs."""
     import torch
 
     saved = torch.load(path, weights_only=False, map_location="cpu", mmap=True)
@@ -243,17 +249,17 @@ def _small(path: Path, out: Path) -> None:
 
 
 def _pieces(path: Path, out: Path) -> None:
-    """All of it, in files that are small enough."""
+    """Write a whole checkpoint, in files that are small enough."""
     content = path.read_bytes()
     for number, at in enumerate(range(0, len(content), PIECE)):
         out.with_name(f"{out.name}.{number}").write_bytes(content[at : at + PIECE])
 
 
 def train(seconds: float, names: list[str]) -> int:
-    """All runs side by side, over before *seconds* are."""
+    """Train all runs in parallel, for *seconds* at most."""
     plan = RUNS / "minutes.txt"
     minutes = max(0.1, SHARE * (seconds - BEGINNING_S - ENDING_S) / 60)
-    if plan.is_file():  # a run that goes on keeps its clock
+    if plan.is_file():  # a run that continues keeps its clock
         minutes = float(plan.read_text())
     minutes = round(float(os.environ.get("MINUTES", minutes)), 3)
     plan.write_text(str(minutes))
@@ -289,7 +295,7 @@ def train(seconds: float, names: list[str]) -> int:
 
 
 def main(words: list[str]) -> int:
-    """See above."""
+    """Run a verb of the command line and return the exit code."""
     verb = words[0] if words else "check"
     if verb == "parts":
         return parts("unpack" in words)

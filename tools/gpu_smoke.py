@@ -1,8 +1,9 @@
-"""How fast a GPU trains.
+"""Measure how fast a GPU trains.
 
     python3 tools/gpu_smoke.py CACHE RECIPE [BATCH ...]
 
-For each net and batch: ms a step, ms of its data, its share, GPU memory. Nothing is written.
+It prints, for each net and batch size, the time of a step and of its data and the GPU memory, and
+writes no files.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ NETS = {"spectral": ["net.deeper=1"], "banded": ["net.network=banded"]}
 
 
 def wait() -> float:
-    """Until the GPU is done; the time then."""
+    """Wait for the GPU and return the time."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def measure(system: System, library: Library, steps: int) -> str:
-    """One line."""
+    """Time steps and data of a system, and describe the result in one line."""
     feed = system.feed(library, 0, 1)
     for step in range(3):
         system.step(feed.batch(step), step, 0.0)
@@ -60,7 +61,7 @@ def measure(system: System, library: Library, steps: int) -> str:
 
 
 def main(words: list[str]) -> None:
-    """Every net, every batch; a fault of one does not stop the others."""
+    """Measure every net with every batch size; the failure of one does not stop the others."""
     cache, recipe, batches = Path(words[0]), words[1], [int(w) for w in words[2:]] or [128, 64, 256]
     steps = STEPS if torch.cuda.is_available() else 2
     begun = time.perf_counter()
@@ -69,10 +70,10 @@ def main(words: list[str]) -> None:
     print("hours:", {kind: round(library.hours(kind), 2) for kind in library.recordings})
     for batch in batches:
         for name, changes in NETS.items():
-            wanted = config.load(recipe, changes)
-            wanted = replace(wanted, optim=replace(wanted.optim, batch=batch))
+            changed = config.load(recipe, changes)
+            changed = replace(changed, optim=replace(changed.optim, batch=batch))
             try:
-                line = measure(make(wanted, Team()), library, steps)
+                line = measure(make(changed, Team()), library, steps)
             except Exception as error:
                 line = f"{type(error).__name__}: {str(error)[:300]}"
             seconds = time.perf_counter() - begun

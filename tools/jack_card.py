@@ -1,14 +1,14 @@
-"""A paced sound card without a sound card: a private jackd and a peer that plays and records.
+"""Simulate a sound card: a private JACK server, and a peer that plays a file and records.
 
     python tools/jack_card.py PLAY.wav HEARD.wav -- rtdenoise live --in mic --out speakers ...
 
-Runs the command while JACK's dummy driver calls it every 512 samples at 48 kHz; PortAudio sees the
+The command runs while JACK's dummy driver calls it every 512 samples at 48 kHz; PortAudio lists the
 peer's two clients as devices `mic` and `speakers`. PLAY.wav is played once, half a second after
-the command has connected; everything it gives is in HEARD.wav. Needs jackd2 and JACK-Client.
+the command has connected, and HEARD.wav receives its output. The tool needs jackd2 and JACK-Client.
 
-JACK keeps semaphores in /dev/shm: as root this gives itself an empty one, so that nothing is left
-behind. `--sync` makes the server wait for its clients: no sample is ever lost, whatever the load.
-The order of ending matters, PortAudio, then the peer, then the server: otherwise libjack aborts.
+JACK keeps semaphores in /dev/shm; for root the tool mounts an empty one, so that none is left
+behind. `--sync` makes the server wait for its clients, so that no sample is lost under load.
+PortAudio has to end before the peer, and the peer before the server; otherwise libjack aborts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ALONE = "RTDENOISE_JACK_ALONE"
 
 
 def alone() -> None:
-    """Begin again in a mount namespace of our own, if we may."""
+    """Restart the tool in a mount namespace of its own, if it may."""
     if os.environ.get(ALONE) or os.getuid() != 0:
         return
     os.environ[ALONE] = "1"
@@ -39,18 +39,18 @@ def alone() -> None:
 
 
 class Peer:
-    """JACK clients `mic`, which plays *audio* once when told, and `speakers`, which records.
+    """The JACK clients `mic`, which plays *audio* once, and `speakers`, which records.
 
     Args:
-        audio: (samples,) float32.
-        seconds: Longest recording.
+        audio: Sound to play, (samples,) float32.
+        seconds: Length of the longest recording.
     """
 
     def __init__(self, audio: np.ndarray, seconds: float) -> None:
         import jack
 
         self.audio, self.at = audio, -1
-        self.heard, self.count, self.xruns = np.zeros(int(seconds * RATE_HZ), np.float32), 0, 0
+        self.recorded, self.count, self.xruns = np.zeros(int(seconds * RATE_HZ), np.float32), 0, 0
         self.mic: Any = jack.Client("mic", no_start_server=True)
         self.speakers: Any = jack.Client("speakers", no_start_server=True)
         self.out = self.mic.outports.register("out_1")
@@ -62,7 +62,7 @@ class Peer:
         self.speakers.activate()
 
     def play(self, frames: int) -> None:
-        """Fill the microphone's buffer."""
+        """Fill the buffer of the microphone."""
         buffer = self.out.get_array()
         buffer[:] = 0
         if self.at >= 0:
@@ -71,24 +71,24 @@ class Peer:
             self.at += frames
 
     def record(self, frames: int) -> None:
-        """Keep what the speakers get."""
-        piece = self.heard[self.count : self.count + frames]
+        """Record the buffer of the speakers."""
+        piece = self.recorded[self.count : self.count + frames]
         piece[:] = self.into.get_array()[: len(piece)]
         self.count += len(piece)
 
     def count_xrun(self, _delay_us: float) -> None:
-        """Of any client of the server."""
+        """Count an xrun of any client of the server."""
         self.xruns += 1
 
     def close(self) -> None:
-        """Leave the graph."""
+        """Disconnect both clients."""
         for client in (self.speakers, self.mic):
             client.deactivate()
             client.close()
 
 
 def wait_for_server(server: subprocess.Popen[bytes], name: str) -> None:
-    """Until jackd answers, ten seconds at most."""
+    """Wait until jackd answers, for ten seconds at most."""
     for _ in range(200):
         if server.poll() is not None:
             break
@@ -102,9 +102,9 @@ def wait_for_server(server: subprocess.Popen[bytes], name: str) -> None:
 
 
 def main() -> int:
-    """Run the command on the card; its exit code."""
+    """Run the command on the simulated card and return its exit code."""
     alone()
-    play, heard, _, *command = sys.argv[1:]
+    play, recorded, _, *command = sys.argv[1:]
     audio = sf.read(play, dtype="float32", always_2d=True)[0][:, 0]
     name = f"rtdenoise{os.getpid()}"
     with tempfile.TemporaryDirectory() as home:
@@ -124,7 +124,7 @@ def main() -> int:
                 peer.at = 0
                 code = running.wait()
                 peer.close()
-                sf.write(heard, peer.heard[: peer.count], RATE_HZ, "FLOAT")
+                sf.write(recorded, peer.recorded[: peer.count], RATE_HZ, "FLOAT")
                 print(f"jack xruns {peer.xruns}", file=sys.stderr)
             finally:
                 server.terminate()

@@ -1,9 +1,9 @@
-"""Minutes of a real, paced stream with a model: how late are its hops on this machine?
+"""Measure the hop times and late hops of a model in minutes of a paced stream on this machine.
 
     python tools/paced.py --minutes 10 -m speech
 
-Plays the demo's noisy voice again and again through `rtdenoise live` on tools/jack_card.py (48 kHz,
-512 samples a callback) and prints a line for docs/live.md.
+It loops the demo's noisy voice through `rtdenoise live` on tools/jack_card.py (48 kHz, 512 samples
+a callback) and prints a line for docs/live.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Run the stream and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("-m", "--model", default="speech")
@@ -32,11 +32,17 @@ def main() -> None:
     voice, rate = sf.read(ROOT / "examples" / "audio" / "noisy.flac", dtype="float32")
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        play, heard = Path(folder) / "play.wav", Path(folder) / "heard.wav"
+        play, recorded = Path(folder) / "play.wav", Path(folder) / "recorded.wav"
         sf.write(play, np.tile(voice, int(seconds * rate / len(voice)) + 1), rate)
         live = [sys.executable, "-m", "rtdenoise", "live", "--in", "mic", "--out", "speakers"]
         live += ["-m", args.model, "--json", "--rate", "48000", "--channels", "1", "--block", "512"]
-        card = [sys.executable, str(ROOT / "tools" / "jack_card.py"), str(play), str(heard), "--"]
+        card = [
+            sys.executable,
+            str(ROOT / "tools" / "jack_card.py"),
+            str(play),
+            str(recorded),
+            "--",
+        ]
         done = subprocess.run(
             [*card, *live, "--duration", str(seconds)],
             stdout=subprocess.PIPE,

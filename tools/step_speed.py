@@ -1,9 +1,10 @@
-"""Seconds of a step, forward and backward, of the papers' networks on one core, in the recipes.
+"""Measure the seconds of a step, forward and backward, of the papers' networks on one core.
 
     python tools/step_speed.py
 
-Twice: as trained, and with float32 and torch's own gradient of convolutions. And the GRU of
-`speech`: torch's in float32 and in bfloat16, and train/networks/recurrence.py.
+Each network of a recipe is measured as it is trained, and with float32 and torch's own gradient of
+convolutions. The GRU of `speech` is measured as torch's in float32 and in bfloat16, and as
+train/networks/recurrence.py.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SIZES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
 
 
 def seconds(net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, plain: bool) -> float:
-    """Median of five steps."""
+    """Return the median time of five steps."""
     took = []
     for _ in range(6):
         begin = time.perf_counter()

@@ -2,10 +2,10 @@
 
     python3 tools/unpack_parts.py PARTS CACHE
 
-A part's index: "files", each {file, kind, samples}, and "recordings", each a stretch of a file:
-{file, start, stop} and what `train.data.library.Recording` holds; kind rir goes to "rooms". What
-comes is what `python -m train prepare` makes, with all cores, in an order that depends on the parts
-alone.
+The index of a part has "files", each {file, kind, samples}, and "recordings", each a stretch of a
+file: {file, start, stop} and the fields of `train.data.library.Recording`; those of kind rir go to
+"rooms". The cache has the format of `python -m train prepare`. All cores decode, and the order
+depends on the parts alone.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ Job = tuple[Path, int, Path, list[Place]]
 
 
 def decode(job: Job) -> list[tuple[int, int]]:
-    """Write a file's recordings at their places; number and CRC-32 of each."""
+    """Write a file's recordings to their places; returns number and CRC-32 of each."""
     path, samples, target, places = job
     x, rate_hz = sf.read(path, dtype="float32")
     if rate_hz != RATE_HZ or x.shape != (samples,):
-        raise SystemExit(f"{path}: {rate_hz} Hz, {x.shape}; wanted {samples} at {RATE_HZ} Hz, mono")
-    out, found = np.memmap(target, np.int16, "r+"), []
+        raise SystemExit(
+            f"{path} has {rate_hz} Hz and shape {x.shape}; expected {samples} at {RATE_HZ} Hz, mono"
+        )
+    out, digests = np.memmap(target, np.int16, "r+"), []
     for number, start, stop, at in places:
         piece = np.clip(np.round(x[start:stop] * 32767), -32768, 32767).astype(np.int16)
         out[at : at + stop - start] = piece
-        found.append((number, zlib.crc32(piece.tobytes())))
+        digests.append((number, zlib.crc32(piece.tobytes())))
     out.flush()
-    return found
+    return digests
 
 
 def plan(parts: Path, cache: Path) -> tuple[list[dict[str, Any]], list[Job]]:
-    """Every recording with its place in the cache, and who decodes what; makes the empty files."""
+    """Create the empty files; returns every recording with its place, and the decoding jobs."""
     total, rows, jobs = dict.fromkeys(KINDS, 0), list[dict[str, Any]](), list[Job]()
     for part in sorted(path.parent for path in parts.glob("part*/index.json")):
         index = json.loads((part / "index.json").read_text())
@@ -66,12 +68,12 @@ def plan(parts: Path, cache: Path) -> tuple[list[dict[str, Any]], list[Job]]:
 
 
 def main(parts: Path, cache: Path) -> None:
-    """Decode all; index.json comes last."""
+    """Decode all parts, and write index.json last."""
     cache.mkdir(parents=True, exist_ok=True)
     rows, jobs = plan(parts, cache)
     with ProcessPoolExecutor() as pool:
-        for found in pool.map(decode, jobs):
-            for number, digest in found:
+        for digests in pool.map(decode, jobs):
+            for number, digest in digests:
                 rows[number]["digest"] = digest
     index = {
         "rate_hz": RATE_HZ,

@@ -1,1 +1,1 @@
-"""The training system behind the generators. From a checkout: `python -m train VERB`."""
+"""The training system that makes the generators; a checkout runs it as `python -m train VERB`."""

@@ -1,4 +1,4 @@
-"""`python -m train VERB`, see train/cli."""
+"""The entry point of `python -m train VERB`; train/cli has the verbs."""
 
 import sys
 

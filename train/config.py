@@ -1,7 +1,7 @@
-"""A run's settings: frozen dataclasses, filled from a TOML recipe and changes such as a.b=c.
+"""The settings of a run: frozen dataclasses, filled from a TOML recipe and changes such as a.b=c.
 
-An unknown key is an error: a misspelt one would silently mean its default. So is a key that this
-kind of training does not read: it would silently do nothing.
+An unknown key is an error, because a misspelt key would silently mean its default. A key that this
+kind of training does not read is an error too, because it would silently do nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Degrade:
-    """The damage done to voices before a net is trained on their spectra.
+    """The degradations of voices and noises for training on spectra.
 
     A pair of numbers is the range (low, high) that a value is drawn from, evenly.
 
@@ -92,28 +92,28 @@ class Degrade:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Degradations as varied as the world (scenes.py), made anew for every step: quick on a GPU.
+    """The acoustic scenes of data/scenes.py, which are simulated anew for every step (for a GPU).
 
     SNR, level, reverberation time, reverb_share, music_share and band limits are those of
-    [degrade], the rest is here. Every share is of the examples, or of their noises.
+    [degrade]. Shares are of the examples of a step, unless they say otherwise.
 
     Attributes:
-        on: Use them, in place of the pool of mixing.py.
-        speed: Of the voices that are not as recorded: pitch and vocal tract together.
-        speed_share: How many those are.
-        noise_speed: The same of noises.
-        two_talkers_share: Two voices, and both stay.
-        noises: How often one, two and three noises sound at once.
-        synthetic_share: Of noises that are tones and sweeps, hum, clicks and coloured noise.
-        babble_share: Of noises that are 4 to 12 voices of other talkers.
-        noise_room_share: Of noises in a room of their own.
-        clean_share: 30 to 50 dB of SNR.
-        noiseless_share: No noise at all.
-        speechless_share: No voice at all: silence is wanted.
-        microphone_share: With a microphone's response, steep and resonant, in input and target.
-        jump_share: With a jump of level.
-        distorted_share: With clipping, saturation, a gate or a telephone's quantiser.
-        measured_share: Of rooms that are measured ones, where the cache has them.
+        on: Simulate scenes instead of mixing the pool of data/mixing.py.
+        speed: Range of the playback speeds of voices, which scale pitch and vocal tract alike.
+        speed_share: Share of the voices that are played at such a speed.
+        noise_speed: Range of the playback speeds of noises.
+        two_talkers_share: Share with a second voice; the target keeps both voices.
+        noises: Relative frequencies of one, two and three simultaneous noises.
+        synthetic_share: Share of the noises that are tones, hum, clicks or coloured noise.
+        babble_share: Share of the noises that are the sum of 4 to 12 other talkers.
+        noise_room_share: Share of the noises that are in a room of their own.
+        clean_share: Share with an SNR of 30 to 50 dB.
+        noiseless_share: Share without noise.
+        speechless_share: Share without a voice; the target is silence.
+        microphone_share: Share with a microphone's response, in input and target alike.
+        jump_share: Share with a sudden change of level.
+        distorted_share: Share with clipping, saturation, a gate or a telephone's quantiser.
+        measured_share: Share of the rooms that are measured responses, if the cache has any.
     """
 
     on: bool = False
@@ -205,18 +205,17 @@ class Optim:
     Attributes:
         kind: The optimiser of everything that Muon does not train: adamw or rmsprop.
         betas: Decay rates of AdamW's running means of the gradient and of its square.
-        batch: Excerpts that one step sees. Small batches won: 16 with Muon was level with 64 and
-            three times the hours (prototype, 2 cores).
+        batch: Excerpts of one step. On two cores a batch of 16 with Muon reached in a third of the
+            time what a batch of 64 with AdamW reached.
         muon_lr: Largest learning rate of Muon, which trains matrices, and convolutions as matrices;
-            0 trains all with the plain optimiser. Constant 4e-3 without decay diverged after 2,500
-            steps.
-        muon_decay: Weight decay of the matrices; without it they grow until bfloat16 gives way.
+            0 trains all with the plain optimiser. A constant rate of 4e-3 without weight decay
+            diverged after 2,500 steps.
+        muon_decay: Weight decay of the matrices; without it they outgrow bfloat16's precision.
         lr: Largest learning rate of the plain optimiser.
         warmup_steps: Steps in which the learning rates rise from 0, linearly.
-        decay_share: Share of the run, at its end, in which the learning rates fall to a
-            two-hundredth, linearly.
+        decay_share: Share of the run, at its end, in which the rates fall linearly to 1/200.
         clip: Largest norm of the gradient; a longer one is scaled down to it.
-        ema: The weights that are kept are a running mean; this is its decay rate a step.
+        ema: Decay rate per step of the running mean of the weights, which is what is exported.
         minutes: Training time of the whole run, over all its slices: the clock of the schedule.
         steps: Steps of the whole run, as the clock in place of minutes; 0 means minutes.
     """
@@ -235,25 +234,25 @@ class Optim:
     steps: int = 0
 
     def progress(self, step: int, spent_s: float) -> float:
-        """How much of the whole run is over, 0..1."""
+        """Return the share of the whole run that is over, 0..1."""
         return step / self.steps if self.steps else spent_s / (60 * self.minutes)
 
 
 @dataclass(frozen=True)
 class Run:
-    """The seed of a run, the machine's share in it, and how often it takes notes.
+    """How a run is carried out: its seed, its use of the machine, and how often it reports.
 
     Attributes:
         seed: Seed of the first weights and of everything that is drawn.
         threads: Threads that torch may use on a CPU.
-        pool: Voices and noises that are kept as spectra; each step renews some and mixes anew.
-        compile: Let torch.compile make the element-wise parts of training on spectra 1.5 times as
-            fast (it needs a C++ compiler).
+        pool: Number of voices, and of noises, kept as spectra; each step renews some of them.
+        compile: Compile the element-wise parts of training on spectra with torch.compile, which
+            makes them 1.5 times as fast and needs a C++ compiler.
         log_steps: Steps between two lines of log.csv.
         checkpoint_s: Seconds between two checkpoints.
         dev_s: Seconds between two evaluations on the development side: scores, sound, pictures.
-        unseen_s: Seconds between two looks at its losses alone, which is quick; 0: never.
-        tensorboard: Write events for TensorBoard too (it needs the tensorboard package).
+        unseen_s: Seconds between two computations of the losses on that side; 0 means never.
+        tensorboard: Write events for TensorBoard too; this needs the tensorboard package.
     """
 
     seed: int = 1
@@ -280,7 +279,7 @@ class Train:
     on: str = "spectra"
 
 
-# The tables and keys that training on spectra, or on waves, does not read: they are refused.
+# Tables and keys that the one kind of training does not read, and therefore refuses.
 UNREAD = {
     "spectra": ("degradation", "objective", "data.margin_s"),
     "waves": ("degrade", "scenes", "loss", "run.pool", "run.compile"),
@@ -289,23 +288,24 @@ UNREAD = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that makes a run what it is; its checkpoint carries the recipe.
+    """All settings of a run. Its checkpoint and the model's card carry a copy.
 
     Attributes:
-        name: name of the model on its card.
-        task: denoise, dereverb or superres.
-        kind: speech or music: what the net restores.
+        name: Name of the model on its card.
+        task: Task of the model: denoise, dereverb or superres.
+        kind: Kind of sound that the net restores: speech or music.
         description: A sentence for the card.
         licence: Licence of the model on its card.
-        train: Whether the net is trained on spectra or on waveforms.
-        data: The recordings.
-        degrade: Damage to train against on spectra.
-        degradation: Damage to train against on waveforms, in the language of `rtdenoise degrade`;
-            or `recorded`, for a data set's own pairs.
+        train: The kind of training: on spectra or on waveforms.
+        data: The recordings and how excerpts are drawn from them.
+        degrade: Degradations of training on spectra.
+        scenes: Degradations of training on spectra, if they are simulated as scenes.
+        degradation: Degradation of training on waveforms, in the language of `rtdenoise degrade`,
+            or `recorded` for a data set's own pairs.
         net: `network` names one of train/networks; the other keys are its settings.
         loss: Weights of the losses on spectra.
-        objective: Weights of the losses on waveforms.
-        optim: How the weights move.
+        objective: Weights of the losses on waveforms, and the adversary.
+        optim: The optimisers and their schedule.
         run: How the run is carried out.
     """
 
@@ -326,27 +326,27 @@ class Recipe:
     run: Run = field(default_factory=Run)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint or a card."""
+        """Return the recipe as plain values, for a checkpoint or a card."""
         return asdict(self)
 
 
 def train_table(values: dict[str, Any]) -> Any:
-    """The [train] table of a recipe; where it does not say `on`, the rule of `Train` does.
+    """Return the [train] table of a recipe, with `on` by the rule of `Train` where it is absent.
 
     Raises:
         UsageError: [train] names no kind of training.
     """
     table = values.get("train", {})
     if not isinstance(table, dict):
-        return table  # `build` says what is wrong with it
+        return table  # `build` reports what is wrong with it
     table = {"on": "waves" if values.get("degradation") else "spectra"} | table
     if table["on"] not in UNREAD:
         raise UsageError(f"train.on = {table['on']!r}; known: {', '.join(UNREAD)}")
     return table
 
 
-def _said(values: dict[str, Any], name: str) -> list[str]:
-    """The keys that a recipe sets of *name*, a table or one key; an empty text sets nothing."""
+def _keys_set(values: dict[str, Any], name: str) -> list[str]:
+    """List the keys of *name*, a table or one key, that a recipe sets; an empty text sets none."""
     first, _, key = name.partition(".")
     value = values.get(first)
     if key:
@@ -357,11 +357,11 @@ def _said(values: dict[str, Any], name: str) -> list[str]:
 
 
 def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
-    """Read a recipe and apply changes such as `optim.lr=3e-4`.
+    """Read a recipe from a file and apply changes such as `optim.lr=3e-4`.
 
     Raises:
-        UsageError: no such file, bad TOML, unknown keys, wrong types, or keys that this kind of
-            training does not read.
+        UsageError: the file cannot be read or is not TOML, or a key is unknown, has a value of the
+            wrong type, or is not read by this kind of training.
     """
     try:
         values = tomllib.loads(Path(path).read_text())
@@ -372,7 +372,7 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
     for change in changes or []:
         key, equals, text = change.partition("=")
         if not equals:
-            raise UsageError(f"{change!r} changes nothing: wanted key=value, as in optim.lr=3e-4")
+            raise UsageError(f"{change!r} is no change: expected key=value, as in optim.lr=3e-4")
         try:
             value = tomllib.loads(f"v = {text}")["v"]
         except tomllib.TOMLDecodeError:
@@ -383,7 +383,7 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
             at = at.setdefault(table, {})
         at[last] = value
     recipe: Recipe = build(Recipe, values | {"train": train_table(values)})
-    if unread := [key for name in UNREAD[recipe.train.on] for key in _said(values, name)]:
+    if unread := [key for name in UNREAD[recipe.train.on] for key in _keys_set(values, name)]:
         raise UsageError(
             f"training on {recipe.train.on} (train.on) does not read {', '.join(unread)}: take "
             "it out of the recipe"
@@ -392,7 +392,7 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
 
 
 def stored(values: dict[str, Any]) -> Recipe:
-    """The recipe that a checkpoint or a card carries, in today's words if it is an older one."""
+    """Return the recipe that a checkpoint or a card carries; old names of keys are translated."""
     run = dict(values["run"])
     if "judge_s" in run:  # its name until November 2026
         run["dev_s"] = run.pop("judge_s")

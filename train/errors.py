@@ -1,4 +1,4 @@
-"""The error that knows which argument would mend it; the command line knows the option's name."""
+"""An error that names the argument at fault; the command line translates that into an option."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from rtdenoise.errors import UsageError
 
 
 class ArgumentError(UsageError):
-    """An error that another value of one argument would mend.
+    """An error that the caller can avoid by giving one argument another value.
 
     Attributes:
-        argument: The argument's name. `python -m train` says which option that is: train/cli.
+        argument: Name of that argument. train/cli maps it to the option to type.
     """
 
     def __init__(self, message: str, argument: str) -> None:

@@ -1,4 +1,4 @@
-"""Packages that only training (extra `train`) or only scoring (extra `eval`) needs."""
+"""Imports of packages that only training (extra `train`) or only scoring (extra `eval`) needs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rtdenoise.errors import UsageError
 
 
 def needed(name: str, extra: str = "eval", load: Callable[[str], Any] = import_module) -> Any:
-    """Import a package, or say how to get it.
+    """Import an optional package; where it is missing, the error says how to install it.
 
     Args:
-        name: Module to import, as in auraloss.freq.
-        extra: Extra of rtdenoise that installs its package.
-        load: Imports a module by its name.
+        name: Module to import, such as auraloss.freq.
+        extra: Name of the extra of rtdenoise that installs the package.
+        load: Function that imports a module by its name.
 
     Raises:
         UsageError: the package is not installed.

@@ -1,4 +1,4 @@
-"""Dataclasses of settings from the tables of a TOML file: an unknown key is an error."""
+"""Construction of settings dataclasses from the tables of a TOML file; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from rtdenoise.errors import UsageError
 
 
 def build(kind: type[Any], values: dict[str, Any], where: str = "") -> Any:
-    """Make a dataclass of *kind* from *values*, all the way down.
+    """Make a dataclass of *kind* from *values*; tables inside become dataclasses too.
+
+    Args:
+        kind: The dataclass to make.
+        values: Values by key; a key that is absent keeps its default.
+        where: Prefix of the keys in messages, such as `optim.`.
 
     Raises:
-        UsageError: an unknown key (it lists the known ones) or a value of another type.
+        UsageError: a key is unknown (the message lists the known ones), or a value has another
+            type than its default.
     """
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(values) - known):
@@ -24,7 +30,7 @@ def build(kind: type[Any], values: dict[str, Any], where: str = "") -> Any:
             ready[name] = getattr(kind(), name) | value
         elif isinstance(hint, type) and is_dataclass(hint):
             if not isinstance(value, dict):
-                raise UsageError(f"{where}{name} is a table, got {value!r}")
+                raise UsageError(f"{where}{name} has to be a table, got {value!r}")
             ready[name] = build(hint, value, f"{where}{name}.")
         else:
             ready[name] = _fitted(value, getattr(kind(), name), f"{where}{name}")
@@ -32,11 +38,11 @@ def build(kind: type[Any], values: dict[str, Any], where: str = "") -> Any:
 
 
 def _fitted(value: Any, default: Any, where: str) -> Any:
-    """*value* as the type of *default*."""
+    """Return *value* converted to the type of *default*, or refuse it."""
     if isinstance(default, tuple) and isinstance(value, list | tuple):
         return tuple(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        raise UsageError(f"{where} = {value!r}: wanted {type(default).__name__}")
+        raise UsageError(f"{where} = {value!r}: expected {type(default).__name__}")
     return value

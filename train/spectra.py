@@ -1,7 +1,6 @@
-"""Spectra of overlapping windows, and sound back from them; bands as ears have them.
+"""Short-time spectra of waveforms, overlap-add back to waveforms, and bands on the ERB scale.
 
-How long a window is and how far the next one is from it belong to the net that works on them: every
-function here is given the net's `Framing`.
+Window length and hop are properties of the net, so every function here takes the net's `Framing`.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ class Framing:
     """How a net cuts the sound it works on into windows.
 
     Attributes:
-        window: Samples of a window.
-        hop: Samples from the beginning of one window to the beginning of the next: half a window.
+        window: Length of a window in samples.
+        hop: Samples from the start of one window to the start of the next: half a window.
         rate_hz: Sample rate of the sound.
 
     >>> Framing(1024, 512, 48_000).bins
@@ -35,27 +34,27 @@ class Framing:
 
     @property
     def bins(self) -> int:
-        """Frequencies of a spectrum, from 0 Hz to half the rate."""
+        """Number of frequency bins of a spectrum, from 0 Hz to half the sample rate."""
         return self.window // 2 + 1
 
     @property
     def hz(self) -> NDArray[np.float64]:
-        """The frequency of every bin, (bins,)."""
+        """Centre frequency of every bin in Hz, (bins,)."""
         return np.arange(self.bins) * self.rate_hz / self.window
 
     @property
     def hops_a_second(self) -> float:
-        """Windows that begin in a second."""
+        """Number of windows that start in one second."""
         return self.rate_hz / self.hop
 
 
 def hann(window: int, device: torch.device) -> Tensor:
-    """The weights of a window before the net and after it, sqrt-Hann: (window,)."""
+    """Return the sqrt-Hann window that weights sound before the net and after it, (window,)."""
     return torch.hann_window(window, device=device).sqrt()
 
 
 def spectra(audio: Tensor, framing: Framing) -> Tensor:
-    """(B, samples) -> real and imaginary part (B, 2, T, bins) of sqrt-Hann windows."""
+    """Transform waveforms (B, samples) into real and imaginary parts (B, 2, T, bins)."""
     window = hann(framing.window, audio.device)
     x = torch.stft(
         audio, framing.window, framing.hop, window=window, center=False, return_complex=True
@@ -64,7 +63,7 @@ def spectra(audio: Tensor, framing: Framing) -> Tensor:
 
 
 def sound(x: Tensor, framing: Framing) -> Tensor:
-    """Real and imaginary part (B, 2, T, bins) -> the overlap-added waveform (B, (T - 1) hop)."""
+    """Transform real and imaginary parts (B, 2, T, bins) into waveforms (B, (T - 1) hop)."""
     windows: Tensor = torch.fft.irfft(torch.complex(x[:, 0], x[:, 1]))
     windows = windows * hann(framing.window, x.device)
     first, second = windows[..., : framing.hop], windows[..., framing.hop :]
@@ -72,12 +71,12 @@ def sound(x: Tensor, framing: Framing) -> Tensor:
 
 
 def band_bank(bands: int, framing: Framing) -> Tensor:
-    """Triangular bands, equally wide on the ERB scale but never narrower than a bin.
+    """Make triangular bands of equal width on the ERB scale, none narrower than a bin.
 
-    Glasberg and Moore 1990: ERB number = 21.4 log10(1 + 0.00437 f).
+    The scale is that of Glasberg and Moore 1990: ERB number = 21.4 log10(1 + 0.00437 f).
 
     Returns:
-        (bins, bands); each row, a bin's shares in its bands, adds up to one.
+        Weights (bins, bands): each row holds one bin's shares in the bands and sums to one.
     """
     window, bins, rate_hz = framing.window, framing.bins, framing.rate_hz
     top = 21.4 * math.log10(1 + 0.00437 * rate_hz / 2)
@@ -91,9 +90,10 @@ def band_bank(bands: int, framing: Framing) -> Tensor:
 
 @cache
 def running_mean_matrix(hops: int, slowest: float) -> Tensor:
-    """A net's running mean of energies over *hops* windows from silence, as one matrix.
+    """Express a net's running mean of energies over *hops* windows, from silence, as a matrix.
 
-    m_t = m_{t-1} + r_t (e_t - m_{t-1}), r_t = max(1 / t, slowest), is linear in e: m = W e.
+    The mean m_t = m_{t-1} + r_t (e_t - m_{t-1}) with r_t = max(1 / t, slowest) is linear in the
+    energies e, so m = W e; the matrix W is (hops, hops).
 
     >>> running_mean_matrix(2, 0.01)
     tensor([[1.0000, 0.0000],

@@ -1,13 +1,14 @@
-"""One process, or several that train together: the only file that meets Lightning Fabric.
+"""Training in one process or in several; the only file that imports Lightning Fabric.
 
-    python -m train fit RECIPE ...                            one, on a GPU where there is one
-    torchrun --nproc-per-node 2 -m -- train fit RECIPE ...    one for each GPU, or on CPU cores
+    python -m train fit RECIPE ...                            one process, on a GPU if present
+    torchrun --nproc-per-node 2 -m -- train fit RECIPE ...    one process for each GPU or core
 
-The bare -- keeps torchrun from taking --run for one of its own.
+The bare -- keeps torchrun from parsing --run as an option of its own.
 
-Every process draws examples of its own, gradients are averaged, so all hold the same weights and a
-step sees `processes x batch` examples. Process 0 alone writes, and its clock is everybody's: with a
-clock of its own one process would stop a step before the others, and they would wait for ever.
+Every process draws its own examples and gradients are averaged, so all processes hold the same
+weights and a step trains on `processes x batch` examples. Only process 0 writes files, and all
+processes use its clock: with separate clocks one of them could stop a step before the others,
+which would then wait forever.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ class Team:
     """The processes that train one net together.
 
     Attributes:
-        rank: Number of this process, from 0.
-        size: How many processes there are.
-        device: Where this process computes.
+        rank: Index of this process, from 0.
+        size: Number of processes.
+        device: Device on which this process computes.
 
     Raises:
         UsageError: lightning-fabric is not installed.
@@ -40,7 +41,7 @@ class Team:
     def __init__(self) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        if self.size == 1:  # needs nobody, and starts two seconds sooner
+        if self.size == 1:  # without the package, training starts two seconds sooner
             self.rank = 0
             self.device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
             return
@@ -56,11 +57,11 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """True for the one that writes files."""
+        """Whether this process writes the files."""
         return self.rank == 0
 
     def average(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Make every gradient the mean of all processes', in one message."""
+        """Replace every gradient by its mean over all processes, in one message."""
         if self.size == 1:
             return
         grads = [p.grad for p in parameters if p.grad is not None]
@@ -70,13 +71,13 @@ class Team:
             grad.copy_(part.view_as(grad))
 
     def agreed(self, value: float) -> float:
-        """Process 0's value, for everybody."""
+        """Return the value of process 0, in every process."""
         if self.size == 1:
             return value
         return float(self._fabric.broadcast(torch.tensor(value, dtype=torch.float64), src=0))
 
     def close(self) -> None:
-        """Wait for everybody, then part; who just ends may be aborted by gloo's threads."""
+        """Wait for all processes, then leave the group: gloo may abort one that just exits."""
         if self.size > 1:
             self._fabric.barrier()
             torch.distributed.destroy_process_group()

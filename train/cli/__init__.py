@@ -13,16 +13,18 @@ import os
 import sys
 from importlib import import_module
 
-from rtdenoise.errors import RtdenoiseError, UsageError
+from rtdenoise.cli.advice import told
+from rtdenoise.errors import Problem, RtdenoiseError, UsageError
 
 from ..errors import ArgumentError
 
 VERBS = ("prepare", "check", "fit", "features", "export", "mixes", "evaluate", "listen")
 INTERRUPTED = 130
+NO_MODEL = "`rtdenoise models` describes those in the box"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Make the parser of the whole command line."""
     root = argparse.ArgumentParser(
         prog="python -m train",
         description="Train models, score them, and compare them in listening tests.",
@@ -43,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code."""
+    """Run one verb and return the exit code."""
     root, words = parser(), sys.argv[1:] if argv is None else argv
     if not words:
         root.print_help(sys.stderr)
@@ -52,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.do(args))
     except RtdenoiseError as error:
-        print(f"train {args.verb}: {told(error, args.advice)}", file=sys.stderr)
+        text = told(error, ways_out(error, args.advice))
+        print(f"train {args.verb}: {text}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -61,7 +64,14 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def told(error: RtdenoiseError, advice: dict[str, str]) -> str:
-    """The message of *error*, and what to type about it, as far as the verb's *advice* goes."""
-    hint = advice.get(error.argument) if isinstance(error, ArgumentError) else None
-    return f"{error}. {hint}" if hint else str(error)
+def ways_out(error: RtdenoiseError, advice: dict[str, str]) -> dict[Problem, str]:
+    """Return what to type about *error*, by problem, for the host's `told`.
+
+    Args:
+        error: The error that a verb raised.
+        advice: What to type about each argument, of that verb.
+    """
+    hints = {Problem.NO_MODEL: NO_MODEL}
+    if isinstance(error, ArgumentError) and error.argument in advice:
+        hints[error.problem] = advice[error.argument]
+    return hints

@@ -13,7 +13,7 @@ NO_CACHE = "Make one: python -m train prepare DATA CACHE, with --rate HZ for the
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """RECIPE, --cache, --set."""
+    """Add RECIPE, --cache and --set."""
     parser.add_argument("recipe", type=Path, help="recipe: a TOML file, see docs/training.md")
     parser.add_argument("--cache", type=Path, required=True, help="folder that `prepare` wrote")
     parser.add_argument(
@@ -22,33 +22,33 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
-    """The recipe with its changes.
+    """Load the recipe and apply the changes of --set.
 
     Raises:
-        UsageError: no such file, bad TOML, unknown keys, wrong types.
+        UsageError: the file cannot be read or is not TOML, or a key or value is refused.
     """
     return load(args.recipe, args.set)
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """-5,0,5 as numbers.
+    """Parse numbers with commas between, such as -5,0,5.
 
     Raises:
-        UsageError: the text is something else.
+        UsageError: the text is no such list.
     """
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(
-            f"{option} {text}: wanted numbers with commas between, as in -5,0,5"
+            f"{option} {text}: expected numbers with commas between, as in -5,0,5"
         ) from None
 
 
 def named(option: str, entries: list[str], taken: tuple[str, ...] = ()) -> dict[str, str]:
-    """NAME=VALUE entries as a dict; a bare VALUE is named by itself (a path by its stem).
+    """Parse NAME=VALUE entries into a dict; a bare VALUE is named by its stem.
 
     Raises:
-        UsageError: one name twice, or a name that is *taken*.
+        UsageError: a name occurs twice, or is *taken*.
     """
     values: dict[str, str] = {}
     for entry in entries:

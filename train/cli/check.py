@@ -16,12 +16,12 @@ ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """RECIPE, --cache, --set."""
+    """Add RECIPE, --cache and --set."""
     add_recipe(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table of the sides."""
     from ..data.library import check
 
     print(check(args.cache, recipe_of(args).data), end="")

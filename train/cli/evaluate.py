@@ -25,7 +25,7 @@ ADVICE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--data, what is scored, how, and where to."""
+    """Add --data and the options of systems, scoring and outputs."""
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with clean/ and degraded/ (or noisy/)")
     add(
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, score, write what was asked for; print the tables."""
+    """Check and score, write the files, and print the tables."""
     from ..evaluate import Outputs, evaluate, settle
     from ..evaluate.tables import INPUT
 

@@ -19,14 +19,14 @@ ADVICE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """RUN, -o, --metrics."""
+    """Add RUN, -o and --metrics."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of runs")
     parser.add_argument("-o", "--out", type=Path, required=True, help="model file to write")
     parser.add_argument("--metrics", type=Path, help="scores for the card, from `evaluate --card`")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prove the net, write the file, print the card."""
+    """Check the net, write the file and print the card."""
     from ..run.export import export
 
     print(export(args.runs, args.out, args.metrics).to_json())

@@ -17,7 +17,7 @@ ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """KIND, RECIPE, --cache, --set, -o, --steps, --width."""
+    """Add KIND, RECIPE, --cache, --set, -o, --steps and --width."""
     parser.add_argument("kind", choices=("autoencoder", "germain"), help="which feature loss")
     add_recipe(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help="file for the weights")
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train it; the loss of the last steps is printed."""
+    """Train the net and print its final loss."""
     from ..run.pretrain import pretrain
 
     loss = pretrain(args.kind, recipe_of(args), args.cache, args.out, args.steps, args.width)

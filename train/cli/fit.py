@@ -25,7 +25,7 @@ ADVICE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """RECIPE, --cache, --set, --run, --minutes, --from."""
+    """Add RECIPE, --cache, --set, --run, --minutes and --from."""
     add_recipe(parser)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument(

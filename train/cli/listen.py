@@ -22,7 +22,7 @@ ADVICE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is compared, how, where it is served; or --results."""
+    """Add the options of a test, of its server, and of --results."""
     add = parser.add_argument
     add("--systems", nargs="+", default=[], metavar="NAME=FOLDER", help="folders to compare")
     add("--reference", type=Path, help="folder of the clean files of the same names")
@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
         print(report(args.results, args.csv), end="")
         return 0
     if not args.systems or not args.reference:
-        raise UsageError("wanted --systems NAME=FOLDER .. and --reference FOLDER, or --results DB")
+        raise UsageError(
+            "expected --systems NAME=FOLDER .. and --reference FOLDER, or --results DB"
+        )
     folders = {k: Path(v) for k, v in named("--systems", args.systems).items()}
     mushra = args.method == "mushra" and args.anchors != "none"  # ACR has no anchors
     anchors_hz = numbers("--anchors", args.anchors) if mushra else []

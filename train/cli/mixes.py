@@ -18,7 +18,7 @@ ADVICE = {"cache": NO_CACHE}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """RECIPE, --cache, --set, -o, --count, --side, --snr, --seed."""
+    """Add RECIPE, --cache, --set, -o, --count, --side, --snr and --seed."""
     add_recipe(parser)
     add = parser.add_argument
     add("-o", "--out", type=Path, required=True, help="folder for degraded/ and clean/")

@@ -14,7 +14,7 @@ HELP = "decode a data set once into a cache for training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """DATA, CACHE, --rate, --layout, --kind, --jobs, --skip-clipped."""
+    """Add DATA, CACHE, --rate, --layout, --kind, --jobs and --skip-clipped."""
     add = parser.add_argument
     add("data", type=Path, help="folder of recordings; docs/data.md has the layouts")
     add("cache", type=Path, help="folder for the decoded sound")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode; what was skipped and why is printed."""
+    """Decode the data set; prints what was skipped, and why."""
     from ..data.prepare import prepare
 
     prepare(args.data, args.cache, args.rate, args.layout, args.kind, args.jobs, args.skip_clipped)

@@ -1,1 +1,1 @@
-"""Recordings: layouts of data sets, the cache, excerpts, and what is done to them."""
+"""The data of training: layouts of data sets, the cache, excerpts and their degradations."""

@@ -1,6 +1,7 @@
-"""Pairs of waveforms: recordings, degraded by a text of the language of `rtdenoise degrade`.
+"""Pairs of waveforms: recordings that a text in the language of `rtdenoise degrade` degrades.
 
-What a step sees depends on seed and step alone. A thread makes the next batch while a step runs.
+The batch of a step depends on seed and step alone. A thread prepares the next batch while the step
+runs.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from rtdenoise.degrade import parse
 
 from .library import Library
 
-RECORDED = "recorded"  # in place of a text: the data set's own degraded twins
-LEVEL_DB = (-24.0, 0.0)  # peaks of the excerpts: a net must not depend on one level
+RECORDED = "recorded"  # in place of a degradation: the data set has its own degraded twins
+LEVEL_DB = (-24.0, 0.0)  # range of the excerpts' peaks, so that the net works at any level
 
 
 class Pairs:
-    """Batches of (degraded, target), both (B, samples), and the bandwidth in Hz (B,) of each row.
+    """A source of batches: degraded and target (B, samples), and each row's bandwidth in Hz (B,).
 
     Args:
-        library: Where excerpts come from.
+        library: Source of the excerpts.
         kind: Kind of the recordings: speech or music.
-        text: The degradation; `noise library` means the library's own side of the split. Or
-            `recorded`, for a data set of pairs.
-        batch: Excerpts of a batch.
+        text: The degradation, where `noise library` draws noise from *library*; or `recorded`,
+            for a data set of pairs.
+        batch: Number of excerpts in a batch.
         samples: Length of an excerpt.
-        seed: Another seed draws other excerpts and other damage.
-        device: Where the batches are put.
+        seed: Seed of the excerpts and of the degradations.
+        device: Device of the batches.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Pairs:
         return noise
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """The examples of *step*."""
+        """Return the batch of *step*."""
         waiting = self._next
         made = waiting[1].result() if waiting and waiting[0] == step else self._make(step)
         self._next = step + 1, self._helper.submit(self._make, step + 1)

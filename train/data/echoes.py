@@ -1,8 +1,9 @@
-"""Rooms by the thousand: image sources for the first reflections, decaying noise for the rest.
+"""Room impulse responses: simulated ones by the thousand, and measured ones of a cache.
 
-Allen and Berkley 1979 (JASA 65(4)) for the images. The late part begins where they thin out: noise
-whose energy and decay follow from the room's size and walls (Sabine), in six bands of their own.
-Every response begins at the direct sound, which is one: a voice in a room keeps its place in time.
+Early reflections come from image sources (Allen and Berkley 1979, JASA 65(4)). The late part is
+noise, whose energy and decay follow from the room's size and absorption (Sabine 1922), in six bands
+with reverberation times of their own. Every response starts with the direct sound, of amplitude
+one, so that a voice in a room keeps its place in time.
 """
 
 from __future__ import annotations
@@ -15,29 +16,32 @@ import torch
 from torch import Tensor
 
 from ..config import Data
-from .bank import RATE_HZ, held, put
+from .bank import RATE_HZ, put, samples_on
 from .library import INDEX, Recording, side_of
 
 ROOM_S = 0.8
-EARLY_S = 0.020  # reflections a listener hears as part of the voice
-FADE_S = 0.030
+EARLY_S = 0.020  # reflections up to here fuse with the voice; the target keeps them
+FADE_S = 0.030  # time constant of the target's fade after them
 SOUND_M_S = 343.0
-ORDER = 2  # of the images along each axis
-LATE_S = (0.015, 0.050)  # images fade out, noise in
+ORDER = 2  # highest order of the images along each axis
+LATE_S = (0.015, 0.050)  # stretch in which noise replaces the images
 EDGES_HZ = (250.0, 1000.0, 4000.0, 8000.0, 14000.0)
-BEFORE = 16  # samples of a measured response before its peak that are kept
+BEFORE = 16  # samples kept before the peak of a measured response
 SIZE = int(ROOM_S * RATE_HZ)
 
 
 class White:
-    """White noise without end: rows of one buffer from two places each, the same on any device."""
+    """A source of white noise: each row is the sum of two stretches of one buffer.
+
+    The buffer is drawn by numpy, so the noise is the same on every device.
+    """
 
     def __init__(self, device: torch.device) -> None:
         drawn = np.random.default_rng(20_211).standard_normal(1 << 22, dtype=np.float32)
         self.buffer, self.device = torch.from_numpy(drawn).to(device), device
 
     def rows(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
-        """(count, samples), variance one."""
+        """Return noise (count, samples) of variance one."""
         column, size = torch.arange(samples, device=self.device), len(self.buffer)
         first, second = (
             self.buffer[(put(rng.integers(0, size, (count, 1)), self.device) + column) % size]
@@ -47,7 +51,7 @@ class White:
 
 
 def early(rooms: Tensor) -> Tensor:
-    """What a target keeps of rooms (count, SIZE): all of the first 20 ms, then a fade."""
+    """Return the part of rooms (count, SIZE) that the target keeps: 20 ms, then a fade."""
     time_s = torch.arange(rooms.shape[1], device=rooms.device) / RATE_HZ
     return rooms * torch.exp(-(time_s - EARLY_S).clamp(min=0) / FADE_S)
 
@@ -55,7 +59,17 @@ def early(rooms: Tensor) -> Tensor:
 def simulate(
     count: int, t60_s: tuple[float, float], rng: np.random.Generator, white: White
 ) -> Tensor:
-    """Responses (count, SIZE) of shoebox rooms, the direct sound one at sample 0."""
+    """Simulate shoebox rooms.
+
+    Args:
+        count: Number of rooms.
+        t60_s: Range of the reverberation times.
+        rng: Source of the random numbers.
+        white: Source of the noise of the late parts.
+
+    Returns:
+        Responses (count, SIZE) whose direct sound is one at sample 0.
+    """
     device = white.device
     size_m = rng.uniform((2.0, 2.0, 2.2), (9.0, 7.0, 4.0), (count, 3))
     size_m *= np.where(rng.random((count, 1)) < 0.15, rng.uniform(1.5, 3, (count, 1)), 1.0)
@@ -88,7 +102,16 @@ def _images(
     kept: np.ndarray,
     device: torch.device,
 ) -> Tensor:
-    """Mirror images as impulses (count, SIZE), each split between two samples."""
+    """Return the image sources as impulses (count, SIZE), each split between two samples.
+
+    Args:
+        size_m: Edges of the rooms in metres, (count, 3).
+        mouth: Places of the talkers in metres, (count, 3).
+        ear: Places of the microphones in metres, (count, 3).
+        direct_m: Lengths of the direct paths, (count,).
+        kept: Factors of the amplitude at a reflection, (count,).
+        device: Device of the responses.
+    """
     order = np.arange(-ORDER, ORDER + 1)
     number, mirrored = (g.ravel() for g in np.meshgrid(order, [0, 1], indexing="ij"))
     walls = np.abs(number - mirrored) + np.abs(number)
@@ -115,14 +138,14 @@ def _images(
 
 
 def _late(count: int, seconds: np.ndarray, rng: np.random.Generator, white: White) -> Tensor:
-    """Noise of variance one at first (count, SIZE), dying in each band at its own pace."""
+    """Return noise (count, SIZE) that starts with variance one and decays band by band."""
     device = white.device
     noise = torch.fft.rfft(white.rows(count, SIZE, rng))
     hz = torch.arange(noise.shape[1], device=device) * (RATE_HZ / SIZE)
     time_s = torch.arange(SIZE, device=device) / RATE_HZ
     low, high = rng.uniform(0.8, 1.5, (count, 1)), rng.uniform(0.25, 0.8, (count, 1))
     tilt = np.linspace(0, 1, len(EDGES_HZ) + 1)
-    pace = (
+    t60_s = (
         seconds[:, None]
         * (low * (1 - tilt) + high * tilt)
         * rng.uniform(0.85, 1.15, (count, len(tilt)))
@@ -131,28 +154,31 @@ def _late(count: int, seconds: np.ndarray, rng: np.random.Generator, white: Whit
     below = torch.zeros_like(hz)
     for band in range(len(tilt)):
         edge = EDGES_HZ[band] if band < len(EDGES_HZ) else 1e9
-        # Shares of the power below the edge, an octave wide: they add up to one.
+        # Power below the edge; the slope is an octave wide, and the bands add up to one.
         upto = torch.sigmoid(-4 * torch.log2((hz + 1) / edge))
         part = torch.fft.irfft(noise * (upto - below).clamp(min=0).sqrt(), SIZE)
-        total += part * torch.exp(-6.9 * time_s / put(pace[:, band : band + 1], device))
+        total += part * torch.exp(-6.9 * time_s / put(t60_s[:, band : band + 1], device))
         below = upto
     return total
 
 
 def measured(cache: Path, data: Data, side: str, device: torch.device) -> Tensor | None:
-    """Measured responses of a side (count, SIZE), energy of the direct sound one; None: no such.
+    """Load the measured responses of one side of the split.
 
-    index.json lists them under "rooms", rows like its recordings, samples in rir.i16. Where
-    a side has none of its own (a small cache), it goes without.
+    index.json lists them under "rooms" like recordings, and their samples are in rir.i16. A side
+    without measured rooms (of a small cache) does without them.
+
+    Returns:
+        Responses (count, SIZE) whose direct sound has energy one, or None if there are none.
     """
     index = json.loads((cache / INDEX).read_text())
     rows = index.get("rooms", []) if isinstance(index, dict) else []
-    known = Recording.__dataclass_fields__
-    found = [Recording(**{k: v for k, v in row.items() if k in known}) for row in rows]
-    mine = [r for r in found if side_of(r, data) == side and r.stop - r.start > 2 * BEFORE]
+    fields = Recording.__dataclass_fields__
+    every = [Recording(**{k: v for k, v in row.items() if k in fields}) for row in rows]
+    mine = [r for r in every if side_of(r, data) == side and r.stop - r.start > 2 * BEFORE]
     if not mine or not (cache / "rir.i16").is_file():
         return None
-    store = held(cache / "rir.i16", torch.device("cpu")).numpy()
+    store = samples_on(cache / "rir.i16", torch.device("cpu")).numpy()
     rooms = np.zeros((len(mine), SIZE), np.float32)
     for row, r in enumerate(mine):
         sound = store[r.start : r.stop].astype(np.float32)

@@ -1,16 +1,16 @@
-"""What recordings a folder holds: a manifest, well-known data sets, or plain folders.
+"""The recordings of a folder, by its layout: a manifest, a well-known data set, plain folders.
 
-| layout | told by | source (what a split keeps together) |
+| layout | recognised by | source (a split keeps it together) |
 |---|---|---|
 | manifest | manifest.csv or .jsonl: path, kind, source_id, bandwidth_hz, ... | a column |
 | maestro | maestro-v*.csv | the performance; its own splits |
 | beethoven | music_train.npy, _valid, _test (Mehri et al. 2016) | the chunk; its own splits |
 | voicebank | clean_trainset_*wav, noisy_trainset_*wav, clean_testset_wav | the speaker; own test |
-| dns | clean_fullband (or clean), noise_fullband (or noise) | the folder below, or the file |
+| dns | clean_fullband (or clean), noise_fullband (or noise) | the subfolder, or the file |
 | librispeech | train-clean-100/SPEAKER/CHAPTER/*.flac | the speaker; its own splits |
 | pairs | clean/ beside noisy/ or degraded/, equal names | the file |
-| folders | speech/, noise/, music/ | the folder below, or the file |
-| plain | anything else that holds sound, of the kind asked for | the folder below, or the file |
+| folders | speech/, noise/, music/ | the subfolder, or the file |
+| plain | any other sound files, of the kind given | the subfolder, or the file |
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rtdenoise.files.sound import SUFFIXES
 
 KINDS = ("speech", "noise", "music")
 SPLITS = {"train": "train", "validation": "dev", "valid": "dev", "dev": "dev", "test": "test"}
-WIDE_HZ = 1e6  # nobody said: as wide as the file's rate lets it be
+WIDE_HZ = 1e6  # bandwidth that a data set does not state: half the rate of the file
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Entry:
     """A recording of a data set, before it is decoded.
 
     Attributes:
-        path: The file; `path#17` is row 17 of an array file.
-        kind: speech, noise or music.
-        source: Who or what it is of; a split never cuts through a source.
-        origin: The data set, for cards.
+        path: Path of the file; `path#17` is row 17 of an array file.
+        kind: Kind of sound: speech, noise or music.
+        source: Speaker, performance or place; all recordings of a source are on one side.
+        origin: Name of the data set, for cards.
         licence: Licence of the recording.
-        bandwidth_hz: Highest frequency it holds; half the file's rate where that is less.
-        split: train, dev or test where the data set says so; empty: by hash of the source.
-        degraded: The file of the damaged twin, of a data set of pairs.
+        bandwidth_hz: Highest frequency in it; half the file's rate where that is lower.
+        split: train, dev or test where the data set defines it; empty: by hash of the source.
+        degraded: Path of the degraded twin, in a data set of pairs.
     """
 
     path: str
@@ -56,18 +56,19 @@ class Entry:
 
 
 def find(folder: Path, layout: str = "auto", kind: str = "speech") -> list[Entry]:
-    """All recordings of a data set, in a fixed order.
+    """List the recordings of a data set, in a fixed order.
 
     Args:
-        folder: Its root.
-        layout: One of the table, or `auto`.
+        folder: Root of the data set.
+        layout: A layout of the table above, or `auto` to recognise it.
         kind: Kind of the recordings in plain folders.
 
     Raises:
-        UsageError: no such folder, an unknown layout, or nothing in it.
+        UsageError: the folder does not exist or has no recordings, or the layout or the kind is
+            unknown.
     """
     if not folder.is_dir():
-        raise UsageError(f"no folder {folder}")
+        raise UsageError(f"there is no folder {folder}")
     if layout != "auto" and layout not in LAYOUTS:
         raise UsageError(f"unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
     if kind not in KINDS:
@@ -77,12 +78,14 @@ def find(folder: Path, layout: str = "auto", kind: str = "speech") -> list[Entry
     )
     entries = list(LAYOUTS[name][1](folder, kind))
     if not entries:
-        raise UsageError(f"no recordings in {folder} as layout {name}; known: {', '.join(LAYOUTS)}")
+        raise UsageError(
+            f"{folder} has no recordings in layout {name}; known: {', '.join(LAYOUTS)}"
+        )
     return entries
 
 
 def sounds(folder: Path) -> list[Path]:
-    """Sound files below *folder*, sorted; hidden ones are left out."""
+    """List the sound files below *folder*, sorted; hidden files are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -91,13 +94,13 @@ def sounds(folder: Path) -> list[Path]:
 
 
 def below(path: Path, root: Path) -> str:
-    """The source of a plain file: the first folder below *root*, or its own name."""
+    """Return the source of a plain file: the first folder below *root*, or its own name."""
     parts = path.relative_to(root).parts
     return parts[0] if len(parts) > 1 else path.stem
 
 
 def _manifest(folder: Path, kind: str) -> Iterator[Entry]:
-    """Missing columns: kind = the argument, source_id = the path, bandwidth = the file's."""
+    """Read a manifest; *kind*, the path and the file's bandwidth stand in for missing columns."""
     table = folder / "manifest.csv"
     if table.is_file():
         with table.open(newline="") as lines:
@@ -108,7 +111,7 @@ def _manifest(folder: Path, kind: str) -> Iterator[Entry]:
         if not row.get("path"):
             raise UsageError(f"{folder}: row {number + 1} of the manifest has no path")
         of = str(row.get("kind") or kind).split("-")[0]
-        if of not in KINDS:  # rooms, and what else there may be
+        if of not in KINDS:  # such as rooms
             continue
         yield Entry(
             str(folder / row["path"]),
@@ -122,7 +125,7 @@ def _manifest(folder: Path, kind: str) -> Iterator[Entry]:
 
 
 def _maestro(folder: Path, kind: str) -> Iterator[Entry]:
-    """MAESTRO v3 (Hawthorne et al. 2019)."""
+    """Read MAESTRO v3 (Hawthorne et al. 2019)."""
     table = next(iter(sorted(folder.glob("maestro-v*.csv"))))
     with table.open(newline="") as lines:
         for row in csv.DictReader(lines):
@@ -134,7 +137,7 @@ def _maestro(folder: Path, kind: str) -> Iterator[Entry]:
 
 
 def _beethoven(folder: Path, kind: str) -> Iterator[Entry]:
-    """Arrays (chunks, samples) at 16 kHz; 88-6-6 % as Kuleshov et al. 2017 have it."""
+    """Read arrays (chunks, samples) at 16 kHz, split 88-6-6 % as by Kuleshov et al. 2017."""
     import numpy as np
 
     for name, split in (("train", "train"), ("valid", "dev"), ("test", "test")):
@@ -148,7 +151,7 @@ def _beethoven(folder: Path, kind: str) -> Iterator[Entry]:
 
 
 def _voicebank(folder: Path, kind: str) -> Iterator[Entry]:
-    """VoiceBank+DEMAND (Valentini-Botinhao 2017): clean and noisy, 28 or 56 speakers and 2."""
+    """Read VoiceBank+DEMAND (Valentini-Botinhao 2017): 28 or 56 speakers, and 2 for the test."""
     for clean in sorted(folder.glob("clean_*set*wav")):
         noisy = folder / clean.name.replace("clean_", "noisy_", 1)
         for path in sounds(clean):
@@ -161,7 +164,10 @@ def _voicebank(folder: Path, kind: str) -> Iterator[Entry]:
 
 
 def _dns(folder: Path, kind: str) -> Iterator[Entry]:
-    """DNS Challenge (Reddy et al. 2020): clean and noise; its impulse responses are for `rir`."""
+    """Read speech and noise of the DNS Challenge (Reddy et al. 2020).
+
+    Its impulse responses are for the degradation `rir`.
+    """
     root = _dns_root(folder)
     for of, names in (
         ("speech", ("clean_fullband", "clean")),
@@ -179,7 +185,7 @@ def _dns_root(folder: Path) -> Path:
 
 
 def _librispeech(folder: Path, kind: str) -> Iterator[Entry]:
-    """LibriSpeech (Panayotov et al. 2015): SUBSET/SPEAKER/CHAPTER/*.flac."""
+    """Read LibriSpeech (Panayotov et al. 2015): SUBSET/SPEAKER/CHAPTER/*.flac."""
     for subset in sorted(folder.glob("*-clean*")) + sorted(folder.glob("*-other*")):
         split = SPLITS.get(subset.name.split("-")[0], "")
         for path in sounds(subset):
@@ -189,7 +195,7 @@ def _librispeech(folder: Path, kind: str) -> Iterator[Entry]:
 
 
 def _pairs(folder: Path, kind: str) -> Iterator[Entry]:
-    """clean/ beside noisy/ or degraded/; files without a twin are named."""
+    """Read clean/ beside noisy/ or degraded/, and print which files have no twin."""
     damaged = next(folder / name for name in ("noisy", "degraded") if (folder / name).is_dir())
     alone = []
     for path in sounds(folder / "clean"):
@@ -199,11 +205,11 @@ def _pairs(folder: Path, kind: str) -> Iterator[Entry]:
         else:
             alone.append(path.name)
     if alone:
-        print(f"without a twin in {damaged}: {len(alone)} files, {', '.join(alone[:5])}")
+        print(f"{len(alone)} files have no twin in {damaged}: {', '.join(alone[:5])}")
 
 
 def _folders(folder: Path, kind: str) -> Iterator[Entry]:
-    """speech/, noise/, music/."""
+    """Read the folders speech/, noise/ and music/."""
     for of in KINDS:
         for path in sounds(folder / of) if (folder / of).is_dir() else ():
             yield Entry(str(path), of, f"{of}:{below(path, folder / of)}", folder.name)

@@ -1,7 +1,8 @@
-"""Recordings: memory-mapped int16, split by source, drawn as excerpts.
+"""The recordings of a cache: memory-mapped int16, split by source, drawn as excerpts.
 
-A *source* is a speaker, or one recording of noise. Sources are split, never clips: two clips of
-one speaker on both sides would let the net know the voice it is scored on. `prepare` makes caches.
+A *source* is a speaker, or one recording of noise. The split is by source, never by clip: with
+clips of one speaker on both sides, the net would be scored on a voice from its training. `prepare`
+makes caches.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from ..errors import ArgumentError
 from .layouts import KINDS
 
 INDEX = "index.json"
-DEGRADED = ".degraded.i16"  # after the kind
+DEGRADED = ".degraded.i16"  # suffix, after the kind, of the file with the degraded twins
 Excerpts = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A stretch of the cache: samples start..stop of its kind's file.
+    """A recording in the cache: samples start..stop of the file of its kind.
 
     Attributes:
-        kind: speech, noise or music.
-        source: Who or what it is of.
-        origin: The data set.
+        kind: Kind of sound: speech, noise or music.
+        source: Speaker, performance or place.
+        origin: Name of the data set.
         licence: Licence of the recording.
-        start: First sample.
-        stop: After the last.
-        bandwidth_hz: Highest frequency it holds.
-        split: train, dev or test, where the data set has its own; empty: by hash.
-        paired: Its degraded twin is in the cache too.
-        digest: CRC-32 of the samples, to find one recording under two names; 0: not known.
+        start: Index of the first sample.
+        stop: Index after the last sample.
+        bandwidth_hz: Highest frequency in it.
+        split: train, dev or test where the data set defines it; empty: by hash of the source.
+        paired: Whether the cache also holds a degraded twin.
+        digest: CRC-32 of the samples, which finds one recording under two names; 0 if absent.
     """
 
     kind: str
@@ -57,7 +58,7 @@ class Recording:
 
 
 def side_of(recording: Recording, data: Data) -> str:
-    """train, dev or test: a pure function of the source, so that no two runs can disagree."""
+    """Return train, dev or test; it depends on the recording alone, so all runs agree on it."""
     if recording.source in data.held_out_sources or recording.origin in data.held_out_origins:
         return "dev"
     if recording.split:
@@ -69,28 +70,28 @@ def side_of(recording: Recording, data: Data) -> str:
 
 
 class Library:
-    """The recordings of one side of the split, from which it draws excerpts.
+    """The recordings of one side of the split, and the excerpts drawn from them.
 
     Args:
-        cache: What `prepare` made.
-        data: The recipe's settings.
+        cache: Folder that `prepare` wrote.
+        data: Settings of the split and of the drawing.
         side: train, dev or test.
 
     Raises:
-        UsageError: no cache, one of another rate, or nothing on this side.
+        UsageError: the folder is no cache or one of another rate, or the side is empty.
     """
 
     def __init__(self, cache: Path, data: Data, side: str = "train") -> None:
         if not (cache / INDEX).is_file():
-            raise ArgumentError(f"no cache in {cache}", "cache")
+            raise ArgumentError(f"there is no cache in {cache}", "cache")
         self.data = data
         index = json.loads((cache / INDEX).read_text())
-        if isinstance(index, list):  # before caches said their rate
+        if isinstance(index, list):  # the format of caches before they had a rate
             index = {"rate_hz": 48_000, "recordings": index}
         self.side, self.rate_hz = side, int(index["rate_hz"])
         if self.rate_hz != data.rate_hz:
             raise ArgumentError(
-                f"{cache} is at {self.rate_hz} Hz, data.rate_hz = {data.rate_hz}", "cache"
+                f"{cache} is at {self.rate_hz} Hz, but data.rate_hz = {data.rate_hz}", "cache"
             )
         self.every = every = [Recording(**row) for row in index["recordings"]]
         self.recordings = {
@@ -105,12 +106,12 @@ class Library:
             for kind in KINDS
             if self.recordings[kind]
         }
-        self._held: dict[str, Tensor] = {}
-        # What `rng.choice(n, p=p)` does inside, but once: 100,000 recordings take it 1 ms a draw.
+        self._on_device: dict[str, Tensor] = {}
+        # `rng.choice(n, p=p)` sums p in every draw: 1 ms with 100,000 recordings.
         self.chance = {kind: np.cumsum(self._weights(kind)) for kind in self._samples}
 
     def _weights(self, kind: str) -> NDArray[np.float64]:
-        """How often each recording is drawn."""
+        """Return the probability of each recording, (recordings,)."""
         shortest = self.data.seconds * self.rate_hz
         recordings = self.recordings[kind]
         length = np.array([max(r.stop - r.start, shortest) for r in recordings])
@@ -121,35 +122,35 @@ class Library:
         return np.asarray(weight / weight.sum())
 
     def need(self, *kinds: str) -> None:
-        """Refuse before any time is spent, where a kind is missing.
+        """Check, before any time is spent, that this side has recordings of *kinds*.
 
         Raises:
-            UsageError: it names the kind and the side.
+            UsageError: a kind is missing; the message names it and the side.
         """
         for kind in kinds:
             if not self.recordings.get(kind):
-                raise UsageError(f"no {kind} on the {self.side} side of {self.cache}")
+                raise UsageError(f"there is no {kind} on the {self.side} side of {self.cache}")
 
     def sources(self) -> set[str]:
-        """Everybody on this side."""
+        """Return the names of all sources on this side."""
         return {r.source for recordings in self.recordings.values() for r in recordings}
 
     def hours(self, kind: str) -> float:
-        """How much there is."""
+        """Return the length of all recordings of *kind*, in hours."""
         return sum(r.stop - r.start for r in self.recordings[kind]) / self.rate_hz / 3600
 
     def piece(
         self, kind: str, source: str, seconds: float, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """A stretch (samples,) of one source; what is too short repeats."""
+        """Draw a stretch (samples,) of one source; a recording that is too short is repeated."""
         mine = [r for r in self.recordings[kind] if r.source == source]
         pick, samples = mine[rng.integers(len(mine))], int(seconds * self.rate_hz)
         at = pick.start + int(rng.integers(max(1, pick.stop - pick.start - samples + 1)))
-        found = self._samples[kind][at : min(at + samples, pick.stop)].astype(np.float32) / 32768
-        return np.asarray(np.tile(found, samples // len(found) + 1)[:samples], np.float32)
+        sound = self._samples[kind][at : min(at + samples, pick.stop)].astype(np.float32) / 32768
+        return np.asarray(np.tile(sound, samples // len(sound) + 1)[:samples], np.float32)
 
     def summary(self) -> list[dict[str, object]]:
-        """What it holds, for a card: origin, kind, hours, licences."""
+        """Summarise the recordings for a card: origin, kind, hours and licences."""
         rows: dict[tuple[str, str], list[Recording]] = {}
         for kind, recordings in self.recordings.items():
             for r in recordings:
@@ -170,13 +171,14 @@ class Library:
 
         Args:
             kind: speech, noise or music.
-            count: Rows.
-            samples: Columns; short noise repeats, short speech is padded with silence.
-            rng: Decides.
-            active: Draw again (12 times at most) while most of it is silence.
+            count: Number of excerpts.
+            samples: Length of an excerpt. A recording that is too short is padded with silence if
+                it is speech, and repeated otherwise.
+            rng: Source of the random numbers.
+            active: Draw an excerpt that is mostly silence again, 12 times at most.
 
         Returns:
-            Audio (count, samples), full scale 1, and each row's bandwidth in Hz (count,).
+            Audio (count, samples) with full scale 1, and the bandwidth in Hz (count,).
         """
         places, bandwidth_hz = self._draw(kind, count, samples, rng, active)
         out = np.zeros((count, samples), np.float32)
@@ -188,15 +190,18 @@ class Library:
         return np.asarray(out / 32768, np.float32), bandwidth_hz
 
     def hold(self, device: torch.device) -> bool:
-        """Put all samples of this side's kinds on *device*, if they fill at most half of it.
+        """Copy all samples of this side's kinds to *device*, if they fill at most half of it.
 
-        `excerpts_on` then reads no disk and copies nothing.
+        `excerpts_on` then neither reads the disk nor copies to the device.
+
+        Returns:
+            Whether the samples were copied.
         """
         size = sum(samples.nbytes for samples in self._samples.values())
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * size
         if 2 * size > free:
             return False
-        self._held = {
+        self._on_device = {
             kind: torch.from_numpy(np.array(samples)).to(device)
             for kind, samples in self._samples.items()
         }
@@ -211,14 +216,14 @@ class Library:
         rng: np.random.Generator,
         active: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """The same excerpts as `excerpts`, on *device*; from there, if it holds the samples."""
-        if kind not in self._held:
+        """Draw the same excerpts as `excerpts`, on *device*; see `hold`."""
+        if kind not in self._on_device:
             audio, bandwidth_hz = self.excerpts(kind, count, samples, rng, active)
             return torch.from_numpy(audio).to(device), torch.from_numpy(bandwidth_hz).to(device)
         places, bandwidth_hz = self._draw(kind, count, samples, rng, active)
         at, length = torch.tensor(places, device=device).T[:, :, None]
         column = torch.arange(samples, device=device)
-        sound = self._held[kind][at + column % length].float() / 32768
+        sound = self._on_device[kind][at + column % length].float() / 32768
         if kind == "speech":
             sound = sound * (column < length)
         return sound, torch.from_numpy(bandwidth_hz).to(device)
@@ -226,7 +231,7 @@ class Library:
     def _draw(
         self, kind: str, count: int, samples: int, rng: np.random.Generator, active: bool
     ) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
-        """First sample and length of each excerpt, and its bandwidth in Hz."""
+        """Draw first sample and length of each excerpt; also returns its bandwidth in Hz."""
         places: list[tuple[int, int]] = []
         bandwidth_hz, chance = np.empty(count, np.float32), self.chance[kind]
         for row in range(count):
@@ -246,13 +251,13 @@ class Library:
     def pairs(
         self, kind: str, count: int, samples: int, rng: np.random.Generator
     ) -> tuple[Excerpts, Excerpts, NDArray[np.float32]]:
-        """Draw *count* aligned excerpts (count, samples) of a data set of pairs.
+        """Draw *count* aligned excerpts of a data set of pairs.
 
         Returns:
-            Degraded and clean, and each row's bandwidth in Hz (count,).
+            Degraded and clean audio (count, samples), and the bandwidth in Hz (count,).
 
         Raises:
-            UsageError: no recording of this kind has a twin.
+            UsageError: no recording of this kind has a degraded twin.
         """
         mine = [r for r in self.recordings[kind] if r.paired]
         if not mine:
@@ -272,10 +277,10 @@ class Library:
 
 
 def check_no_leak(*sides: Library) -> None:
-    """Refuse a split that shares a speaker, a noise recording, or the same samples.
+    """Check that no two sides share a source or the same samples.
 
     Raises:
-        UsageError: it names them.
+        UsageError: two sides share something; the message names it.
     """
     for number, one in enumerate(sides):
         for other in sides[number + 1 :]:
@@ -287,18 +292,21 @@ def check_no_leak(*sides: Library) -> None:
                 for r in rs
                 if r.digest and r.digest in digests
             }
-            if found := sorted(shared | copies):
+            if leaks := sorted(shared | copies):
                 raise UsageError(
-                    f"the split leaks: {', '.join(found[:5])} on both sides, "
+                    f"the split leaks: {', '.join(leaks[:5])} on both sides, "
                     f"{one.side} and {other.side}"
                 )
 
 
 def check(cache: Path, data: Data) -> str:
-    """Hours and sources of every side, as a table, before any time is spent.
+    """Tabulate hours, recordings and sources of every side of the split.
+
+    Returns:
+        The table as Markdown.
 
     Raises:
-        UsageError: a leak, or an empty training or development side.
+        UsageError: the split leaks, or the training or development side is empty.
     """
     sides = [Library(cache, data, side) for side in ("train", "dev")]
     if data.test_share or any(r.split == "test" for r in sides[0].every):

@@ -1,9 +1,9 @@
-"""Degradations of the `speech` recipe: seeded, a whole batch at a time.
+"""The degradations of the `speech` recipe, for a whole batch at a time.
 
-Voices and noises are made in time, then kept as spectra; mixing, levels and band limits happen on
-spectra, which costs a fraction (windows overlap-add linearly, so a mixture's spectrum is the sum).
-What is drawn is drawn by numpy, so a seed means the same on every device; what is computed is
-computed where the pool lives.
+Voices and noises are made in the time domain and kept as spectra. Mixing, levels and band limits
+are applied to the spectra, which costs a fraction: the transform is linear, so the spectrum of a
+mixture is the sum of the spectra. All random numbers come from numpy, so a seed gives the same
+examples on every device; the computations run on the device of the pool.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..config import Degrade
 from ..spectra import Framing, spectra
 from .library import Library
 
-EARLY_S = 0.020  # reflections a listener hears as part of the voice
+EARLY_S = 0.020  # reflections up to here fuse with the voice; the target keeps them
 ROOM_S = 0.6
 CPU = torch.device("cpu")
 
 
 def on(device: torch.device, values: NDArray[np.generic]) -> Tensor:
-    """Drawn numbers, as float32 where they are needed."""
+    """Copy drawn numbers to *device* as float32."""
     return torch.from_numpy(values.astype(np.float32)).to(device)
 
 
@@ -38,7 +38,7 @@ def curve(
     rng: np.random.Generator,
     device: torch.device,
 ) -> Tensor:
-    """Random smooth gains (count, size), uniform in dB at *points* places."""
+    """Draw smooth gains (count, size): uniform in dB at *points* places, interpolated between."""
     db = on(device, rng.uniform(*decibels, (count, 1, points)))
     return (10 ** (functional.interpolate(db, size, mode="linear") / 20))[:, 0]
 
@@ -46,11 +46,12 @@ def curve(
 def rooms(
     count: int, settings: Degrade, rate_hz: int, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Impulse responses of simulated rooms: direct sound, a gap, exponentially decaying noise.
+    """Simulate impulse responses: the direct sound, a gap, and exponentially decaying noise.
 
     Returns:
-        The room (count, samples), and the part of it the target keeps: all of the first 20 ms,
-        then a fade of 30 ms time constant, so that the net shortens a room but does not gate it.
+        The responses (count, samples), and the part of them that the target keeps: the first
+        20 ms, then a fade with a time constant of 30 ms. The fade teaches the net to shorten the
+        reverberation instead of gating it.
     """
     size = int(ROOM_S * rate_hz)
     time_s = torch.arange(size, device=device) / rate_hz
@@ -73,11 +74,11 @@ def voices(
     rng: np.random.Generator,
     device: torch.device = CPU,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Speech, some of it in rooms, equalised, at unit level.
+    """Draw voices, put some of them in rooms, equalise them and bring them to unit level.
 
     Returns:
-        What the microphone hears and what the net should give, spectra (count, 2, T, bins), and
-        the bandwidth in Hz (count,).
+        Spectra (count, 2, T, bins) of the captured voices, with the whole room, and of their
+        targets, and the bandwidth in Hz (count,).
     """
     samples = _samples(library, framing)
     audio, bandwidth_hz = library.excerpts_on(device, "speech", count, samples, rng, active=True)
@@ -85,12 +86,12 @@ def voices(
     eq_db = settings.speech_eq_db
     eq = curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
     dry = torch.fft.rfft(audio, size) * eq
-    heard, wanted = dry.clone(), dry
+    captured, target = dry.clone(), dry
     if wet := int(rng.binomial(count, settings.reverb_share)):
         room, early = rooms(wet, settings, framing.rate_hz, rng, device)
-        heard[:wet] *= torch.fft.rfft(room, size)
-        wanted[:wet] *= torch.fft.rfft(early, size)
-    x, y = (torch.fft.irfft(z, size)[:, :samples] for z in (heard, wanted))
+        captured[:wet] *= torch.fft.rfft(room, size)
+        target[:wet] *= torch.fft.rfft(early, size)
+    x, y = (torch.fft.irfft(z, size)[:, :samples] for z in (captured, target))
     level = x.std(1, keepdim=True) + 1e-5
     return spectra(x / level, framing), spectra(y / level, framing), bandwidth_hz
 
@@ -103,10 +104,10 @@ def noises(
     rng: np.random.Generator,
     device: torch.device = CPU,
 ) -> Tensor:
-    """Noise at unit level: recorded (half of it at another speed), synthetic, or music.
+    """Draw noises of unit level: recorded ones (half of them at another speed), synthetic, music.
 
     Returns:
-        Spectra (count, 2, T, bins).
+        Spectra (count, 2, T, bins) of the noises.
     """
     samples = _samples(library, framing)
     recorded, _ = library.excerpts_on(device, "noise", count, samples, rng)
@@ -133,9 +134,9 @@ def noises(
 
 
 def faster(audio: Tensor, speed: Tensor) -> Tensor:
-    """Rows (B, samples) at other speeds (B, 1), linearly interpolated, from the start again."""
+    """Play rows (B, samples) at speeds (B, 1) by linear interpolation; a row that ends repeats."""
     samples = audio.shape[1]
-    # float64: at sample 120,000 a float32 position is 0.008 off, which is heard as noise.
+    # float64, because at sample 120,000 a float32 position is 0.008 off: audible noise.
     places = (torch.arange(samples, device=audio.device).double() * speed.double()) % (samples - 1)
     before = places.long()
     share = (places - before).float()
@@ -143,27 +144,27 @@ def faster(audio: Tensor, speed: Tensor) -> Tensor:
 
 
 def _samples(library: Library, framing: Framing) -> int:
-    """An excerpt's length: whole hops."""
+    """Return the length of an excerpt in samples, a multiple of the hop."""
     hop = framing.hop
     return int(library.data.seconds * framing.rate_hz) // hop * hop + hop
 
 
 class Pool:
-    """A store of voices and noises as spectra, of which every batch renews a few and mixes anew.
+    """A store of voices and noises as spectra; each step renews a few of them and mixes anew.
 
-    Renewing a quarter of a batch a step makes the data cost a tenth of a step, and no mixture ever
-    comes twice. What a step sees depends on the seed and the step alone: slots are renewed in turn
-    by a generator of the step, so a run that was stopped goes on with exactly the same data.
+    Because a step renews a quarter of a batch, the data cost a tenth of a step, and no mixture
+    occurs twice. The batch of a step depends on seed and step alone: slots are renewed in turn, by
+    a random generator of that step, so a run that was stopped continues with the same data.
 
     Args:
-        library: Where excerpts come from.
-        settings: Degradations.
-        framing: The windows of the net that will hear the examples.
-        size: How many voices, and how many noises, are kept.
-        batch: Examples a step.
-        seed: Another seed draws other sounds and other mixtures.
-        step: The first step there will be.
-        device: Where the pool lives.
+        library: Source of the excerpts.
+        settings: Settings of the degradations.
+        framing: Windows and rate of the net to train.
+        size: Number of voices, and of noises, in the store.
+        batch: Number of examples in a batch.
+        seed: Seed of the sounds and of the mixtures.
+        step: First step that will be asked for.
+        device: Device of the store.
     """
 
     def __init__(
@@ -187,14 +188,14 @@ class Pool:
         shape = (size, 2, self.hops, framing.bins)
         self.slots = [torch.empty(shape, device=device) for _ in range(2)]
         self.slots += [torch.empty(size, device=device), torch.empty(shape, device=device)]
-        self.ahead = device.type != "cpu"  # where a helper thread does not cost the step its cores
+        self.ahead = device.type != "cpu"  # on a CPU a helper thread would take cores from the step
         self._helper = ThreadPoolExecutor(1)
         self._next: Future[tuple[Tensor, ...]] | None = None
         for before in range(step - -(-size // self.fresh), step):
             self._renew(before, self._make(before))
 
     def _make(self, step: int) -> tuple[Tensor, ...]:
-        """New sounds for the slots whose turn it is."""
+        """Make new sounds for the slots that *step* renews."""
         rng = np.random.default_rng([self.seed, step + 1_000_000, 1])
         what = self.library, self.fresh, self.settings, self.framing, rng, self.device
         return (*voices(*what), noises(*what))
@@ -205,7 +206,7 @@ class Pool:
             slots[at] = fresh
 
     def _fresh(self, step: int) -> tuple[Tensor, ...]:
-        """What `_make` makes; with `ahead` it was made while the step before ran."""
+        """Return the result of `_make`, computed during the step before if `ahead` is set."""
         if not self.ahead:
             return self._make(step)
         made = self._next.result() if self._next else self._make(step)
@@ -213,14 +214,14 @@ class Pool:
         return made
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Mix the examples of *step*; steps come in order.
+        """Mix the examples of *step*; steps have to be asked for in order.
 
         Returns:
-            Degraded and wanted spectra (B, 2, T, bins), and the bandwidth in Hz (B,) up to which
-            the wanted one is known.
+            Spectra (B, 2, T, bins) of the degraded sound and of the target, and the bandwidth of
+            the target's recording in Hz (B,).
         """
         self._renew(step, self._fresh(step))
-        heard, wanted, known_hz, noise_slots = self.slots
+        captured, target, voice_hz, noise_slots = self.slots
         rng, s = np.random.default_rng([self.seed, step + 1_000_000]), self.settings
         count = self.count
         voice, first, second = (
@@ -235,8 +236,8 @@ class Pool:
         noise = noise + other * noise_slots[second]
         noise *= self._column(10 ** (-snr_db / 20)) / (1 + other**2).sqrt()
         level = self._column(10 ** (rng.uniform(*s.level_db, count) / 20))
-        x = (heard[voice] + noise) * level
-        y, bandwidth_hz = wanted[voice] * level, known_hz[voice]
+        x = (captured[voice] + noise) * level
+        y, bandwidth_hz = target[voice] * level, voice_hz[voice]
         for row in np.flatnonzero(rng.random(count) < s.band_limit_share):
             cut_hz = float(rng.choice(s.band_limit_hz))
             cut = round(cut_hz * self.framing.window / self.framing.rate_hz)
@@ -245,12 +246,12 @@ class Pool:
         return x, y, bandwidth_hz
 
     def _column(self, values: NDArray[np.float64]) -> Tensor:
-        """One number a row, to multiply spectra with."""
+        """Shape one number a row so that it multiplies spectra, (B, 1, 1, 1)."""
         return on(self.device, values)[:, None, None, None]
 
 
-def known_bins(bandwidth_hz: Tensor, framing: Framing) -> Tensor:
-    """1 for bins below each row's bandwidth, 0 above: (B, 1, bins)."""
+def band_mask(bandwidth_hz: Tensor, framing: Framing) -> Tensor:
+    """Return a mask (B, 1, bins): 1 for bins below each row's bandwidth (B,) in Hz, else 0."""
     bins = torch.arange(framing.bins, device=bandwidth_hz.device)
     hz = bins * framing.rate_hz / framing.window
     return (hz[None] < bandwidth_hz[:, None]).float()[:, None]

@@ -1,6 +1,6 @@
-"""Noises that nobody has to record: tones that move, hum, clicks; and filters, drawn a row each.
+"""Synthetic noises (moving tones, hum, clicks) and random filters.
 
-Every function makes a batch (rows, samples) at once, on any device, from numbers numpy draws.
+Every function makes a batch (rows, samples) at once, on any device, from numbers that numpy draws.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from .bank import RATE_HZ, put
 
-LOWEST_HZ = 20.0
+LOWEST_HZ = 20.0  # frequency at which the filters' octave scale starts
 
 
 def line(points: Tensor, size: int) -> Tensor:
-    """Values (rows, points) joined by lines: (rows, size)."""
-    drawn: Tensor = torch.nn.functional.interpolate(
+    """Interpolate values (rows, points) linearly to (rows, size)."""
+    lines: Tensor = torch.nn.functional.interpolate(
         points[:, None], size, mode="linear", align_corners=True
     )
-    return drawn[:, 0]
+    return lines[:, 0]
 
 
 def tones(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
-    """Sirens, whistles, beeps, birds: a pitch that moves, or jumps, with harmonics."""
+    """Make sirens, whistles, beeps and bird song: harmonics of a pitch that glides or jumps."""
     base = np.log2(rng.uniform(120, 4000, (rows, 1)))
     reach = rng.choice([0.0, 0.1, 0.5, 1.5], (rows, 1))
     knots = base + reach * rng.uniform(-1, 1, (rows, 9))
@@ -37,8 +37,8 @@ def tones(rows: int, samples: int, rng: np.random.Generator, device: torch.devic
     out = torch.zeros(rows, samples, device=device)
     fall = put(rng.uniform(0.1, 0.8, (rows, 1)), device)
     for harmonic in range(1, 7):
-        heard = (hz * harmonic < 22_000).float() * fall ** (harmonic - 1)
-        out += heard * torch.sin(2 * np.pi * ((harmonic * phase) % 1).float())
+        level = (hz * harmonic < 22_000).float() * fall ** (harmonic - 1)
+        out += level * torch.sin(2 * np.pi * ((harmonic * phase) % 1).float())
     beeping = put((rng.random((rows, 1)) < 0.3).astype(float), device)
     rate_hz = put(rng.uniform(0.5, 8, (rows, 1)), device)
     pulse = torch.sigmoid(40 * torch.sin(2 * np.pi * rate_hz * time_s.float()))
@@ -46,7 +46,7 @@ def tones(rows: int, samples: int, rng: np.random.Generator, device: torch.devic
 
 
 def hum(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
-    """The mains, a fan, an engine: a low pitch that hardly moves, and up to forty harmonics."""
+    """Make the hum of mains, fans and engines: up to forty harmonics of a low, steady pitch."""
     mains = rng.choice([50.0, 60.0], (rows, 1))
     low = np.where(rng.random((rows, 1)) < 0.5, mains, rng.uniform(25, 240, (rows, 1)))
     drift = low * (1 + rng.choice([0.0, 0.005, 0.05], (rows, 1)) * rng.uniform(-1, 1, (rows, 5)))
@@ -65,7 +65,7 @@ def hum(rows: int, samples: int, rng: np.random.Generator, device: torch.device)
 
 
 def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
-    """Keys, drops, crackle: impulses at random moments, each a short ringing."""
+    """Make the clicks of keys, drops and crackle: impulses at random times that ring briefly."""
     most = 60
     seconds = samples / RATE_HZ
     count = rng.poisson(rng.uniform(1, 25, (rows, 1)) * seconds).clip(1, most)
@@ -85,36 +85,41 @@ def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.devi
 
 
 def even(samples: int) -> int:
-    """A length not below *samples* that an FFT is quick at: 2^a times 1, 3, 5 or 9."""
+    """Return a fast length for an FFT, at least *samples*: 2^a times 1, 3, 5 or 9."""
     sizes = [odd << a for odd in (1, 3, 5, 9) for a in range(4, 24)]
     return min(size for size in sizes if size >= samples)
 
 
 class Filters:
-    """Random magnitudes over frequency for FFTs of *size*."""
+    """A maker of random magnitude responses.
+
+    Args:
+        size: Length of the FFTs whose spectra the responses multiply.
+        device: Device of the responses.
+    """
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.device = device
         self.hz = torch.arange(size // 2 + 1, device=device) * (RATE_HZ / size)
         top = np.log2(RATE_HZ / 2 / LOWEST_HZ)
         self.octave = torch.log2(self.hz.clamp(min=LOWEST_HZ) / LOWEST_HZ)
-        self.place = self.octave / top  # 0..1
+        self.place = self.octave / top  # 0 at 20 Hz, 1 at the highest frequency
 
     def smooth(self, db: np.ndarray) -> Tensor:
-        """Gains through *db* (rows, points), equally far apart in octaves from 20 Hz to the top."""
+        """Interpolate *db* (rows, points) over octaves from 20 Hz up: gains (rows, bins)."""
         points = put(db, self.device)
         place = self.place * (points.shape[1] - 1)
         left = place.long().clamp(max=points.shape[1] - 2)
         share = place - left
-        found = points[:, left] * (1 - share) + points[:, left + 1] * share
-        return torch.exp(found * 0.115129)
+        between = points[:, left] * (1 - share) + points[:, left + 1] * share
+        return torch.exp(between * 0.115129)
 
     def slope(self, db_an_octave: np.ndarray) -> Tensor:
-        """Gains that fall from 20 Hz on: (rows,) -> (rows, bins)."""
+        """Return gains (rows, bins) that fall by *db_an_octave* (rows,) from 20 Hz on."""
         return torch.exp(-0.115129 * put(db_an_octave, self.device)[:, None] * self.octave)
 
     def microphone(self, rows: int, rng: np.random.Generator) -> Tensor:
-        """Steep at both ends, resonant between."""
+        """Draw responses (rows, bins) of microphones: band limits at both ends, resonances."""
         gain = self.smooth(rng.uniform(-6, 6, (rows, 12)))
         for _ in range(2):
             height = rng.uniform(-9, 12, (rows, 1)) * (rng.random((rows, 1)) < 0.4)

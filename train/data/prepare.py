@@ -1,9 +1,8 @@
-"""Decode a data set once: one int16 file a kind, degraded twins beside it, and an index.
+"""Decoding of a data set into a cache: an int16 file for each kind and for its twins, and an index.
 
-Memory stays the same whatever the size: short files are decoded whole, a few at a time, long ones
-are streamed. Every recording that is whole in the cache has a line in prepared.jsonl, so a run that
-was killed goes on where it was: what has no line is cut off and decoded again. index.json appears
-when everything is there.
+Memory does not grow with the data set: a few files are decoded at a time. Every recording that is
+complete in the cache has a line in prepared.jsonl, so a run that was killed continues where it
+stopped: samples without a line are cut off and decoded again. index.json is written last.
 """
 
 from __future__ import annotations
@@ -31,14 +30,21 @@ from .library import DEGRADED, INDEX, Recording
 DONE = "prepared.jsonl"
 SHORTEST_S = 0.25
 BLOCK_S = 20.0
-LONG_S = 300.0  # longer files are streamed by one thread
-CLIPPED_SHARE = 1e-3  # of samples at full scale: counted, and skipped if that is asked for
-TRUSTED = 0.975  # of a bandwidth below the rate's own: filters and codecs end a little early
+CLIPPED_SHARE = 1e-3  # share of samples at full scale above which a recording counts as clipped
+TRUSTED = 0.975  # share of a stated bandwidth that is used: filters and codecs end a little early
 
 
 @dataclass
 class Decoded:
-    """A file, decoded for the cache, or the reason why it cannot be used."""
+    """A file decoded for the cache, or the reason why it cannot be used.
+
+    Attributes:
+        audio: Mono samples at the rate of the cache, (samples,).
+        twin: Samples of the degraded twin, of equal length; None if there is none.
+        rate_hz: Sample rate of the file.
+        fault: Why the file cannot be used; empty if it can.
+        clipped: Whether too many samples are at full scale.
+    """
 
     audio: NDArray[np.int16]
     twin: NDArray[np.int16] | None
@@ -56,23 +62,23 @@ def prepare(
     jobs: int = 2,
     skip_clipped: bool = False,
 ) -> Counter[str]:
-    """Decode *folder* into *cache*, or go on.
+    """Decode *folder* into *cache*, or continue a run that was interrupted.
 
     Args:
-        folder: A data set; see `layouts`.
-        cache: Made if it is not there.
+        folder: Root of the data set; see `layouts`.
+        cache: Folder of the cache, which is created if necessary.
         rate_hz: Sample rate of the cache.
-        layout: Layout of the data set; `auto` goes by what the folder looks like.
+        layout: Layout of the data set, or `auto` to recognise it.
         kind: Kind of the recordings in plain folders.
-        jobs: How many files are decoded at a time.
-        skip_clipped: Leave out what is at full scale too often.
+        jobs: Number of files decoded at a time.
+        skip_clipped: Leave out clipped recordings.
 
     Returns:
-        How many recordings were used, and how many skipped for which reason.
+        Number of recordings that were used, and of those skipped for each reason.
 
     Raises:
-        UsageError: no such folder or layout, or the cache is of another rate or data set.
-        AudioError: nothing usable, or the disk is full.
+        UsageError: folder or layout is unknown, or the cache is of another rate or data set.
+        AudioError: no recording can be used, or the cache cannot be written.
     """
     entries = find(folder, layout, kind)
     cache.mkdir(parents=True, exist_ok=True)
@@ -86,14 +92,14 @@ def prepare(
                 writer.add(f, decoded)
     except OSError as error:
         raise AudioError(
-            f"cannot write the cache {cache}: {error.strerror}. What is done is kept; "
-            "make room and run the same command again"
+            f"cannot write the cache {cache}: {error.strerror}. The recordings decoded so far are "
+            "kept; make room and run the same command again"
         ) from None
     return _finish(cache, rate_hz)
 
 
 def _decode_all(entries: list[Entry], rate_hz: int, jobs: int) -> Iterator[tuple[Entry, Decoded]]:
-    """In order; a few files ahead, so that memory does not grow with the data set."""
+    """Decode *entries* in order, only a few ahead, so that memory does not grow with the data."""
     left = iter(entries)
     with ThreadPoolExecutor(jobs) as pool:
         while group := list(islice(left, 4 * jobs)):
@@ -101,7 +107,7 @@ def _decode_all(entries: list[Entry], rate_hz: int, jobs: int) -> Iterator[tuple
 
 
 def _decode(entry: Entry, rate_hz: int) -> Decoded:
-    """A file, and its twin."""
+    """Decode a file and its twin, and decide whether they can be used."""
     nothing = np.zeros(0, np.int16)
     try:
         audio, own_hz, clipped = _samples(entry.path, rate_hz)
@@ -121,10 +127,13 @@ def _decode(entry: Entry, rate_hz: int) -> Decoded:
 
 
 def _samples(path: str, rate_hz: int) -> tuple[NDArray[np.int16], int, bool]:
-    """Mono int16 at *rate_hz*, the file's own rate, whether it is clipped.
+    """Decode a file.
+
+    Returns:
+        Mono int16 samples at *rate_hz*, the file's own rate, and whether the file is clipped.
 
     Raises:
-        ValueError: NaN or infinite samples.
+        ValueError: a sample is NaN or infinite.
     """
     parts, full, total, stream = [], 0, 0, None
     for block, own_hz in _blocks(path):
@@ -143,7 +152,7 @@ def _samples(path: str, rate_hz: int) -> tuple[NDArray[np.int16], int, bool]:
 
 
 def _blocks(path: str) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """(samples, channels) float32 and the rate, block by block."""
+    """Yield blocks (samples, channels) of a file in float32, each with the sample rate."""
     file, _, row = path.partition("#")
     if row:  # a row of an array file, 16 kHz
         data = np.load(file, mmap_mode="r")[int(row)]
@@ -161,7 +170,7 @@ def _as_int16(mono: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 class _Writer:
-    """A writer of the cache's files that keeps a list of what is whole in them."""
+    """A writer of a cache's files that records which recordings are complete in them."""
 
     def __init__(self, cache: Path, before: dict[str, dict[str, Any]]) -> None:
         self.cache, self.files = cache, dict[str, IO[bytes]]()
@@ -182,7 +191,7 @@ class _Writer:
         self.done.close()
 
     def _file(self, name: str, samples: int) -> IO[bytes]:
-        """Open for appending after *samples*; what is behind was never finished."""
+        """Open a file for appending after *samples*; later samples of a killed run are cut off."""
         if name not in self.files:
             file = (self.cache / name).open("ab")
             file.truncate(2 * samples)
@@ -190,7 +199,7 @@ class _Writer:
         return self.files[name]
 
     def add(self, entry: Entry, decoded: Decoded) -> None:
-        """Append, then say so."""
+        """Append a recording to the cache, then its line to prepared.jsonl."""
         line: dict[str, Any] = {"path": entry.path, "clipped": decoded.clipped}
         if decoded.fault:
             line["fault"] = decoded.fault
@@ -219,7 +228,7 @@ class _Writer:
 
 
 def _read_done(cache: Path, header: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Lines of an earlier try by path; its header must be ours."""
+    """Read the lines of an earlier run by path; its header has to be equal to *header*."""
     path = cache / DONE
     if not path.is_file():
         if (cache / INDEX).is_file():
@@ -230,7 +239,7 @@ def _read_done(cache: Path, header: dict[str, Any]) -> dict[str, dict[str, Any]]
     for text in path.read_text().splitlines():
         try:
             lines.append(json.loads(text))
-        except json.JSONDecodeError:  # the line a kill cut in two: its audio is decoded again
+        except json.JSONDecodeError:  # a kill cut this line in two: its audio is decoded again
             break
     if not lines or lines[0] != header:
         raise UsageError(f"{cache} was begun from {lines[:1]}, not {header}; take another folder")
@@ -239,7 +248,7 @@ def _read_done(cache: Path, header: dict[str, Any]) -> dict[str, dict[str, Any]]
 
 
 def _finish(cache: Path, rate_hz: int) -> Counter[str]:
-    """Write the index, tell what was skipped and why."""
+    """Write the index and print how many recordings were skipped, and why."""
     lines = [json.loads(text) for text in (cache / DONE).read_text().splitlines()][1:]
     recordings = [line["recording"] for line in lines if "recording" in line]
     for r in recordings:
@@ -251,7 +260,9 @@ def _finish(cache: Path, rate_hz: int) -> Counter[str]:
     counts["clipped, kept"] = sum(line["clipped"] and "fault" not in line for line in lines)
     print(", ".join(f"{what}: {count}" for what, count in counts.items() if count))
     if not recordings:
-        raise AudioError(f"nothing usable: {sum(counts.values())} files, all skipped, see above")
+        raise AudioError(
+            f"nothing usable: all {sum(counts.values())} files were skipped, see above"
+        )
     part = cache / (INDEX + ".part")
     part.write_text(json.dumps({"rate_hz": rate_hz, "recordings": recordings}))
     part.replace(cache / INDEX)

@@ -1,12 +1,12 @@
-"""Scenes: voices, rooms, noises and microphones as varied as the world, anew for every step.
+"""Acoustic scenes, simulated anew for every step: voices, rooms, noises and microphones.
 
     voice x speed -> colour -> room ---------------------> + -> microphone -> level -> faults -> x
                             -> first 20 ms of the room ------> microphone -> level ---------> y
     noises x speed, layered -> colour -> rooms of their own ^
 
-All of it in batches where the net lives, in time where that is natural, by FFT where it is quick.
-The target keeps what only colours: a denoiser must not learn to invent what a microphone lost. What
-a step sees depends on seed and step alone: numpy draws, the device computes.
+Whole batches are computed on the device of the net. The target is filtered like the input, because
+a denoiser must not learn to invent what a microphone lost. The examples of a step depend on seed
+and step alone: numpy draws the random numbers, and the device computes.
 """
 
 from __future__ import annotations
@@ -25,32 +25,35 @@ from ..spectra import Framing, spectra
 from .bank import RATE_HZ, Bank, put, some
 from .echoes import SIZE, White, early, measured, simulate
 from .library import Library
-from .mixing import known_bins
+from .mixing import band_mask
 from .noisemakers import Filters, clicks, even, hum, line, tones
 
 Rng = np.random.Generator
-FRAME = 480  # samples of a gate's look
-LOUDEST = 0.98
+FRAME = 480  # samples over which a gate measures the level
+LOUDEST = 0.98  # largest peak of the input
 TELEPHONE_HZ = 3400.0
-DIRECT = 112  # samples of a response that are its direct sound: 2.3 ms
-LEAST_DRR_DB = -8.0  # of the direct sound re the rest
+DIRECT = 112  # samples of a response that count as its direct sound: 2.3 ms
+LEAST_DRR_DB = -8.0  # least energy of the direct sound relative to the rest
 
 
 def rms(audio: Tensor) -> Tensor:
-    """(rows, samples) -> (rows, 1), never zero."""
+    """Return the RMS level of rows (rows, samples), shape (rows, 1) and never zero."""
     return audio.square().mean(1, keepdim=True).sqrt() + 1e-6
 
 
 class Scenes:
-    """Examples of a step, see `systems.base.Feed`.
+    """A source of simulated examples, a `systems.base.Feed`.
 
     Args:
-        library: Where excerpts come from.
-        recipe: [degrade] and [scenes].
-        framing: The windows of the net that will hear the examples, at 48 kHz.
-        batch: Examples a step.
-        seed: Of everything drawn.
-        device: Where it happens.
+        library: Source of the recordings.
+        recipe: Recipe with the tables [degrade] and [scenes].
+        framing: Windows of the net to train, at 48 kHz.
+        batch: Number of examples in a batch.
+        seed: Seed of everything drawn.
+        device: Device of the computations and of the batches.
+
+    Raises:
+        UsageError: the net has another rate than 48 kHz, or the library lacks speech or noise.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Scenes:
         device: torch.device,
     ) -> None:
         if framing.rate_hz != RATE_HZ:
-            raise UsageError(f"scenes are made at {RATE_HZ} Hz, the net works at {framing.rate_hz}")
+            raise UsageError(f"scenes have {RATE_HZ} Hz, but the net works at {framing.rate_hz} Hz")
         library.need("speech", "noise")
         self.common: Degrade = recipe.degrade
         self.own, self.count, self.seed, self.device = recipe.scenes, batch, seed, device
@@ -76,22 +79,25 @@ class Scenes:
 
     @torch.no_grad()
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The examples of *step*.
+        """Simulate the examples of *step*.
 
         Returns:
-            Degraded and wanted spectra (B, 2, T, bins), and the bandwidth in Hz (B,) up to which
-            the wanted one is known.
+            Spectra (B, 2, T, bins) of the degraded sound and of the target, and the bandwidth of
+            the target's recording in Hz (B,).
         """
         x, y, hz, limit_hz = self.sounds(np.random.default_rng([self.seed, step + 1_000_000, 2]))
         both = spectra(torch.cat([x, y]), self.framing)
-        keep = known_bins(put(limit_hz, self.device), self.framing)[:, None]
+        keep = band_mask(put(limit_hz, self.device), self.framing)[:, None]
         both = (both.view(2, self.count, 2, -1, self.framing.bins) * keep).contiguous()
         return both[0], both[1], put(hz, self.device)
 
     def sounds(self, rng: Rng) -> tuple[Tensor, Tensor, np.ndarray, np.ndarray]:
-        """Input and target (B, samples), bandwidth of the voice and of the device (B,), Hz."""
+        """Simulate input and target (B, samples); also returns two bandwidths in Hz (B,).
+
+        The first is the bandwidth of the voice's recording, the second that of the device.
+        """
         own, common, count = self.own, self.common, self.count
-        heard, wanted, hz = self.voices(rng)
+        captured, target, hz = self.voices(rng)
         share = np.asarray(common.snr_share)
         snr_db = rng.choice(common.snr_db, count, p=share / share.sum())
         snr_db = snr_db + rng.uniform(-2.5, 2.5, count)
@@ -102,13 +108,15 @@ class Scenes:
         speechless = (kind >= edge) & (kind < edge + own.speechless_share)
         gain[speechless] = 1.0
         voiced = put((~speechless).astype(float), self.device)[:, None]
-        x = heard * voiced + self.noises(rng) * put(gain, self.device)[:, None]
-        return self._device(x, wanted * voiced, hz, voiced, rng)
-
-    # Voices.
+        x = captured * voiced + self.noises(rng) * put(gain, self.device)[:, None]
+        return self._device(x, target * voiced, hz, voiced, rng)
 
     def voices(self, rng: Rng) -> tuple[Tensor, Tensor, np.ndarray]:
-        """Heard and wanted (B, samples), heard at unit level, and the bandwidth in Hz (B,)."""
+        """Draw voices, some of them in rooms.
+
+        Returns:
+            Captured voices of unit level and their targets (B, samples), bandwidths in Hz (B,).
+        """
         own, count = self.own, self.count
         audio, hz = self._voice(count, rng)
         if len(two := some(count, own.two_talkers_share, rng)):
@@ -119,42 +127,41 @@ class Scenes:
         eq_db = self.common.speech_eq_db
         colour = self.filters.smooth(rng.uniform(-eq_db, eq_db, (count, 10)))
         dry = torch.fft.rfft(audio, self.size) * colour
-        heard, wanted = dry, dry
+        captured, target = dry, dry
         if len(wet := some(count, self.common.reverb_share, rng)):
             rows, rooms = put(wet, self.device), self.rooms(len(wet), rng)
-            heard = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(rooms, self.size))
-            wanted = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(early(rooms), self.size))
-        x, y = (torch.fft.irfft(z, self.size)[:, : self.samples] for z in (heard, wanted))
+            captured = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(rooms, self.size))
+            target = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(early(rooms), self.size))
+        x, y = (torch.fft.irfft(z, self.size)[:, : self.samples] for z in (captured, target))
         level = rms(x)
         return x / level, y / level, hz
 
     def _voice(self, count: int, rng: Rng) -> tuple[Tensor, np.ndarray]:
-        """Talkers at unit level (count, samples), some of them slower or faster."""
+        """Draw talkers of unit level (count, samples), some at another speed; their bandwidths."""
         other = rng.random(count) < self.own.speed_share
         speed = np.where(other, rng.uniform(*self.own.speed, count), 1.0)
         audio, hz = self.bank.excerpts("speech", self.samples, speed, rng)
         return audio / rms(audio), hz
 
     def rooms(self, count: int, rng: Rng) -> Tensor:
-        """Responses (count, SIZE), simulated and measured."""
+        """Draw room responses (count, SIZE), simulated and measured ones."""
         rooms = simulate(count, self.common.t60_s, rng, self.white)
         if self.measured is not None:
             rows = some(count, self.own.measured_share, rng)
             pick = rng.integers(0, len(self.measured), len(rows))
             if len(rows):
-                found = self.measured[put(pick, self.device)]
-                rooms = rooms.index_copy(0, put(rows, self.device), found)
-        # Halls heard from their last row are no place to talk in: nearer, by up to 9 dB and more.
+                chosen = self.measured[put(pick, self.device)]
+                rooms = rooms.index_copy(0, put(rows, self.device), chosen)
+        # Halls measured from the last row are no place to talk in: bring the talker nearer, by 0 to
+        # 9 dB, or as much as the least direct sound asks for.
         direct, rest = rooms[:, :DIRECT], rooms[:, DIRECT:]
         share = direct.square().sum(1, keepdim=True) / (rest.square().sum(1, keepdim=True) + 1e-9)
         nearer = put(10 ** (rng.uniform(-9, 0, (count, 1)) / 20), self.device)
         nearer = torch.minimum(nearer, (share * 10 ** (-LEAST_DRR_DB / 10)).sqrt())
         return torch.cat([direct, rest * nearer], 1)
 
-    # Noises.
-
     def noises(self, rng: Rng) -> Tensor:
-        """One to three at once (B, samples), the sum at unit level."""
+        """Draw one to three simultaneous noises for each example: their sum at unit level."""
         share = np.asarray(self.own.noises) / sum(self.own.noises)
         layers, left = np.ones(self.count, np.int64), rng.permutation(self.count)
         for number in range(1, len(share)):
@@ -180,7 +187,7 @@ class Scenes:
         return total / rms(total)
 
     def _sources(self, rows: int, rng: Rng) -> Tensor:
-        """Recorded noise, and in the places drawn for it music, babble or what is synthetic."""
+        """Draw single noises (rows, samples): recorded, synthetic, babble or music."""
         other = rng.random(rows) < 0.6
         speed = np.where(other, rng.uniform(*self.own.noise_speed, rows), 1.0)
         audio, _ = self.bank.excerpts("noise", self.samples, speed, rng)
@@ -204,14 +211,14 @@ class Scenes:
         return audio
 
     def _coloured(self, rows: int, rng: Rng) -> Tensor:
-        """Noise that falls by 0 to 6 dB an octave."""
+        """Make noise (rows, samples) whose spectrum falls by 0 to 6 dB an octave."""
         z = torch.fft.rfft(self.white.rows(rows, self.samples, rng), self.size)
         z = z * self.filters.slope(rng.uniform(0, 6, rows))
         sound: Tensor = torch.fft.irfft(z, self.size)[:, : self.samples]
         return sound
 
     def _babble(self, rows: int, rng: Rng) -> Tensor:
-        """4 to 12 talkers at once."""
+        """Make babble (rows, samples) of 4 to 12 talkers."""
         talkers = rng.integers(4, 13, rows)
         audio, _ = self._voice(int(talkers.sum()), rng)
         audio = audio * put(10 ** (rng.uniform(-8, 0, (len(audio), 1)) / 20), self.device)
@@ -223,7 +230,7 @@ class Scenes:
         return audio
 
     def _swell(self, audio: Tensor, rng: Rng) -> Tensor:
-        """Some noises swell, some come and go, some flutter."""
+        """Modulate the level of some noises: slow swells, pauses, or a flutter."""
         rows = len(audio)
         kind = rng.random((rows, 1))
         depth_db = np.where(kind < 0.3, -14.0, 0.0)
@@ -235,12 +242,10 @@ class Scenes:
         wave = 1 + put(flutter, self.device) * torch.sin(2 * np.pi * rate_hz * time_s)
         return audio * wave * torch.exp(0.115129 * line(put(db, self.device), self.samples))
 
-    # What hears them.
-
     def _device(
         self, x: Tensor, y: Tensor, hz: np.ndarray, voiced: Tensor, rng: Rng
     ) -> tuple[Tensor, Tensor, np.ndarray, np.ndarray]:
-        """Microphone, level, faults and band limit."""
+        """Simulate the recording device: microphone, level, band limit and distortion."""
         own, count = self.own, self.count
         if len(colour := some(count, own.microphone_share, rng)):
             rows, response = put(colour, self.device), self.filters.microphone(len(colour), rng)
@@ -268,7 +273,7 @@ class Scenes:
     def _faults(
         self, x: Tensor, y: Tensor, limit_hz: np.ndarray, rng: Rng
     ) -> tuple[Tensor, Tensor]:
-        """Clipping, saturation, a gate (which takes the voice too), a telephone: of a few rows."""
+        """Distort a few rows: clipping, saturation, a telephone, or a gate on input and target."""
         bad = some(self.count, self.own.distorted_share, rng)
         kinds = rng.integers(0, 4, len(bad))
         for kind, spoil in enumerate((_clip, _saturate, _telephone)):
@@ -286,19 +291,19 @@ class Scenes:
 
 
 def _clip(x: Tensor, amount: Tensor) -> Tensor:
-    """At 0.25 to 0.85 of the peak."""
+    """Clip rows at 0.25 to 0.85 of their peak; *amount* (rows, 1) is 0..1."""
     most = x.abs().amax(1, keepdim=True) * (0.25 + 0.6 * amount) + 1e-6
     return torch.minimum(torch.maximum(x, -most), most)
 
 
 def _saturate(x: Tensor, amount: Tensor) -> Tensor:
-    """A tanh that begins to bend at 0.3 to 0.9 of the peak."""
+    """Saturate rows by a tanh scaled to 0.3 to 0.9 of their peak; *amount* (rows, 1) is 0..1."""
     most = x.abs().amax(1, keepdim=True) * (0.3 + 0.6 * amount) + 1e-6
     return most * torch.tanh(x / most)
 
 
 def _telephone(x: Tensor, amount: Tensor) -> Tensor:
-    """The quantiser of G.711, mu law, eight bits, or a little finer."""
+    """Quantise rows by the mu law of ITU-T G.711, with 8 bits, or up to 9 by *amount* (rows, 1)."""
     peak = x.abs().amax(1, keepdim=True) + 1e-6
     squeezed = torch.log1p(255 * (x / peak).abs()) / np.log(256)
     levels = 127 * (1 + amount)
@@ -308,8 +313,8 @@ def _telephone(x: Tensor, amount: Tensor) -> Tensor:
 
 
 def _gate(x: Tensor, below_db: Tensor) -> Tensor:
-    """Gains (rows, samples) that close where a frame is *below_db* re the loudest."""
+    """Return gains (rows, samples) that close where a frame is *below_db* re the loudest frame."""
     frames = functional.avg_pool1d(x[:, None].square(), FRAME, FRAME, ceil_mode=True)[:, 0]
     loud = frames > frames.amax(1, keepdim=True) * 10 ** (below_db / 10)
-    held_open = functional.max_pool1d(loud.float()[:, None], 9, 1, 4)[:, 0]
-    return line(held_open, x.shape[1])
+    kept_open = functional.max_pool1d(loud.float()[:, None], 9, 1, 4)[:, 0]
+    return line(kept_open, x.shape[1])

@@ -1,4 +1,4 @@
-"""Evaluation that cannot fool: checks first, named definitions, baselines beside every system."""
+"""Evaluation: checks of the pairs first, then scores of every system beside baselines."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .tables import by_group, gains, on_card, overall, to_csv
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that an evaluation writes beside its tables; None writes none.
+    """The files that an evaluation writes in addition to its tables; None writes none.
 
     Attributes:
-        csv: Folder of a CSV for each system, with a row for each file.
-        report: Page with the tables, spectrograms and players.
-        card: JSON with the numbers of the first model, for `export`.
+        csv: Folder for a CSV file for each system, with a row for each pair.
+        report: HTML page with the tables, spectrograms and players.
+        card: JSON file with the scores of the first model, for `export`.
     """
 
     csv: Path | None = None
@@ -48,23 +48,23 @@ def settle(
     jobs: int = 1,
     shown: int = 0,
 ) -> Settings:
-    """The settings of an evaluation, where the first model's card says what nobody else does.
+    """Make the settings of an evaluation; the first model's card supplies what is not given.
 
     Args:
-        models: name or path of each generator, by its name in the tables.
+        models: Name or path of each generator, by its name in the tables.
         task: denoise, dereverb or superres; None means the first model's. A cut-off means superres.
         kind: speech or music; None means the first model's.
         baselines: Names of baselines; None means those of the task.
         cutoff_hz: End of the band that a low-pass kept, for super-resolution.
-        metrics: Names of metrics; none means all that apply.
+        metrics: Names of metrics; empty means all that apply.
         estimates: Folders of other systems' outputs, by name.
-        aligned: Whether these outputs come without delay; otherwise it is estimated.
-        force: Score even where the checks refuse.
-        jobs: Processes that score at the same time.
-        shown: How many files the report shows; 0: all.
+        aligned: Whether these outputs have no delay; otherwise their delay is estimated.
+        force: Whether to score pairs that the checks refuse.
+        jobs: Number of processes that score at the same time.
+        shown: Number of pairs in the report; 0 means all.
 
     Raises:
-        UsageError: an unknown name, a cut-off that is missing, two systems of one name.
+        UsageError: a name is unknown or taken twice, or a cut-off is missing.
     """
     cards = [find_model(model).card for model in models.values()]
     task = task or next((card.task for card in cards), "denoise")
@@ -98,19 +98,19 @@ def evaluate(
     outputs: Outputs | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> str:
-    """Check, score, write the *outputs*.
+    """Check the pairs, score every system on them, and write the *outputs*.
 
     Args:
         data: Folder of pairs, see `pairs.find`.
-        settings: What is scored, and how; `settle` makes them.
+        settings: The systems and how they are scored; `settle` makes them.
         outputs: Files to write.
-        say: Is told how far the evaluation is.
+        say: Function that is called with a line of progress after every pair.
 
     Returns:
         The tables as Markdown.
 
     Raises:
-        UsageError: the checks refuse, or something asked for is not there.
+        UsageError: the checks refuse the pairs, or a file is missing.
     """
     outputs = outputs or Outputs()
     if outputs.card and not settings.models:

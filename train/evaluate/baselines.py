@@ -1,4 +1,4 @@
-"""What anybody could do without a net: every table shows them beside the nets.
+"""Baselines without a learned net, which every table shows beside the nets.
 
 Each maps (degraded (channels, samples), rate_hz, cutoff_hz) to an estimate of the same shape.
 """
@@ -20,27 +20,27 @@ from ..errors import ArgumentError
 from ..extras import needed
 
 Baseline = Callable[[Samples, int, float], Samples]
-FILL_DB = -30.0  # least LSD on training recordings: tools/fill_sweep.py, docs/evaluation.md
+FILL_DB = -30.0  # gives the least LSD on training recordings: tools/fill_sweep.py
 
 
 def sinc(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
-    """Decimated to twice the cut-off and interpolated by band-limited sinc (soxr): no high band."""
+    """Decimate to twice the cut-off, interpolate by band-limited sinc (soxr): no high band."""
     few = _decimated(audio, rate_hz, cutoff_hz)
     back = soxr.resample(few.T, 2 * cutoff_hz, rate_hz, "VHQ").T
     return _fitted(back, audio)
 
 
 def spline(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
-    """Decimated to twice the cut-off and interpolated by a cubic spline (Kuleshov et al. 2017)."""
+    """Decimate to twice the cut-off, interpolate by a cubic spline (Kuleshov et al. 2017)."""
     few = _decimated(audio, rate_hz, cutoff_hz)
     at = np.arange(few.shape[1]) * (rate_hz / (2 * cutoff_hz))
     return _fitted(CubicSpline(at, few, axis=1)(np.arange(audio.shape[1])), audio)
 
 
 def noise_fill(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
-    """The input, and white noise above the cut-off, 30 dB below the octave under it.
+    """Add white noise above the cut-off, 30 dB below the octave under it.
 
-    The level follows that octave from frame to frame. A single seed, so that it can be repeated.
+    The level follows that octave from frame to frame. The seed is fixed, so scores repeat.
     """
     size = 1024
     hz, _, spectrum = stft(audio, rate_hz, nperseg=size)
@@ -54,13 +54,13 @@ def noise_fill(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
 
 
 def gate(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
-    """Spectral gate, package noisereduce (Sainburg 2020), its defaults."""
+    """Apply the spectral gate of the package noisereduce (Sainburg 2020) with its defaults."""
     reduced = needed("noisereduce").reduce_noise(y=audio, sr=rate_hz)
     return _fitted(np.atleast_2d(reduced), audio)
 
 
 def wpe(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
-    """Weighted prediction error, package nara_wpe (Drude et al. 2018): 512, hop 128, 10 taps."""
+    """Apply weighted prediction error, package nara_wpe (Drude et al. 2018): 512, hop 128."""
     stfts, wpes = needed("nara_wpe.utils"), needed("nara_wpe.wpe")
     rows = []
     for row in audio.astype(np.float64):
@@ -75,7 +75,7 @@ def _decimated(audio: Samples, rate_hz: int, cutoff_hz: float) -> NDArray[np.flo
 
 
 def _fitted(x: NDArray[np.floating], like: Samples) -> Samples:
-    """Cut, or filled up with silence, to the length of *like*."""
+    """Cut *x*, or pad it with silence, to the length of *like*."""
     out = np.zeros(like.shape, np.float32)
     n = min(x.shape[1], like.shape[1])
     out[:, :n] = x[:, :n]
@@ -89,7 +89,7 @@ BASELINES: dict[str, Baseline] = {
     "gate": gate,
     "wpe": wpe,
 }
-OF_TASK = {  # which of them apply
+OF_TASK = {  # the baselines that apply to each task
     "superres": ("sinc", "spline", "noise-fill"),
     "denoise": ("gate",),
     "dereverb": ("wpe",),
@@ -97,15 +97,15 @@ OF_TASK = {  # which of them apply
 
 
 def choose(names: Sequence[str] | None, task: str, cutoff_hz: float | None) -> list[str]:
-    """The baselines asked for, or those that apply to the task.
+    """Return the baselines *names*, or those that apply to the task if it is None.
 
     Raises:
-        UsageError: an unknown name, or one that needs a cut-off.
+        UsageError: a name is unknown, or a baseline needs a cut-off.
     """
     chosen = list(OF_TASK.get(task, ()) if names is None else names)
     for name in chosen:
         if name not in BASELINES:
-            raise UsageError(f"no baseline {name!r}; known: {', '.join(BASELINES)}")
+            raise UsageError(f"there is no baseline {name!r}; known: {', '.join(BASELINES)}")
         if name in OF_TASK["superres"] and cutoff_hz is None:
             raise ArgumentError(f"the baseline {name} needs a cut-off", "cutoff_hz")
     return chosen

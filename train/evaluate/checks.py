@@ -1,8 +1,8 @@
-"""What has to be true before a score means anything: same channel, same gain, same time.
+"""Checks that have to pass before a score means anything: same channel, same gain, same time.
 
-The project's origin reported an SNR of 27.42 dB that its nets brought "down to 1.65". Its nets had
-heard the left channel and were scored against a mono mix; its noisy files were half as loud as the
-clean ones. Either is seen at once in the estimates below, so nothing is scored before they are.
+The student project that this one redoes reported an SNR of 27.42 dB that its nets brought "down to
+1.65". Its nets had processed the left channel and were scored against a mono mix; its noisy files
+were half as loud as the clean ones. The estimates below show either, so they come before any score.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from rtdenoise.nets.net import Net
 from rtdenoise.nets.torchscript import Generator
 
 MAX_LAG_S = 0.1
-GAIN_DB, LAG, CORRELATED = 1.0, 1, 0.15  # beyond which a pair is off
+GAIN_DB, LAG, CORRELATED = 1.0, 1, 0.15  # limits of gain and lag, and least correlation
 BANDS = 24
 
 
 @dataclass(frozen=True)
 class Link:
-    """What an estimate has in common with a reference, both (samples,).
+    """The relation of an estimate to a reference, both (samples,).
 
     Attributes:
-        lag: Samples it comes late.
-        gain_db: How much louder it is, in what both have in common.
-        polarity: 1, or -1 where it is upside down.
-        correlation: 0..1 at that lag; of noise at 0 dB 0.7, of another recording below 0.1.
+        lag: Delay of the estimate in samples.
+        gain_db: Gain of the estimate in the part that both have in common.
+        polarity: 1, or -1 if the polarity is reversed.
+        correlation: Correlation 0..1 at that lag: 0.7 with noise at 0 dB SNR, below 0.1 between
+            different recordings.
     """
 
     lag: int
@@ -46,10 +47,10 @@ class Link:
 
 
 def impulse_response(e: NDArray[np.float64], r: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What makes e of r, circular: E R* / (|R|^2 + 0.01 mean |R|^2).
+    """Estimate the circular impulse response from r to e: E R* / (|R|^2 + 0.01 mean |R|^2).
 
-    Dividing by the reference's spectrum makes the direct sound of a room its largest sample, where
-    a cross-correlation would lock on the loudest vowel's echoes.
+    The division by the reference's spectrum makes the direct sound of a room the largest sample; a
+    cross-correlation could have its maximum at the echoes of the loudest vowel.
     """
     size = 2 ** int(np.ceil(np.log2(2 * len(r))))
     E, R = np.fft.rfft(e, size), np.fft.rfft(r, size)
@@ -58,11 +59,11 @@ def impulse_response(e: NDArray[np.float64], r: NDArray[np.float64]) -> NDArray[
 
 
 def link(estimate: NDArray[Any], reference: NDArray[Any], rate_hz: int) -> Link:
-    """Lag, gain, polarity and correlation of one channel, both (samples,).
+    """Estimate lag, gain, polarity and correlation of one channel, both (samples,).
 
-    Gain is a weighted median over bands of the least-squares factor: in bands without sound (what
-    a low-pass took) nothing hangs together, so they have no weight; noise and echoes are
-    independent of the sound and average out.
+    The gain is a median over bands of the least-squares factor, weighted by coherence. Bands that
+    a low-pass removed are incoherent and have no weight; noise and echoes are independent of the
+    sound and average out.
     """
     e, r = estimate.astype(np.float64), reference.astype(np.float64)
     reach = min(round(MAX_LAG_S * rate_hz), len(r) - 1)
@@ -84,7 +85,7 @@ def _gain_db(e: NDArray[np.float64], r: NDArray[np.float64]) -> float:
     cross, ee, rr = (np.add.reduceat(x, edges) for x in (cross, ee, rr))
     share = np.abs(cross) ** 2 / np.maximum(ee * rr, 1e-300)
     gain_db = 20 * np.log10(np.abs(cross) / np.maximum(rr, 1e-300) + 1e-12)
-    # Bands count by what hangs together in them; bands 60 dB below the loudest are rounding.
+    # The weight is the squared coherence; bands 60 dB below the loudest hold rounding errors only.
     weight = share**2 * (rr > 1e-6 * rr.max())
     order = np.argsort(gain_db)
     middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
@@ -92,7 +93,7 @@ def _gain_db(e: NDArray[np.float64], r: NDArray[np.float64]) -> float:
 
 
 def channel_of(estimate: NDArray[Any], reference: Samples) -> str:
-    """Which of the reference's channels, or their mix, a mono estimate comes from."""
+    """Say which of the reference's channels, or their mix, a mono estimate resembles most."""
     sides = {f"channel {n}": row for n, row in enumerate(reference)} | {"mix": reference.mean(0)}
     e = estimate.astype(np.float64)
     size = 2 ** int(np.ceil(np.log2(2 * len(e))))
@@ -103,18 +104,18 @@ def channel_of(estimate: NDArray[Any], reference: Samples) -> str:
         norm = float(np.linalg.norm(e) * np.linalg.norm(row)) + 1e-30
         return float(np.abs(np.fft.irfft(E * R.conj(), size)).max() / norm)
 
-    found = {name: alike(row) for name, row in sides.items()}
-    best = max(found, key=lambda name: found[name])
-    return f"{best} (" + ", ".join(f"{name} {value:.2f}" for name, value in found.items()) + ")"
+    alikes = {name: alike(row) for name, row in sides.items()}
+    best = max(alikes, key=lambda name: alikes[name])
+    return f"{best} (" + ", ".join(f"{name} {value:.2f}" for name, value in alikes.items()) + ")"
 
 
 def verdict(links: dict[str, Link], rate_hz: int) -> list[str]:
-    """What is wrong with pairs of (degraded, clean), by file; empty: nothing.
+    """List what is wrong with pairs of (degraded, clean), given the link of each file.
 
-    One file may be off by chance (a burst of noise); gain and lag are those of most files.
+    A single file may deviate by chance (a burst of noise), so gain and lag are medians over files.
     """
     faults = [
-        f"{name}: correlation {one.correlation:.2f}; these are two different recordings"
+        f"{name}: the correlation is {one.correlation:.2f}; these are two different recordings"
         for name, one in links.items()
         if one.correlation < CORRELATED
     ]
@@ -125,35 +126,35 @@ def verdict(links: dict[str, Link], rate_hz: int) -> list[str]:
     lag = int(np.median([one.lag for one in fit]))
     if abs(gain_db) > GAIN_DB:
         cause = "; mixing by `sox -m` halves both inputs" if abs(gain_db + 6.02) < 0.5 else ""
-        faults.append(f"the degraded files are {gain_db:+.1f} dB loud re the clean ones{cause}")
+        faults.append(f"the degraded files are at {gain_db:+.1f} dB re the clean ones{cause}")
     if abs(lag) > LAG:
-        faults.append(f"they come {lag} samples ({1e3 * lag / rate_hz:.1f} ms) late")
+        faults.append(f"they are {lag} samples ({1e3 * lag / rate_hz:.1f} ms) late")
     if 2 * sum(one.polarity < 0 for one in fit) > len(fit):
         faults.append("their polarity is reversed")
     return faults
 
 
 def in_band(share: float, cutoff_hz: float) -> list[str]:
-    """What is wrong where the degradation is a low-pass: below it nothing may have changed."""
+    """List what is wrong with low-passed pairs, given their median coherence below the cut-off."""
     if share >= 0.9:
         return []
     return [
-        f"coherence below {0.8 * cutoff_hz:g} Hz is {share:.2f}, wanted 0.9 to 1: the degraded "
-        "files are of another channel (left against a mono mix?) or of another take"
+        f"the coherence below {0.8 * cutoff_hz:g} Hz is {share:.2f}, expected 0.9 to 1: the "
+        "degraded files are of another channel (left against a mono mix?) or of another take"
     ]
 
 
 class Unchanged:
-    """A net that gives its windows back."""
+    """A net that returns its windows unchanged."""
 
     def initial_state(self, channels: int) -> torch.Tensor:
-        """(C, 0)."""
+        """Return an empty state, (C, 0)."""
         return torch.zeros(channels, 0)
 
     def __call__(
         self, windows: torch.Tensor, state: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same windows."""
+        """Return the same windows and state."""
         return windows, state
 
 
@@ -163,16 +164,16 @@ def identity_run(
     rate_hz: int,
     through: Callable[[Stage, Samples], Samples] = process,
 ) -> None:
-    """Run *audio* through the host with a net that does nothing in the place of *generator*.
+    """Check that the host returns *audio* unchanged with an identity net in place of *generator*.
 
     Args:
         generator: The net whose card says how the host cuts windows.
-        audio: Sound to run, (channels, samples).
-        rate_hz: Rate of that sound.
-        through: Runs sound through a stage of the host.
+        audio: Sound to process, (channels, samples).
+        rate_hz: Sample rate of that sound.
+        through: Function that runs sound through a stage of the host.
 
     Raises:
-        UsageError: what comes out is not what went in: no score of this host means anything.
+        UsageError: the host changes the sound, so that no score would mean anything.
     """
     unchanged = Generator(Unchanged(), replace(generator.card, lookahead=0))
     out = through(Line(unchanged, Stream(rate_hz, audio.shape[0])), audio)
@@ -183,6 +184,6 @@ def identity_run(
     for row, (e, r) in enumerate(zip(out, audio, strict=True)):
         if not r.any():
             continue
-        found = link(e, r, rate_hz)
-        if abs(found.lag) > LAG or abs(found.gain_db) > 0.2 or found.polarity < 0:
-            raise UsageError(f"the identity run changes channel {row}: {found}")
+        one = link(e, r, rate_hz)
+        if abs(one.lag) > LAG or abs(one.gain_db) > 0.2 or one.polarity < 0:
+            raise UsageError(f"the identity run changes channel {row}: {one}")

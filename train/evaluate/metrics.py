@@ -1,9 +1,9 @@
-"""Metrics of one estimate: (estimate, reference), both (channels, samples), -> a number a name.
+"""Metrics of an estimate: (estimate, reference), both (channels, samples), give a number a metric.
 
-Each is computed per channel, then averaged. LSD has one column for each definition in use, since
-one pair of files has an LSD of 0.6 or 4.6 depending on window, logarithm and order of means: only
-columns of one name compare. Every LSD has Hann windows and a floor of 1e-8 on the power, about
-what 16 bits leave of silence.
+Each is computed per channel, then averaged. LSD has a column for each definition in use: the same
+pair of files has an LSD of 0.6 or 4.6, depending on window, logarithm and order of means, so only
+columns of one name can be compared. Every LSD has Hann windows and a floor of 1e-8 on the power,
+about that of 16-bit quantisation noise.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Metric:
     """A metric as a column of the tables.
 
     Attributes:
-        label: As on a card.
-        digits: Decimals in tables.
-        better: 1: high is good, -1: low is good.
-        group: Always, speech (of voices only), or cutoff (needs a cut-off).
+        label: Name in tables and on cards.
+        digits: Number of decimals in tables.
+        better: 1 if high values are good, -1 if low values are good.
+        group: When the metric applies: always, to speech, or with a cutoff.
     """
 
     label: str
@@ -68,16 +68,21 @@ METRICS = {
 
 
 def names(kind: str, cutoff_hz: float | None, chosen: Sequence[str] = ()) -> list[str]:
-    """Columns of a table: of voices there are more, and more where there is a cut-off.
+    """Return the metrics that apply to a kind of sound, with a cut-off or without, in order.
+
+    Args:
+        kind: speech or music.
+        cutoff_hz: End of the band that a low-pass kept; None means that there was none.
+        chosen: Metrics to restrict the result to; empty means no restriction.
 
     Raises:
-        UsageError: one that was *chosen* does not apply; those that do are listed.
+        UsageError: a *chosen* metric does not apply; the message lists those that do.
     """
     groups = {"always"} | ({"speech"} if kind == "speech" else set())
     groups |= {"cutoff"} if cutoff_hz is not None else set()
     known = [name for name, metric in METRICS.items() if metric.group in groups]
     if unknown := [name for name in chosen if name not in known]:
-        raise UsageError(f"no metric {unknown[0]!r} for this; known: {', '.join(known)}")
+        raise UsageError(f"there is no metric {unknown[0]!r} for this; known: {', '.join(known)}")
     return [name for name in known if name in (chosen or known)]
 
 
@@ -90,15 +95,15 @@ def measure(
     chosen: Sequence[str] = (),
     quality: Callable[[Mono], dict[str, float]] | None = None,
 ) -> dict[str, float]:
-    """Metrics that apply, or those *chosen*; NaN where one has no value (PESQ without speech).
+    """Compute the metrics of an estimate; NaN where one has no value (PESQ without speech).
 
     Args:
-        estimate: What a system made, (channels, samples).
-        reference: What it should have made, of the same shape.
-        rate_hz: Rate of both.
+        estimate: Output of a system, (channels, samples).
+        reference: The clean sound, of the same shape.
+        rate_hz: Sample rate of both.
         kind: speech or music.
-        cutoff_hz: End of the band that a low-pass kept; None: there was none.
-        chosen: Names of metrics; none means all that apply.
+        cutoff_hz: End of the band that a low-pass kept; None means that there was none.
+        chosen: Names of metrics; empty means all that apply.
         quality: Computes the DNSMOS columns of a voice at 16 kHz; None means `dnsmos`.
 
     >>> r = np.sin(np.arange(16000, dtype=np.float32))[None]
@@ -106,13 +111,13 @@ def measure(
     20
     """
     columns = names(kind, cutoff_hz, chosen)
-    found = dict(zip(("si_sdr", "snr", "lsd"), score(estimate, reference).values(), strict=True))
+    scores = dict(zip(("si_sdr", "snr", "lsd"), score(estimate, reference).values(), strict=True))
     rows = [
         _channel(e, r, rate_hz, cutoff_hz or 0.0, set(columns), quality or dnsmos)
         for e, r in zip(estimate.astype(np.float64), reference.astype(np.float64), strict=True)
     ]
-    found |= {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return {name: found[name] for name in columns}
+    scores |= {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {name: scores[name] for name in columns}
 
 
 def _channel(
@@ -123,27 +128,27 @@ def _channel(
     columns: set[str],
     quality: Callable[[Mono], dict[str, float]],
 ) -> dict[str, float]:
-    """What `score` does not know of *columns*; DNSMOS takes longer than all the rest."""
-    found = {"seg_snr": segmental_snr(e, r, rate_hz)}
+    """Compute the metrics of a channel that `score` lacks, the slow ones only if in *columns*."""
+    scores = {"seg_snr": segmental_snr(e, r, rate_hz)}
     if any(METRICS[name].group == "cutoff" for name in columns):
-        found |= lsd_variants(e, r) | lsd_bands(e, r, rate_hz, cutoff_hz)
-        found |= coherence(e, r, rate_hz, cutoff_hz)
+        scores |= lsd_variants(e, r) | lsd_bands(e, r, rate_hz, cutoff_hz)
+        scores |= coherence(e, r, rate_hz, cutoff_hz)
     if not any(METRICS[name].group == "speech" for name in columns):
-        return found
+        return scores
     e16, r16 = (soxr.resample(x, rate_hz, 16_000) for x in (e, r))
     if columns & {"pesq_wb", "pesq_nb"}:
-        found |= pesq(e16, r16)
+        scores |= pesq(e16, r16)
     if columns & {"stoi", "estoi"}:
-        found |= stoi(e16, r16)
+        scores |= stoi(e16, r16)
     if columns & DNSMOS_POLY.keys():
-        found |= quality(e16)
-    return found
+        scores |= quality(e16)
+    return scores
 
 
 def segmental_snr(e: Mono, r: Mono, rate_hz: int) -> float:
-    """Mean over frames of the SNR of each, limited to -10..35 dB.
+    """Compute the mean over frames of the SNR of each, limited to -10..35 dB (Loizou 2007).
 
-    Hann windows of 30 ms, three quarters of overlap, as in Loizou, "Speech Enhancement", 2007.
+    Frames are Hann windows of 30 ms that overlap by three quarters.
     """
     size = round(0.03 * rate_hz)
     window = get_window("hann", size)
@@ -157,7 +162,7 @@ def segmental_snr(e: Mono, r: Mono, rate_hz: int) -> float:
 
 
 def power(x: Mono, size: int, hop: int) -> NDArray[np.float64]:
-    """|STFT|^2 (frames, bins), windows centred on multiples of *hop*, as librosa's."""
+    """Compute |STFT|^2 (frames, bins) in windows centred on multiples of *hop*, as librosa does."""
     x = np.pad(x, size // 2, mode="reflect" if len(x) > size // 2 else "constant")
     frames = np.lib.stride_tricks.sliding_window_view(x, size)[::hop]
     square: NDArray[np.float64] = np.abs(np.fft.rfft(frames * get_window("hann", size))) ** 2
@@ -165,13 +170,14 @@ def power(x: Mono, size: int, hop: int) -> NDArray[np.float64]:
 
 
 def lsd_variants(e: Mono, r: Mono) -> dict[str, float]:
-    """The LSD of four publications.
+    """Compute the LSD by the definitions of four publications.
 
-    * origin: n_fft 1024, hop 512, log10; root over bins, mean over frames.
-    * mugan (Kim and Sathe 2019): 2048 without overlap, log10.
-    * kul_code (Kuleshov et al. 2017, as their code has it): 2048, hop 512, natural logarithm; mean
-      over *frames* under the root, then over bins.
-    * kul_paper: the same, mean over bins under the root, as the paper writes it.
+    * origin (the project that this one redoes): windows of 1024, hop 512, log10; root of the mean
+      over bins, then mean over frames.
+    * mugan (Kim and Sathe 2019): windows of 2048 without overlap, log10.
+    * kul_code (the code of Kuleshov et al. 2017): windows of 2048, hop 512, natural logarithm; root
+      of the mean over *frames*, then mean over bins.
+    * kul_paper (their paper): the same with the root of the mean over bins.
     """
 
     def apart(size: int, hop: int) -> NDArray[np.float64]:
@@ -188,7 +194,7 @@ def lsd_variants(e: Mono, r: Mono) -> dict[str, float]:
 
 
 def lsd_bands(e: Mono, r: Mono, rate_hz: int, cutoff_hz: float) -> dict[str, float]:
-    """2048, hop 512, log10, of the bins above the cut-off and of those below."""
+    """Compute the LSD (2048, hop 512, log10) of the bins above the cut-off and of those below."""
     a, b = (np.log10(power(x, 2048, 512) + FLOOR) for x in (e, r))
     high = np.arange(1025) * rate_hz / 2048 >= cutoff_hz
     return {
@@ -198,44 +204,45 @@ def lsd_bands(e: Mono, r: Mono, rate_hz: int, cutoff_hz: float) -> dict[str, flo
 
 
 def coherence(e: Mono, r: Mono, rate_hz: int, cutoff_hz: float) -> dict[str, float]:
-    """Magnitude-squared coherence above and below the cut-off, weighted by the reference's power.
+    """Compute the magnitude-squared coherence above and below the cut-off.
 
-    Share of the estimate that is a filtered reference; independent noise of K frames has 1 / K.
+    Bins are weighted by the reference's power. The coherence is the share of the estimate that is
+    a filtered reference; independent noise of K frames has 1 / K.
     """
     size = min(1024, len(r))
     hz, cross = csd(e, r, rate_hz, nperseg=size)
     _, ee = welch(e, rate_hz, nperseg=size)
     _, rr = welch(r, rate_hz, nperseg=size)
     share = np.abs(cross) ** 2 / np.maximum(ee * rr, 1e-300)
-    found = {}
+    scores = {}
     for name, bins in (("coherence_hf", hz >= cutoff_hz), ("coherence_lf", hz < cutoff_hz)):
         weight = rr[bins].sum()
-        found[name] = float((share[bins] * rr[bins]).sum() / weight) if weight > 0 else np.nan
-    return found
+        scores[name] = float((share[bins] * rr[bins]).sum() / weight) if weight > 0 else np.nan
+    return scores
 
 
 def pesq(e16: Mono, r16: Mono) -> dict[str, float]:
-    """PESQ, ITU-T P.862.2 (wide band, 16 kHz) and P.862 (narrow band, 8 kHz), package pesq."""
+    """Compute PESQ by ITU-T P.862.2 (wide band) and P.862 (narrow band), package pesq."""
     module = needed("pesq")
-    if not (e16.any() and r16.any()):  # it would divide by the peak
+    if not (e16.any() and r16.any()):  # pesq divides by the peak
         return {"pesq_wb": np.nan, "pesq_nb": np.nan}
     sides = {
         "pesq_wb": (16_000, "wb", e16, r16),
         "pesq_nb": (8000, "nb", *(soxr.resample(x, 16_000, 8000) for x in (e16, r16))),
     }
-    found = {}
+    scores = {}
     for name, (rate_hz, mode, e, r) in sides.items():
         try:
-            found[name] = float(module.pesq(rate_hz, r, e, mode))
+            scores[name] = float(module.pesq(rate_hz, r, e, mode))
         except (module.NoUtterancesError, module.BufferTooShortError):
-            found[name] = np.nan
-    return found
+            scores[name] = np.nan
+    return scores
 
 
 def stoi(e16: Mono, r16: Mono) -> dict[str, float]:
-    """STOI (Taal et al. 2011) and ESTOI (Jensen and Taal 2016), package pystoi."""
+    """Compute STOI (Taal et al. 2011) and ESTOI (Jensen and Taal 2016), package pystoi."""
     module = needed("pystoi")
-    if len(r16) < 8000:  # 30 frames are half a second; pystoi makes up a value for less
+    if len(r16) < 8000:  # STOI needs 30 frames, half a second; pystoi returns 1e-5 for less
         return {"stoi": np.nan, "estoi": np.nan}
     return {
         name: float(module.stoi(r16, e16, 16_000, extended=extended))
@@ -244,7 +251,7 @@ def stoi(e16: Mono, r16: Mono) -> dict[str, float]:
 
 
 DNSMOS_S = 9.01
-DNSMOS_POLY = {  # of the raw outputs, as in microsoft/DNS-Challenge and speechmos
+DNSMOS_POLY = {  # polynomials of the raw outputs, from microsoft/DNS-Challenge and speechmos
     "sig": (-0.08397278, 1.22083953, 0.0052439),
     "bak": (-0.13166888, 1.60915514, -0.39604546),
     "ovrl": (-0.06766283, 1.11546468, 0.04602535),
@@ -252,10 +259,10 @@ DNSMOS_POLY = {  # of the raw outputs, as in microsoft/DNS-Challenge and speechm
 
 
 def dnsmos(e16: Mono) -> dict[str, float]:
-    """DNSMOS P.835 (Reddy et al. 2022): 9.01 s windows every second, short files repeated.
+    """Compute DNSMOS P.835 (Reddy et al. 2022) of windows of 9.01 s; shorter sounds are repeated.
 
-    The net is the package speechmos'; its own code imports librosa for P.808, which is not scored
-    here. A test holds both to the same numbers.
+    The net comes from the package speechmos, whose own code imports librosa for P.808, which is
+    not scored here. A test compares both.
     """
     x = np.clip(e16, -1, 1).astype(np.float32)
     size = int(DNSMOS_S * 16_000)
@@ -279,8 +286,8 @@ def _dnsmos_net() -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
 
     runtime = needed("onnxruntime")
     needed("speechmos")
-    found = find_spec("speechmos")
-    folder = Path(next(iter(found.submodule_search_locations or ()))) if found else Path()
+    package = find_spec("speechmos")
+    folder = Path(next(iter(package.submodule_search_locations or ()))) if package else Path()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = runtime.InferenceSession(str(folder / "dnsmos_models/sig_bak_ovr.onnx"), options)

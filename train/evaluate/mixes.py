@@ -1,4 +1,4 @@
-"""Pairs of sources no training saw, for scoring any system on the same sounds."""
+"""Pairs of degraded and clean sound from sources outside the training side, to score systems on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..data.library import Library
 
 SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 SECONDS = 6
-LEVEL_DB = (-16.0, -3.0)  # peaks of the clean excerpt
-LOUDEST = 0.95
+LEVEL_DB = (-16.0, -3.0)  # range of the peak of a clean excerpt
+LOUDEST = 0.95  # largest peak of a degraded file
 FOLDERS = ("degraded", "clean")
 
 
@@ -32,25 +32,26 @@ def make(
 ) -> None:
     """Write *count* pairs degraded/NAME.wav and clean/NAME.wav.
 
-    Sources, not lengths, are drawn evenly, so that no long talker decides the score; voices below
-    8 kHz of bandwidth are a quarter. A recipe that says its degradation in a text is degraded by
-    it (000.wav, ..); one without gets recorded noise at each SNR in turn (snr+05_016.wav, ..).
+    Sources are drawn with equal probability whatever their length, so that no long talker
+    dominates the score; a quarter of the voices has a bandwidth of at most 8 kHz. The recipe's
+    `degradation` is applied (000.wav, ..); without one, recorded noise is mixed at each SNR in turn
+    (snr+05_016.wav, ..).
 
     Args:
-        cache: What `prepare` made.
-        recipe: Its split, kind and degradation are used.
-        out: Folder for the pairs; it is made if it is not there.
-        count: How many pairs are written.
+        cache: Folder that `prepare` wrote.
+        recipe: Recipe whose split, kind and degradation are used.
+        out: Folder for the pairs, which is created if necessary.
+        count: Number of pairs.
         side: dev or test.
         snr_db: SNRs of the mixtures, where the recipe has no degradation.
-        seed: Another seed draws other sources, noises and levels.
+        seed: Seed of sources, noises and levels.
 
     Raises:
-        UsageError: the side lacks voices, music or noise, or is the one that trains; *out*
-            holds pairs, which would be scored together with these.
+        UsageError: the side lacks voices, music or noise, or is the training side; or *out* already
+            holds pairs, which would be scored together with the new ones.
     """
     if side == "train":
-        raise UsageError("nets were trained on the train side: take dev or test")
+        raise UsageError("the train side is what nets are trained on: take dev or test")
     if any((out / name).exists() for name in FOLDERS):
         raise UsageError(f"{out} holds pairs already; take another folder, or delete it")
     library, rng = Library(cache, recipe.data, side), np.random.default_rng(seed)
@@ -82,7 +83,7 @@ def make(
 
 
 def _excerpt(library: Library, kind: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Something that sounds, at a level of its own: (samples,)."""
+    """Draw an excerpt (samples,) that is not silent, and give it a random level."""
     recordings = library.recordings[kind]
     full = sorted({r.source for r in recordings if r.bandwidth_hz > 8000 or kind == "music"})
     narrow = sorted({r.source for r in recordings} - set(full))

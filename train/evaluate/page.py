@@ -1,6 +1,6 @@
-"""The report: one HTML page with tables, and a folder of pictures and sounds beside it.
+"""The report of an evaluation: an HTML page with tables, and a folder of pictures and sounds.
 
-It opens from the disk, needs no network and no script.
+The page opens from the disk and needs neither network nor scripts.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from rtdenoise.audio import Samples
 from rtdenoise.files.pending import Pending
 from rtdenoise.files.picture import Spectrogram, panels
 
-LONGEST_S = 30.0  # of a file in the report
+LONGEST_S = 30.0  # longest sound in the report
 
 STYLE = Path(__file__).with_name("page.css")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One file of the report; paths are names inside the media folder.
+    """One pair of the report; files are given by their names in the media folder.
 
     Attributes:
-        name: The pair's name.
-        picture: Spectrograms of everything, on one scale.
-        sounds: System and file, in the tables' order.
+        name: Name of the pair.
+        picture: File with the spectrograms of all systems, on one scale.
+        sounds: System and sound file, in the order of the tables.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Shown:
 
 
 def keep(media: Path, name: str, signals: Mapping[str, Samples], rate_hz: int) -> Shown:
-    """Write pictures and sounds of one pair; the sounds share one gain, so that they compare."""
+    """Write picture and sounds of one pair; all sounds have the same gain, for comparison."""
     media.mkdir(parents=True, exist_ok=True)
     files, sides = [], []
     n = int(LONGEST_S * rate_hz)
@@ -60,7 +60,7 @@ def keep(media: Path, name: str, signals: Mapping[str, Samples], rate_hz: int) -
 
 
 def table(markdown: str) -> str:
-    """A Markdown table as HTML."""
+    """Convert a Markdown table to HTML."""
     lines = [
         [cell.strip() for cell in line.strip("| \n").split(" | ")] for line in markdown.splitlines()
     ]
@@ -79,7 +79,7 @@ def table(markdown: str) -> str:
 
 
 def _bold(cell: str) -> str:
-    """`**x** y` as HTML, everything else as it stands."""
+    """Convert `**x** y` to HTML and escape everything else."""
     parts = escape(cell).split("**")
     return "".join(f"<b>{part}</b>" if number % 2 else part for number, part in enumerate(parts))
 
@@ -92,15 +92,15 @@ def page(
     shown: Sequence[Shown],
     media: str,
 ) -> str:
-    """The whole page.
+    """Compose the HTML page.
 
     Args:
-        title: Heading.
+        title: Heading of the page.
         notes: Paragraphs above the tables.
-        faults: What the checks found, if it was scored nevertheless.
-        tables: Markdown by heading; empty ones are left out.
-        shown: Files.
-        media: The media folder, relative to the page.
+        faults: Faults of the pairs that the checks reported, if they were scored by force.
+        tables: Markdown tables by heading; empty ones are left out.
+        shown: Pairs to show below the tables.
+        media: Path of the media folder, relative to the page.
     """
     parts = [f"<h1>{escape(title)}</h1>"]
     if faults:
@@ -111,8 +111,8 @@ def page(
     if shown:
         parts.append("<h2>Files</h2>")
         parts.append(
-            '<p class="small">One colour scale and one gain for each file: what is louder here was '
-            "louder there.</p>"
+            '<p class="small">The systems of a file share one colour scale and one gain, so their '
+            "levels can be compared.</p>"
         )
     for number, one in enumerate(shown):
         players = "".join(

@@ -1,4 +1,4 @@
-"""Pairs on disk: a folder with clean/ and degraded/ (or noisy/) files of equal names."""
+"""Pairs on disk: a folder with clean/ and degraded/ (or noisy/), files of equal names in both."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rtdenoise.files.sound import SUFFIXES, SoundReader
 from ..errors import ArgumentError
 
 SHORTEST_S = 0.25
-MAX_APART_S = 0.05  # lengths that differ by more are not one take
+MAX_APART_S = 0.05  # largest difference in length of two files of one take
 DEGRADED = ("degraded", "noisy")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A degraded file and its clean twin, of one name."""
+    """A degraded file and its clean twin of the same name."""
 
     name: str
     clean: Path
@@ -28,10 +28,10 @@ class Pair:
 
 
 def read(path: Path) -> tuple[Samples, int]:
-    """A whole file, (channels, samples), and its rate.
+    """Read a whole file: samples (channels, samples) and sample rate.
 
     Raises:
-        AudioError: unreadable.
+        AudioError: the file cannot be read.
     """
     with SoundReader(path) as reader:
         blocks = list(reader)
@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[Samples, int]:
 
 
 def sounds(folder: Path) -> dict[str, Path]:
-    """Sound files of a folder, by their name without suffix."""
+    """List the sound files of a folder, by their names without suffix."""
     return {
         path.stem: path
         for path in sorted(folder.iterdir())
@@ -49,37 +49,39 @@ def sounds(folder: Path) -> dict[str, Path]:
 
 
 def find(folder: Path) -> list[Pair]:
-    """The pairs of a folder.
+    """List the pairs of a folder.
 
     Raises:
-        UsageError: not such a folder, no pair in it, or files without a twin.
+        UsageError: the folder lacks clean/ or degraded/, is empty, or a file has no twin.
     """
     degraded = next((folder / name for name in DEGRADED if (folder / name).is_dir()), None)
     if degraded is None or not (folder / "clean").is_dir():
         raise ArgumentError(
-            f"{folder}: wanted a folder with clean/ and degraded/ (or noisy/), files of equal "
+            f"{folder}: expected a folder with clean/ and degraded/ (or noisy/), files of equal "
             "names in both",
             "data",
         )
     clean, dirty = sounds(folder / "clean"), sounds(degraded)
     if alone := sorted(clean.keys() ^ dirty.keys()):
         where = "clean" if alone[0] in clean else degraded.name
-        raise UsageError(f"{folder}: {alone[0]} is in {where}/ only; {len(alone)} without a twin")
+        raise UsageError(
+            f"{folder}: {alone[0]} is in {where}/ only; {len(alone)} files lack a twin"
+        )
     if not clean:
-        raise UsageError(f"{folder}: no sound files in clean/")
+        raise UsageError(f"{folder}: there are no sound files in clean/")
     return [Pair(name, clean[name], dirty[name]) for name in clean]
 
 
 def load(pair: Pair) -> tuple[Samples, Samples, int]:
-    """Degraded and clean, both (channels, samples), and their rate.
+    """Read a pair: degraded and clean sound, both (channels, samples), and their sample rate.
 
     Raises:
-        AudioError: one cannot be read, or they cannot be compared: it says why.
+        AudioError: a file cannot be read, or the two cannot be compared; the message says why.
     """
     degraded, rate_hz = read(pair.degraded)
     clean, clean_hz = read(pair.clean)
     if rate_hz != clean_hz:
-        raise AudioError(f"{pair.name}: degraded at {rate_hz} Hz, clean at {clean_hz} Hz")
+        raise AudioError(f"{pair.name}: degraded is at {rate_hz} Hz, clean at {clean_hz} Hz")
     if degraded.shape[0] != clean.shape[0]:
         which = ""
         if degraded.shape[0] == 1:
@@ -92,10 +94,10 @@ def load(pair: Pair) -> tuple[Samples, Samples, int]:
         )
     apart = abs(degraded.shape[1] - clean.shape[1])
     if apart > MAX_APART_S * rate_hz:
-        raise AudioError(f"{pair.name}: lengths differ by {apart} samples")
+        raise AudioError(f"{pair.name}: the lengths differ by {apart} samples")
     n = min(degraded.shape[1], clean.shape[1])
     if n < SHORTEST_S * rate_hz:
-        raise AudioError(f"{pair.name}: shorter than {SHORTEST_S} s")
+        raise AudioError(f"{pair.name}: the files are shorter than {SHORTEST_S} s")
     for side, audio in (("degraded", degraded), ("clean", clean)):
         if not np.isfinite(audio).all():
             raise AudioError(f"{pair.name}: {side} holds NaN or infinity")

@@ -1,4 +1,4 @@
-"""Every system on every pair, after the checks."""
+"""Scoring of every system on every pair, after the checks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .page import Shown, keep
 from .pairs import Pair, load, read, sounds
 from .tables import INPUT
 
-NEAR_S = 1e-3  # a file's own delay counts within this of its folder's
+NEAR_S = 1e-3  # largest difference of a file's delay to its folder's median at which it is used
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class Settings:
     """The systems that an evaluation scores, and how it scores them.
 
     Attributes:
-        models: Name or path of each generator, by its name in the tables; run through the host,
-            whose delay is known and compensated.
+        models: Name or path of each generator, by its name in the tables. The host runs it and
+            compensates its own delay.
         estimates: Folders of other systems' outputs, by name.
-        aligned: Outputs of those folders come without delay; otherwise it is estimated.
+        aligned: Whether these outputs have no delay; otherwise their delay is estimated.
         baselines: Names of `baselines.BASELINES`.
         kind: speech or music.
-        cutoff_hz: End of the band that a low-pass kept, for super-resolution; None: there is none.
-        metrics: Names of `metrics.METRICS`; none: all that apply.
-        force: Score even where the checks refuse.
-        jobs: Processes that score at the same time.
-        media: Folder for the report's pictures and sounds; None: no report.
-        shown: How many files the report shows; 0: all.
+        cutoff_hz: End of the band that a low-pass kept, for super-resolution, or None.
+        metrics: Names of `metrics.METRICS`; empty means all that apply.
+        force: Whether to score pairs that the checks refuse.
+        jobs: Number of processes that score at the same time.
+        media: Folder for the report's pictures and sounds, or None without a report.
+        shown: Number of pairs in the report; 0 means all.
     """
 
     models: dict[str, str] = field(default_factory=dict)
@@ -64,14 +64,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """The scores of an evaluation, and what they rest on.
+    """The scores of an evaluation, and the conditions under which they were made.
 
     Attributes:
-        systems: System -> file -> metric -> value; the input first.
-        skipped: Files that were not scored, and why.
+        systems: Values by system, file and metric; the input comes first.
+        skipped: Messages that name the pairs that were not scored, and why.
         delays: How each system was aligned, in words.
-        faults: What the checks found, where `force` had it scored nevertheless.
-        shown: What the report shows.
+        faults: Faults that the checks reported, where `force` scored the pairs nevertheless.
+        shown: Pairs that the report shows.
     """
 
     systems: dict[str, dict[str, dict[str, float]]]
@@ -84,15 +84,15 @@ class Result:
 def run(
     pairs: list[Pair], settings: Settings, say: Callable[[str], None] = lambda _: None
 ) -> Result:
-    """Check the pairs and the host, then score.
+    """Check the pairs and the host, then score every system.
 
     Args:
-        pairs: See `pairs.find`.
-        settings: What is scored, and how.
-        say: Is told how far it is.
+        pairs: The pairs, see `pairs.find`.
+        settings: The systems and how they are scored.
+        say: Function that is called with a line of progress after every pair.
 
     Raises:
-        UsageError: the checks refuse, no pair can be scored, or an estimate is missing.
+        UsageError: the checks refuse the pairs, no pair can be scored, or an estimate is missing.
     """
     good, skipped, faults = examine(pairs, settings)
     if faults and not settings.force:
@@ -117,10 +117,14 @@ def run(
 
 
 def examine(pairs: list[Pair], settings: Settings) -> tuple[list[Pair], list[str], list[str]]:
-    """Pairs that can be scored, those that cannot and why, and what is wrong with all together.
+    """Check all pairs and the host.
+
+    Returns:
+        The pairs that can be scored, messages about those that cannot, and the faults of the pairs
+        as a whole.
 
     Raises:
-        UsageError: none can be scored, or the host changes the sound.
+        UsageError: no pair can be scored, or the host changes the sound.
     """
     good: list[Pair] = []
     skipped: list[str] = []
@@ -156,7 +160,7 @@ def _spread(tasks: list[tuple[Pair, Settings, dict[str, int], bool]], jobs: int)
     if jobs <= 1:
         yield from map(score, tasks)
         return
-    # spawn: a fork of a process with torch's threads may hang
+    # A fork of a process with torch's threads may hang, so processes are spawned.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(score, tasks)
 
@@ -171,7 +175,7 @@ def _net(name: str) -> Net:
 def score(
     task: tuple[Pair, Settings, dict[str, int], bool],
 ) -> tuple[dict[str, dict[str, float]], Shown | None]:
-    """Every system on one pair: system -> metric -> value, and what the report shows of it."""
+    """Score every system on one pair: values by system and metric, and the entry of the report."""
     pair, settings, lags, show = task
     degraded, clean, rate_hz = load(pair)
     estimates = {INPUT: degraded}
@@ -183,11 +187,11 @@ def score(
         estimates[name] = process(Line(_net(model), Stream(rate_hz, degraded.shape[0])), degraded)
     rows = {}
     for name, estimate in estimates.items():
-        found = checks.link(estimate[0], clean[0], rate_hz)
+        one = checks.link(estimate[0], clean[0], rate_hz)
         rows[name] = {
             "delay_ms": 1e3 * lags.get(name, 0) / rate_hz,
-            "gain_db": found.gain_db,
-            "polarity": float(found.polarity),
+            "gain_db": one.gain_db,
+            "polarity": float(one.polarity),
         } | measure(estimate, clean, rate_hz, settings.kind, settings.cutoff_hz, settings.metrics)
     shown = None
     if show and settings.media is not None:
@@ -196,26 +200,29 @@ def score(
 
 
 def _estimate(folder: Path, pair: Pair) -> Samples:
-    """Another system's output for a pair.
+    """Read another system's output for a pair.
 
     Raises:
-        UsageError: it is not there, or of another rate or channel count.
+        UsageError: the file is missing, or has another rate or number of channels.
     """
     path = sounds(folder).get(pair.name) if folder.is_dir() else None
     if path is None:
-        raise UsageError(f"{folder}: no {pair.name}; wanted a file for each of the pairs")
+        raise UsageError(f"{folder} has no {pair.name}; expected a file for each of the pairs")
     audio, rate_hz = read(path)
-    wanted, wanted_hz = read(pair.clean)
-    if (rate_hz, audio.shape[0]) != (wanted_hz, wanted.shape[0]):
+    clean, clean_hz = read(pair.clean)
+    if (rate_hz, audio.shape[0]) != (clean_hz, clean.shape[0]):
         raise UsageError(
-            f"{path}: {rate_hz} Hz, {audio.shape[0]} channels; the pair has {wanted_hz} Hz, "
-            f"{wanted.shape[0]}"
+            f"{path} has {rate_hz} Hz and {audio.shape[0]} channels, but the pair has "
+            f"{clean_hz} Hz and {clean.shape[0]}"
         )
     return audio
 
 
 def _lags(folder: Path, pairs: list[Pair], settings: Settings) -> dict[str, int]:
-    """Samples by which each output is late: its own within 1 ms of its folder's median."""
+    """Estimate the delay of each output in samples.
+
+    A delay that differs by more than 1 ms from the folder's median is replaced by the median.
+    """
     if settings.aligned:
         return dict.fromkeys((pair.name for pair in pairs), 0)
     own, rate_hz = {}, 1
@@ -229,7 +236,7 @@ def _lags(folder: Path, pairs: list[Pair], settings: Settings) -> dict[str, int]
 
 
 def shifted(audio: Samples, lag: int, samples: int) -> Samples:
-    """*audio* without its first *lag* samples (with that many more, if negative), as long as asked.
+    """Advance *audio* by *lag* samples (delay it, if negative) and make it *samples* long.
 
     >>> shifted(np.array([[0.0, 1.0, 2.0]], np.float32), 1, 3).tolist()
     [[1.0, 2.0, 0.0]]
@@ -242,8 +249,8 @@ def shifted(audio: Samples, lag: int, samples: int) -> Samples:
 
 
 def _delays(settings: Settings, lags: dict[str, dict[str, int]]) -> dict[str, str]:
-    words = dict.fromkeys(settings.models, "known: the host's, compensated")
+    words = dict.fromkeys(settings.models, "the host's, compensated")
     for name, lag in lags.items():
         middle = int(np.median(list(lag.values())))
-        words[name] = "said to be none" if settings.aligned else f"estimated: {middle} samples"
+        words[name] = "none, as stated" if settings.aligned else f"estimated: {middle} samples"
     return words

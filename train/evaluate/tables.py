@@ -1,8 +1,8 @@
-"""Scores of several systems on the same files: CSVs, tables with intervals, numbers for a card.
+"""Tables of the scores of several systems on the same files: CSV, Markdown, numbers for a card.
 
-Means are of files, never of means. Intervals are the bootstrap's (Efron 1979): the files are drawn
-again 2000 times, with a fixed seed; 95 % of the means lie between the ends. Differences to the
-input are paired: the same file with and without the system, drawn together.
+Means are over files, never over means. Intervals are bootstrap intervals (Efron 1979): the files
+are resampled 2000 times with a fixed seed, and 95 % of the means lie between the ends. Differences
+to the input are paired: a file's scores with and without the system are resampled together.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rtdenoise.files.pending import Pending
 
 from .metrics import METRICS
 
-INPUT = "input"  # the system that does nothing: the baseline of everybody
+INPUT = "input"  # the system that does nothing, the baseline of all others
 RESAMPLES = 2000
 Scores = Mapping[str, Mapping[str, float]]  # file -> metric -> value
 
 
 def group(name: str) -> str:
-    """What stands before the last `_` of a file's name: its condition, as snr-05 of snr-05_003.wav.
+    """Return the condition of a file: its name up to the last `_`, as snr-05 of snr-05_003.wav.
 
     >>> group("snr-05_003.wav"), group("00_001.wav"), group("003.wav")
     ('-5 dB', '0 dB', '')
@@ -38,20 +38,20 @@ def group(name: str) -> str:
 
 
 def values(scores: Scores, metric: str, of: str | None = None) -> NDArray[np.float64]:
-    """A metric of every file, or of those of one group; NaN where it could not be computed."""
+    """Return a metric of every file, or of one group's files; NaN where it has no value."""
     kept = [row[metric] for name, row in scores.items() if of is None or group(name) == of]
     return np.array(kept, np.float64)
 
 
 def mean(scores: Scores, metric: str, of: str | None = None) -> float:
-    """Mean over the files that have a value."""
-    known = values(scores, metric, of)
-    known = known[np.isfinite(known)]
-    return float(known.mean()) if len(known) else math.nan
+    """Return the mean of a metric over the files that have a value."""
+    finite = values(scores, metric, of)
+    finite = finite[np.isfinite(finite)]
+    return float(finite.mean()) if len(finite) else math.nan
 
 
 def interval(x: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """Ends of the 95 % bootstrap interval of the mean of *x* (files,); NaN below two files.
+    """Return the 95 % bootstrap interval of the mean of *x* (files,); NaN for less than two files.
 
     >>> low, high = interval(np.arange(100.0))
     >>> low < 49.5 < high
@@ -66,13 +66,13 @@ def interval(x: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
+    """Format a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def overall(systems: Mapping[str, Scores], metrics: Sequence[str]) -> str:
-    """A row a system: mean over all files, and its interval."""
+    """Tabulate mean and interval over all files, with a row for each system."""
     rows = []
     for name, scores in systems.items():
         cells = []
@@ -86,7 +86,7 @@ def overall(systems: Mapping[str, Scores], metrics: Sequence[str]) -> str:
 
 
 def gains(systems: Mapping[str, Scores], metrics: Sequence[str]) -> str:
-    """A row a system: paired difference to the input; bold where its interval leaves out zero."""
+    """Tabulate paired differences to the input; they are bold where the interval excludes zero."""
     rows = []
     for name, scores in systems.items():
         if name == INPUT:
@@ -96,8 +96,8 @@ def gains(systems: Mapping[str, Scores], metrics: Sequence[str]) -> str:
             digits = METRICS[metric].digits
             apart = values(scores, metric) - values(systems[INPUT], metric)
             low, high = interval(apart)
-            known = apart[np.isfinite(apart)]
-            shown = f"{known.mean() if len(known) else math.nan:+.{digits}f}"
+            finite = apart[np.isfinite(apart)]
+            shown = f"{finite.mean() if len(finite) else math.nan:+.{digits}f}"
             if not math.isnan(low):
                 sure = "**" if low > 0 or high < 0 else ""
                 shown = f"{sure}{shown}{sure} [{low:+.{digits}f}, {high:+.{digits}f}]"
@@ -107,7 +107,7 @@ def gains(systems: Mapping[str, Scores], metrics: Sequence[str]) -> str:
 
 
 def by_group(systems: Mapping[str, Scores], metrics: Sequence[str]) -> str:
-    """Means of every condition that the names tell; empty where they tell none."""
+    """Tabulate the means of every condition in the files' names; empty for less than two."""
     groups = list(dict.fromkeys(group(name) for name in sorted(systems[INPUT], key=_by_snr)))
     if len(groups) < 2:
         return ""
@@ -125,7 +125,7 @@ def _by_snr(name: str) -> tuple[float, str]:
 
 
 def to_csv(scores: Scores, path: Path) -> None:
-    """A row a file."""
+    """Write scores as a CSV file with a row for each file."""
     rows = [{"file": name, **row} for name, row in scores.items()]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, rows[0].keys())
@@ -140,7 +140,7 @@ def to_csv(scores: Scores, path: Path) -> None:
 def on_card(
     systems: Mapping[str, Scores], model: str, metrics: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """What a card says: every metric's mean over all files, the model's beside everybody's."""
+    """Collect the means for a card: of the model, of the input and of all other systems."""
     names = {"identity": INPUT, "model": model}
     names |= {other: other for other in systems if other not in (INPUT, model)}
     return {

@@ -12,18 +12,18 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def listen(test: Test, db: Path, title: str, method: str, host: str, port: int) -> None:
-    """Serve a test until Ctrl-C; the address, and what to know before, is printed.
+    """Serve a test until Ctrl-C; prints the address, and warnings.
 
     Args:
-        test: The sounds.
-        db: Data base of the ratings; one that is there must be of the same test.
+        test: The sounds of the test.
+        db: Data base of the ratings; an existing one has to be of the same test.
         title: Heading of the page.
         method: mushra or acr.
         host: Address to listen at; one that is not loopback lets others take part.
         port: Port to listen at; 0 takes a free one.
 
     Raises:
-        UsageError: the data base is of another test, or the address cannot be had.
+        UsageError: the data base is of another test, or the server cannot use the address.
     """
     store = Store(db, title, method, test)
     server = serve(store, test, host, port)

@@ -1,4 +1,4 @@
-"""What the ratings say: means, intervals, and listeners who did not hear the hidden reference."""
+"""Results of a listening test: means, intervals, and listeners who missed the hidden reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Rating:
-    """A listener's rating of one system on one item."""
+    """A listener's rating of one system on one item.
+
+    Attributes:
+        listener: Identifier of the listener's session.
+        item: Name of the file.
+        system: Name of the system.
+        value: Rating, 0..100 (MUSHRA) or 1..5 (ACR).
+        plays: How often the listener played the stimulus.
+    """
 
     listener: str
     item: str
@@ -34,13 +42,13 @@ class Rating:
 
 
 def read(path: Path) -> tuple[str, list[str], list[Rating]]:
-    """Method, systems and ratings of a data base.
+    """Read method, systems and ratings from a data base.
 
     Raises:
-        UsageError: no such file, or not one of a listening test.
+        UsageError: the file does not exist, or is not of a listening test.
     """
     if not path.is_file():
-        raise UsageError(f"no ratings {path}")
+        raise UsageError(f"there are no ratings in {path}")
     with connected(path) as db:
         method, systems = db.execute("SELECT method, systems FROM test").fetchone()
         rows = db.execute(
@@ -51,12 +59,13 @@ def read(path: Path) -> tuple[str, list[str], list[Rating]]:
 
 
 def failed(ratings: Sequence[Rating], method: str) -> dict[str, str]:
-    """Listeners to leave out, and why.
+    """Find the listeners to leave out, and why.
 
-    * MUSHRA: the hidden reference below 90 on more than 15 % of the items (ITU-R BS.1534-3).
-    * ACR has no such rule in ITU-T P.800; here: the reference rated below the mean of all others.
+    * In MUSHRA they rate the hidden reference below 90 on more than 15 % of the items (ITU-R
+      BS.1534-3).
+    * ITU-T P.800 has no such rule for ACR; here they rate the reference below the mean of the rest.
     """
-    found = {}
+    reasons = {}
     for listener in dict.fromkeys(r.listener for r in ratings):
         mine = [r for r in ratings if r.listener == listener]
         hidden = [r.value for r in mine if r.system == REFERENCE]
@@ -66,16 +75,16 @@ def failed(ratings: Sequence[Rating], method: str) -> dict[str, str]:
         if method == "mushra":
             missed = sum(value < 90 for value in hidden)
             if missed > 0.15 * len(hidden):
-                found[listener] = f"hidden reference below 90 on {missed} of {len(hidden)} items"
+                reasons[listener] = f"hidden reference below 90 on {missed} of {len(hidden)} items"
         elif others and np.mean(hidden) < np.mean(others):
-            found[listener] = (
+            reasons[listener] = (
                 f"hidden reference {np.mean(hidden):.2f}, all others {np.mean(others):.2f}"
             )
-    return found
+    return reasons
 
 
 def table_of(ratings: Sequence[Rating], system: str) -> NDArray[np.float64]:
-    """Ratings of one system, (listeners, items); NaN where there is none."""
+    """Arrange the ratings of one system as (listeners, items); NaN where there is none."""
     listeners = {name: row for row, name in enumerate(dict.fromkeys(r.listener for r in ratings))}
     items = {name: column for column, name in enumerate(dict.fromkeys(r.item for r in ratings))}
     out = np.full((len(listeners), len(items)), np.nan)
@@ -86,9 +95,9 @@ def table_of(ratings: Sequence[Rating], system: str) -> NDArray[np.float64]:
 
 
 def interval(rated: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean: listeners and items are both drawn again.
+    """Return the 95 % bootstrap interval of the mean; listeners and items are both resampled.
 
-    A t interval over all ratings would take eight ratings of one listener for eight listeners.
+    A t interval over all ratings would count eight ratings of one listener as eight listeners.
     """
     if np.isfinite(rated).sum() < 2:
         return np.nan, np.nan
@@ -103,7 +112,7 @@ def interval(rated: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
 
 
 def summary(ratings: Sequence[Rating], systems: Sequence[str], method: str) -> str:
-    """A row a system, best first."""
+    """Tabulate mean and interval of each system, best first."""
     rows = []
     for system in systems:
         rated = table_of(ratings, system)
@@ -119,10 +128,10 @@ def summary(ratings: Sequence[Rating], systems: Sequence[str], method: str) -> s
 
 
 def report(path: Path, to: Path | None = None) -> str:
-    """Everything about a test, as text; ratings as CSV to *to*.
+    """Describe the results of a test as text, and write the ratings as CSV to *to*.
 
     Raises:
-        UsageError: see `read`; or nobody has rated yet.
+        UsageError: the file is not of a listening test, or nobody has rated anything yet.
     """
     method, systems, ratings = read(path)
     if to:
@@ -142,13 +151,13 @@ def report(path: Path, to: Path | None = None) -> str:
             "Listeners who failed the hidden reference:\n"
             + "\n".join(f"  {listener[:8]}: {why}" for listener, why in out.items()),
             f"Without them ({listeners - len(out)} listeners):",
-            summary(kept, systems, method) if kept else "nobody is left",
+            summary(kept, systems, method) if kept else "no listener is left",
         ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
 def write_csv(ratings: Sequence[Rating], to: Path) -> None:
-    """A row a rating."""
+    """Write a CSV file with a row for each rating."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["listener", "item", "system", "value", "plays"])

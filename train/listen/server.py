@@ -1,4 +1,4 @@
-"""The web server: three files, a plan, sounds by token, ratings. Standard library alone."""
+"""The web server of a listening test: page, plan of a listener, sounds by token, ratings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ FILES = {
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
-MAX_BODY = 4096
-PATIENCE_S = 30.0
+MAX_BODY = 4096  # longest body of a request in bytes
+PATIENCE_S = 30.0  # time after which a silent connection is closed
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The answer to one request."""
+    """A handler of HTTP requests.
+
+    Args:
+        store: Plans, sounds and ratings.
+        args: Arguments of BaseHTTPRequestHandler.
+    """
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "listen", ""
@@ -36,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        """Files of the page, and sounds."""
+        """Answer with a file of the page, or with the sound of a token."""
         if self.path in FILES:
             name, kind = FILES[self.path]
             self._answer(HTTPStatus.OK, (HERE / name).read_bytes(), kind)
@@ -46,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        """A listener's plan; a rating."""
+        """Answer with a listener's plan, or store a rating."""
         try:
             body = self._body()
             if self.path == "/api/session":
@@ -62,21 +67,21 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(HTTPStatus.NOT_FOUND)
         except (ValueError, KeyError, TypeError) as error:
-            self.close_connection = True  # what was not read must not be taken for a request
+            self.close_connection = True  # the rest of the body must not be read as a request
             self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode())
 
     def _body(self) -> dict[str, Any]:
-        """The JSON object that was sent.
+        """Read the JSON object of the request.
 
         Raises:
-            ValueError: too long, or none.
+            ValueError: the body is too long, or no JSON object.
         """
         length = int(self.headers.get("Content-Length", "0"))
         if not 0 <= length <= MAX_BODY:
-            raise ValueError(f"{length} bytes: at most {MAX_BODY}")
+            raise ValueError(f"the body has {length} bytes, but may have {MAX_BODY} at most")
         body = json.loads(self.rfile.read(length) or b"{}")
         if not isinstance(body, dict):
-            raise ValueError("wanted a JSON object")
+            raise ValueError("expected a JSON object")
         return body
 
     def _agent(self) -> str:
@@ -93,26 +98,23 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: ratings are in the data base."""
+        """Print nothing for a request; ratings are in the data base."""
 
 
 class Server(ThreadingHTTPServer):
-    """A web server with a thread for each request.
-
-    A listener who leaves in the middle is no error.
-    """
+    """A web server with a thread for each request."""
 
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """See `socketserver`."""
+        """Ignore errors of a connection: a listener may leave at any time."""
 
 
 def serve(store: Store, test: Test, host: str, port: int) -> Server:
-    """A server that listens; the caller lets it run (serve_forever).
+    """Make a server that is bound to its address; the caller runs it by `serve_forever`.
 
     Raises:
-        UsageError: the port is taken, or the address is none of this machine's.
+        UsageError: the port is taken, or the address does not belong to this machine.
     """
     try:
         return Server((host, port), partial(Handler, store))

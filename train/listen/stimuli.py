@@ -1,4 +1,4 @@
-"""The stimuli: systems, hidden reference and anchors, equally loud, as WAV in memory."""
+"""The stimuli of a listening test: systems, hidden reference and anchors, at equal loudness."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..extras import needed
 
 REFERENCE = "reference"
 LOUDNESS_LUFS = -23.0  # EBU R 128
-LATE_S = 0.01
+LATE_S = 0.01  # delay from which a warning is given
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Test:
     Attributes:
         items: Names of the files that are rated.
         systems: Names of the stimuli of an item: the systems, the hidden reference, anchors.
-        wavs: WAV files by (item, system).
-        digest: SHA-256 of all WAV files: ratings of other sounds must not be mixed with these.
-        warnings: What the one who sets the test up should know.
+        wavs: Contents of WAV files by (item, system).
+        digest: SHA-256 of all WAV files, which keeps ratings of different sounds apart.
+        warnings: Messages for the person who sets up the test.
     """
 
     items: tuple[str, ...]
@@ -47,29 +47,31 @@ class Test:
 def prepare(
     reference: Path, folders: Mapping[str, Path], items: int, anchors_hz: tuple[float, ...] = ()
 ) -> Test:
-    """Read, check, align the loudness, encode.
+    """Read and check all files, align their loudness and encode them.
 
     Args:
-        reference: Folder of what is clean.
+        reference: Folder of the clean files.
         folders: Folder of each system's outputs, which have the same file names.
-        items: How many files, chosen evenly over the names.
-        anchors_hz: Cut-offs of low-passed references.
+        items: Number of files, chosen evenly over the sorted names.
+        anchors_hz: Cut-offs of the low-passed references that serve as anchors.
 
     Raises:
-        UsageError: a folder or file is missing, silent, or of another rate or length.
+        UsageError: a folder or file is missing, or a file is silent or has another rate or length.
     """
     if not reference.is_dir():
-        raise ArgumentError(f"{reference}: no such folder of clean files", "reference")
+        raise ArgumentError(f"there is no folder {reference} of clean files", "reference")
     clean = sounds(reference)
     theirs = {name: sounds(f) if f.is_dir() else {} for name, f in folders.items()}
     for name, files in theirs.items():
         if missing := sorted(clean.keys() - files.keys()):
             raise UsageError(
-                f"system {name}: no {missing[0]} in {folders[name]} ({len(missing)} of "
-                f"{len(clean)} missing); wanted a file for each in {reference}"
+                f"system {name}: there is no {missing[0]} in {folders[name]} ({len(missing)} of "
+                f"{len(clean)} are missing); expected a file for each in {reference}"
             )
     if not clean or items < 1:
-        raise UsageError(f"{reference}: {len(clean)} sound files, {items} items: nothing to rate")
+        raise UsageError(
+            f"{reference} has {len(clean)} sound files; {items} of them are nothing to rate"
+        )
     at = np.linspace(0, len(clean) - 1, min(items, len(clean))).round().astype(int)
     chosen = [sorted(clean)[i] for i in at]
     warnings: list[str] = []
@@ -102,8 +104,9 @@ def _signals(
         apart = abs(audio.shape[1] - reference.shape[1])
         if hz != rate_hz or audio.shape[0] != reference.shape[0] or apart > MAX_APART_S * rate_hz:
             raise UsageError(
-                f"{item} of {name}: {hz} Hz, {audio.shape[0]} channels, {audio.shape[1]} samples; "
-                f"the reference has {rate_hz} Hz, {reference.shape[0]}, {reference.shape[1]}"
+                f"{item} of {name} has {hz} Hz, {audio.shape[0]} channels, {audio.shape[1]} "
+                f"samples; the reference has {rate_hz} Hz, {reference.shape[0]}, "
+                f"{reference.shape[1]}"
             )
         fitted = np.zeros_like(reference)
         n = min(audio.shape[1], reference.shape[1])
@@ -119,16 +122,16 @@ def _signals(
 
 
 def lowpass(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
-    """A linear-phase low-pass without delay: MUSHRA's anchors (ITU-R BS.1534-3)."""
+    """Low-pass *audio* with linear phase and no delay: an anchor of MUSHRA (ITU-R BS.1534-3)."""
     taps = firwin(1023, cutoff_hz, fs=rate_hz)
     return np.asarray(oaconvolve(audio, taps[None], mode="same", axes=1), np.float32)
 
 
 def equally_loud(item: str, signals: Mapping[str, Samples], rate_hz: int) -> dict[str, Samples]:
-    """All at -23 LUFS (ITU-R BS.1770), or all of them as much lower as keeps the peaks below 1.
+    """Bring all signals to -23 LUFS (ITU-R BS.1770), or equally lower to keep peaks below 1.
 
     Raises:
-        UsageError: one is silent, or too short to have a loudness.
+        UsageError: a signal is silent, holds NaN, or is too short to have a loudness.
     """
     meter = needed("pyloudnorm").Meter(rate_hz)
     out = {}
@@ -136,7 +139,7 @@ def equally_loud(item: str, signals: Mapping[str, Samples], rate_hz: int) -> dic
         try:
             lufs = meter.integrated_loudness(audio.T.astype(np.float64))
         except ValueError:
-            raise UsageError(f"{item}: shorter than the 0.4 s that loudness is of") from None
+            raise UsageError(f"{item} is shorter than the 0.4 s of a loudness block") from None
         if not np.isfinite(lufs) or not np.isfinite(audio).all():
             raise UsageError(f"{item} of {name} is silent, or holds NaN")
         out[name] = audio * np.float32(10 ** ((LOUDNESS_LUFS - lufs) / 20))
@@ -145,7 +148,7 @@ def equally_loud(item: str, signals: Mapping[str, Samples], rate_hz: int) -> dic
 
 
 def encode(audio: Samples, rate_hz: int) -> bytes:
-    """16-bit WAV: every browser plays it."""
+    """Encode *audio* as a 16-bit WAV file, which every browser plays."""
     data = io.BytesIO()
     sf.write(data, audio.T, rate_hz, "PCM_16", format="WAV")
     return data.getvalue()

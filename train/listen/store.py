@@ -1,4 +1,4 @@
-"""Listeners, their orders and ratings, in SQLite: saved the moment they are made."""
+"""The SQLite data base of a listening test: listeners, their orders, ratings as they come."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RANGES = {"mushra": (0, 100), "acr": (1, 5)}
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection of one's own: threads wait for each other up to 20 s, nobody fails.
+    """Open a connection for one transaction; threads wait for each other up to 20 s.
 
     Raises:
         UsageError: the file is no data base.
@@ -50,10 +50,10 @@ class Store:
     """The data base of one listening test: listeners, their orders, their ratings.
 
     Args:
-        path: Made if it is not there; one that is there must be of the same test.
-        title: For the page.
+        path: File of the data base; an existing one has to be of the same test.
+        title: Heading of the page.
         method: mushra or acr.
-        test: The sounds.
+        test: The sounds of the test.
 
     Raises:
         UsageError: the file holds another test, or cannot be written.
@@ -79,9 +79,13 @@ class Store:
         self.id = str(row[0])
 
     def session(self, begun: str | None, agent: str) -> dict[str, Any]:
-        """A listener's plan: the one begun, or a new one with an order of its own.
+        """Return a listener's plan: the one they began, or a new one in random order.
 
-        Nothing in it tells which system a token stands for.
+        The plan does not reveal which system a token stands for.
+
+        Args:
+            begun: Identifier of the session that the listener began, if any.
+            agent: The browser's name, which is stored with a new session.
         """
         with connected(self.path) as db:
             row = db.execute("SELECT id FROM sessions WHERE id = ?", (begun or "",)).fetchone()
@@ -109,7 +113,7 @@ class Store:
 
     def _begin(self, db: sqlite3.Connection, agent: str) -> str:
         session = secrets.token_hex(16)
-        rng = random.Random(session)  # the listener's own order, as long as the row is there
+        rng = random.Random(session)  # an order of the listener's own
         items = list(self.test.items)
         rng.shuffle(items)
         rows: list[tuple[Any, ...]] = []
@@ -131,31 +135,31 @@ class Store:
         return session
 
     def rate(self, session: str, token: str, value: float, plays: int) -> bool:
-        """Save a rating, or change it; False if there is no such stimulus of this listener.
+        """Save a rating or change it; returns False if the listener has no such stimulus.
 
         Raises:
-            ValueError: out of range, or of what was not played.
+            ValueError: the value is out of range, or the stimulus was not played.
         """
         low, high = RANGES[self.method]
         if not low <= value <= high:
-            raise ValueError(f"value {value}: wanted {low} to {high}")
+            raise ValueError(f"the value is {value}, expected {low} to {high}")
         if plays < 1:
-            raise ValueError("not played yet")
+            raise ValueError("the stimulus was not played yet")
         with connected(self.path) as db:
-            found = db.execute(
+            row = db.execute(
                 "SELECT 1 FROM stimuli WHERE token = ? AND session = ? AND open = 0",
                 (token, session),
             ).fetchone()
-            if found:
+            if row:
                 db.execute(
                     "INSERT INTO ratings VALUES (?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET "
                     "value = excluded.value, plays = excluded.plays, at = excluded.at",
                     (token, value, plays, time.time()),
                 )
-        return found is not None
+        return row is not None
 
     def sound(self, token: str) -> bytes | None:
-        """The WAV of a token; None: unknown."""
+        """Return the WAV file of a token, or None if the token is unknown."""
         with connected(self.path) as db:
             row = db.execute(
                 "SELECT item, system FROM stimuli WHERE token = ?", (token,)

@@ -1,1 +1,1 @@
-"""Losses, (estimate, reference) -> scalar, and the nets that some of them need."""
+"""Loss functions (estimate, reference) -> scalar, and the discriminators of adversarial losses."""

@@ -1,13 +1,13 @@
-"""Discriminators, and the games they play with a generator.
+"""Discriminators, and the adversarial losses of discriminator and generator.
 
-A discriminator sees a candidate and a condition, both (B, 1, n): is this real sound, restored from
-that degraded one? It gives scores of any shape and the activations of its layers, so that features
-can be matched. The games:
+A discriminator takes a candidate and a condition, both (B, 1, n), and scores whether the candidate
+is the clean recording of the degraded condition. It returns scores of any shape and the activations
+of its layers, for feature matching. The games, with the scores of a real and of a made candidate:
 
-| game | discriminator wants | generator wants | source |
+| game | loss of the discriminator | loss of the generator | source |
 |---|---|---|---|
-| bce | log loss, real 1, made 0 | log loss of 1 | Goodfellow et al. 2014; Kim and Sathe |
-| lsgan | (real - 1)^2 + made^2 | (made - 1)^2 | Mao et al. 2017; SEGAN |
+| bce | log loss with labels real 1, made 0 | log loss with label 1 | Goodfellow et al. 2014 |
+| lsgan | (real - 1)^2 + made^2 | (made - 1)^2 | Mao et al. 2017 |
 | hinge | relu(1 - real) + relu(1 + made) | -made | Lim and Ye 2017 |
 """
 
@@ -26,20 +26,18 @@ from ..networks.contract import superpixel
 from ..networks.mugan import Multiscale
 from ..networks.segan import MAPS, TAPS, Emphasis, encoder_sizes
 
-Verdict = tuple[list[Tensor], list[Tensor]]  # scores, features
+Verdict = tuple[list[Tensor], list[Tensor]]  # scores of a candidate, activations of the layers
 
 
 class MuGanDiscriminator(nn.Module):
-    """The discriminator of Kim and Sathe 2019.
+    """The discriminator of Kim and Sathe 2019: multiscale convolutions, batch norm and superpixels.
 
-    A multiscale convolution, then seven with batch norm and superpixel.
-
-    The paper's dense layers see the flattened last level; here its mean over time, so that excerpts
-    of any length have a score.
+    In the paper the dense layers take the flattened last level. Here they take its mean over time,
+    so that excerpts of any length have a score.
 
     Args:
-        width: Multiplier of all channels.
-        levels: How many levels halve the time.
+        width: Factor on the number of channels; 1 is the paper's.
+        levels: Number of levels that halve the time.
         dropout: Share of the activations that training sets to zero, in every level.
     """
 
@@ -54,7 +52,7 @@ class MuGanDiscriminator(nn.Module):
         self.hidden, self.last = nn.Linear(2 * sizes[-1], 64), nn.Linear(64, 1)
 
     def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
-        """See the module; the condition is not looked at."""
+        """Score *candidate* (B, 1, n); this discriminator does not use the condition."""
         y = functional.leaky_relu(self.first(candidate), 0.2)
         features = [y]
         for conv, norm in zip(self.convs, self.norms, strict=True):
@@ -66,13 +64,14 @@ class MuGanDiscriminator(nn.Module):
 
 
 class SeganDiscriminator(nn.Module):
-    """The discriminator of Pascual et al. 2017.
+    """The discriminator of Pascual et al. 2017 (SEGAN).
 
-    The generator's encoder on both, with batch norm and leaky ReLU 0.3.
+    It is the generator's encoder with batch norm and leaky ReLU 0.3, applied to candidate and
+    condition as two channels.
 
     Args:
-        width: Multiplier of all channels.
-        levels: Levels of the encoder.
+        width: Factor on the number of channels; 1 is the paper's.
+        levels: Number of levels of the encoder.
     """
 
     def __init__(self, width: float = 1.0, levels: int = 11) -> None:
@@ -87,7 +86,7 @@ class SeganDiscriminator(nn.Module):
         self.last = nn.Conv1d(sizes[-1], 1, 1)
 
     def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
-        """See the module."""
+        """Score *candidate* (B, 1, n) given *condition* (B, 1, n)."""
         y = torch.cat([self.emphasis(candidate), self.emphasis(condition)], 1)
         features = []
         for conv, norm in zip(self.convs, self.norms, strict=True):
@@ -97,7 +96,12 @@ class SeganDiscriminator(nn.Module):
 
 
 class Spectrogram2d(nn.Module):
-    """A discriminator of five 2-d convolutions on the log magnitudes of one STFT."""
+    """A discriminator of five 2-d convolutions on the log magnitudes of one STFT.
+
+    Args:
+        size: Window of the STFT in samples; the hop is a quarter of it.
+        width: Number of channels.
+    """
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -109,7 +113,7 @@ class Spectrogram2d(nn.Module):
         self.last = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
-        """See the module; the condition is not looked at."""
+        """Score *candidate* (B, 1, n); this discriminator does not use the condition."""
         window = torch.hann_window(self.size, device=candidate.device)
         spectrum = torch.stft(
             candidate[:, 0], self.size, self.size // 4, window=window, return_complex=True
@@ -123,9 +127,11 @@ class Spectrogram2d(nn.Module):
 
 
 class Period(nn.Module):
-    """A discriminator of 2-d convolutions on the waveform, folded at one period.
+    """A discriminator of 2-d convolutions on the waveform, folded at one period (Kong et al. 2020).
 
-    Kong et al., HiFi-GAN, 2020.
+    Args:
+        period: Samples of a row of the folded waveform.
+        width: Number of channels of the first convolution.
     """
 
     def __init__(self, period: int, width: int) -> None:
@@ -138,7 +144,7 @@ class Period(nn.Module):
         self.last = nn.Conv2d(sizes[-1], 1, (3, 1), padding=(1, 0))
 
     def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
-        """See the module; the condition is not looked at."""
+        """Score *candidate* (B, 1, n); this discriminator does not use the condition."""
         short = -candidate.shape[2] % self.period
         y = functional.pad(candidate, (0, short)).unflatten(2, (-1, self.period))
         features = []
@@ -149,14 +155,14 @@ class Period(nn.Module):
 
 
 class Several(nn.Module):
-    """Several discriminators as one: their scores and features side by side."""
+    """Several discriminators as one, which returns the scores and activations of all of them."""
 
     def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(members)  # its name in older checkpoints
+        self.judges = nn.ModuleList(members)  # checkpoints have this name
 
     def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
-        """See the module."""
+        """Score *candidate* (B, 1, n) by all members."""
         scores: list[Tensor] = []
         features: list[Tensor] = []
         for member in self.judges:
@@ -167,12 +173,12 @@ class Several(nn.Module):
 
 
 def spectrograms(width: int = 32) -> nn.Module:
-    """Multi-resolution spectrogram discriminator (Jang et al., UnivNet, 2021)."""
+    """Make a multi-resolution spectrogram discriminator (Jang et al. 2021, UnivNet)."""
     return Several([Spectrogram2d(size, width) for size in (512, 1024, 2048)])
 
 
 def periods(width: int = 16) -> nn.Module:
-    """Multi-period discriminator (Kong et al., HiFi-GAN, 2020)."""
+    """Make a multi-period discriminator (Kong et al. 2020, HiFi-GAN)."""
     return Several([Period(period, width) for period in (2, 3, 5, 7, 11)])
 
 
@@ -185,10 +191,10 @@ MAKERS: dict[str, Callable[..., nn.Module]] = {
 
 
 def make(name: str, width: float = 1.0) -> nn.Module:
-    """A discriminator with new weights, its channels multiplied by *width*.
+    """Make a discriminator with new weights, its number of channels multiplied by *width*.
 
     Raises:
-        UsageError: unknown; the known ones are listed.
+        UsageError: the name is unknown; the message lists the known ones.
     """
     if name not in MAKERS:
         known = ", ".join(sorted(MAKERS))
@@ -202,7 +208,8 @@ def _bce(score: Tensor, truth: float) -> Tensor:
     return functional.binary_cross_entropy_with_logits(score, torch.full_like(score, truth))
 
 
-GAMES: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {  # of a real, of a made, to deceive
+# Losses of a real score, of a made score, and of the generator, which has to deceive.
+GAMES: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
     "bce": (lambda s: _bce(s, 1.0), lambda s: _bce(s, 0.0), lambda s: _bce(s, 1.0)),
     "lsgan": (
         lambda s: ((s - 1) ** 2).mean(),
@@ -218,10 +225,10 @@ GAMES: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {  # of a real, of a 
 
 
 def game(name: str) -> tuple[Callable[[Tensor], Tensor], ...]:
-    """Losses of a real's score, of a made one's for the discriminator, and for the generator.
+    """Return three losses of scores: the discriminator's of real and of made ones, the generator's.
 
     Raises:
-        UsageError: unknown; the known ones are listed.
+        UsageError: the game is unknown; the message lists the known ones.
     """
     if name not in GAMES:
         raise UsageError(f"objective.game = {name!r}; known: {', '.join(sorted(GAMES))}")
@@ -229,5 +236,5 @@ def game(name: str) -> tuple[Callable[[Tensor], Tensor], ...]:
 
 
 def mean_of(loss: Callable[[Tensor], Tensor], scores: list[Tensor]) -> Tensor:
-    """Mean over all discriminators, each counting the same."""
+    """Return the mean of *loss* over the scores of all discriminators, with equal weights."""
     return torch.stack([loss(score) for score in scores]).mean()

@@ -1,8 +1,9 @@
-"""Feature losses: how differently a net that was trained for something else hears two sounds.
+"""Feature losses: differences of two sounds in the activations of a net trained beforehand.
 
-Kim and Sathe 2019: an autoencoder's bottleneck, mean squared difference; it needs no labels.
-Germain, Chen and Koltun 2018: the first layers of a classifier, L1 difference of each over that
-layer's usual loss. Both nets are trained before, by train/run/pretrain.py, and frozen.
+Kim and Sathe 2019 take the mean squared difference at the bottleneck of an autoencoder, which needs
+no labels. Germain, Chen and Koltun 2018 take the first layers of a classifier: the L1 difference of
+each, divided by that layer's mean loss. train/run/pretrain.py trains both nets; here they are
+frozen.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ GERMAIN_LAYERS = 6
 
 
 def at_level(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (B, n) over the reference's RMS: the feature nets have heard no other level."""
+    """Divide both (B, n) by the reference's RMS: the feature nets were trained at that level."""
     rms = (reference**2).mean(1, keepdim=True).sqrt().clamp(min=1e-4)
     return estimate / rms, reference / rms
 
@@ -32,10 +33,11 @@ def at_level(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
 class AutoencoderFeatures(nn.Module):
     """The feature loss of an autoencoder: the squared difference at its bottleneck.
 
-    It is relative to the energy of the reference's features.
+    It is relative to the energy of the reference's features, unlike in the paper, so that a
+    weight in a recipe does not depend on the scale of the autoencoder's features.
 
-    The paper does not divide: its features have the scale its training gave them. Here the weight
-    in a recipe means the same whatever the autoencoder's scale is.
+    Args:
+        net: The trained autoencoder.
     """
 
     def __init__(self, net: Autoencoder) -> None:
@@ -43,24 +45,24 @@ class AutoencoderFeatures(nn.Module):
         self.net = net.requires_grad_(False).eval()
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
-        """(B, n), (B, n) -> scalar."""
+        """Compute the loss of waveforms (B, n) as a scalar."""
         estimate, reference = at_level(*sounding(estimate, reference))
         if not len(reference):
             return 0.0 * estimate.sum()
-        wanted = self.net.encode(reference[:, None]).float()
-        difference = ((self.net.encode(estimate[:, None]).float() - wanted) ** 2).mean()
-        return difference / (wanted**2).mean().clamp(min=1e-12)
+        features = self.net.encode(reference[:, None]).float()
+        difference = ((self.net.encode(estimate[:, None]).float() - features) ** 2).mean()
+        return difference / (features**2).mean().clamp(min=1e-12)
 
 
 class GermainFeatures(nn.Module):
-    """The feature loss of Germain's classifier: the L1 differences of its first layers.
+    """The feature loss of Germain et al. 2018: L1 differences of a classifier's first layers.
 
-    Each is divided by its usual size.
+    The difference of each layer is divided by the mean that it had during a warm-up.
 
     Args:
-        net: The classifier.
-        warmup_steps: In which the weights are 1, and the mean losses are measured (10 epochs in the
-            paper).
+        net: The trained classifier.
+        warmup_steps: Length of the warm-up, in which the differences are measured and have weight
+            one; the paper has 10 epochs.
     """
 
     def __init__(self, net: LossNetwork, warmup_steps: int = 100) -> None:
@@ -72,7 +74,7 @@ class GermainFeatures(nn.Module):
         self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, estimate: Tensor, reference: Tensor) -> Tensor:
-        """(B, n), (B, n) -> scalar."""
+        """Compute the loss of waveforms (B, n) as a scalar."""
         estimate, reference = at_level(*sounding(estimate, reference))
         if not len(reference):
             return 0.0 * estimate.sum()
@@ -90,10 +92,15 @@ class GermainFeatures(nn.Module):
 
 
 def load(kind: str, path: str, warmup_steps: int = 100) -> nn.Module:
-    """A frozen feature loss (estimate, reference) -> scalar from a file `pretrain` wrote.
+    """Load a frozen feature loss from a file that `pretrain` wrote.
+
+    Args:
+        kind: autoencoder or germain.
+        path: File with the weights.
+        warmup_steps: Length of the warm-up of `GermainFeatures`.
 
     Raises:
-        UsageError: no such file or kind, or it holds the other kind.
+        UsageError: the kind is unknown, the file does not exist or holds the other kind.
     """
     if kind not in ("autoencoder", "germain"):
         raise UsageError(
@@ -101,11 +108,12 @@ def load(kind: str, path: str, warmup_steps: int = 100) -> nn.Module:
         )
     if not Path(path).is_file():
         raise ArgumentError(
-            f"no weights of {kind} in {path!r} (objective.features_file)", "features_file"
+            f"there are no weights of {kind} in {path!r} (objective.features_file)",
+            "features_file",
         )
     saved = torch.load(path, weights_only=True)
     if saved["kind"] != kind:
-        raise UsageError(f"{path} holds a {saved['kind']}, the recipe wants a {kind}")
+        raise UsageError(f"{path} holds a {saved['kind']}, but the recipe asks for a {kind}")
     net = feature_net(kind, saved["settings"])
     net.load_state_dict(saved["net"])
     if isinstance(net, Autoencoder):
@@ -114,5 +122,5 @@ def load(kind: str, path: str, warmup_steps: int = 100) -> nn.Module:
 
 
 def feature_net(kind: str, settings: dict[str, Any]) -> Autoencoder | LossNetwork:
-    """A feature net with new weights: autoencoder, or else germain's classifier."""
+    """Make a feature net with new weights: the autoencoder, or else Germain's classifier."""
     return Autoencoder(**settings) if kind == "autoencoder" else LossNetwork(**settings)

@@ -1,4 +1,4 @@
-"""Losses of waveforms: (estimate, reference), both (B, n), -> scalar, least when they are equal."""
+"""Losses of waveforms (estimate, reference), both (B, n) -> scalar: least if both are equal."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from ..extras import needed
 from .spectral import compressed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-SILENT = 1e-8  # mean square: -80 dBFS
+SILENT = 1e-8  # mean square up to which a reference is silent: -80 dBFS
 
 
 def sounding(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows whose reference is more than silence, for losses relative to it."""
+    """Keep the rows whose reference is not silent, for losses relative to the reference."""
     sounds = (reference**2).mean(1) > SILENT
     return estimate[sounds], reference[sounds]
 
 
 def l1(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Mean absolute difference."""
+    """Compute the mean absolute difference."""
     return (estimate - reference).abs().mean()
 
 
 def l2(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Mean squared difference."""
+    """Compute the mean squared difference."""
     return ((estimate - reference) ** 2).mean()
 
 
 def snr(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Negative SNR in dB, mean over rows: the squared error, of one size at any level."""
+    """Compute the negative SNR in dB, mean over rows: a squared error relative to the level."""
     signal, error = (reference**2).sum(1), ((estimate - reference) ** 2).sum(1)
     return -10 * torch.log10((signal + 1e-8) / (error + 1e-6 * signal + 1e-8)).mean()
 
 
 def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Negative SI-SDR in dB, mean over rows (Le Roux et al. 2019); at most 60 dB are rewarded."""
+    """Compute the negative SI-SDR in dB (Le Roux et al. 2019), mean over rows, limited to 60 dB."""
     e = estimate - estimate.mean(1, keepdim=True)
     r = reference - reference.mean(1, keepdim=True)
     target = (e * r).sum(1, keepdim=True) / ((r * r).sum(1, keepdim=True) + 1e-8) * r
@@ -47,10 +47,10 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def stft(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Spectral convergence and log magnitudes at three resolutions (Yamamoto et al. 2020).
+    """Compute spectral convergence and log magnitude differences (Yamamoto et al. 2020).
 
-    At two, where an excerpt is too short for windows of 2048. Rows whose reference is silent do
-    not count: their convergence is over nothing, one of them outweighed a thousand others.
+    Windows have 512, 1024 and 2048 samples, as far as the excerpt is long enough. Rows whose
+    reference is silent are left out, because their convergence divides by almost zero.
     """
     estimate, reference = sounding(estimate, reference)
     if not len(reference):
@@ -60,10 +60,10 @@ def stft(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def check(names: Iterable[str]) -> None:
-    """Refuse losses whose package is missing, before any time is spent.
+    """Check, before any time is spent, that the packages of the losses *names* are installed.
 
     Raises:
-        UsageError: it names the package.
+        UsageError: a package is missing; the message names it.
     """
     if "stft" in names:
         needed("auraloss", "train")
@@ -78,7 +78,7 @@ def _auraloss(samples: int) -> nn.Module:
 
 
 def compressed_spectra(estimate: Tensor, reference: Tensor) -> Tensor:
-    """`spectral.compressed` of 512-sample sqrt-Hann windows every 256."""
+    """Compute `spectral.compressed` in sqrt-Hann windows of 512 samples with a hop of 256."""
     window = torch.hann_window(512, device=estimate.device).sqrt()
     spectra = [
         torch.stft(x, 512, 256, window=window, return_complex=True) for x in (estimate, reference)
@@ -88,16 +88,17 @@ def compressed_spectra(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def within(bandwidth_hz: Tensor, rate_hz: int, *sides: Tensor) -> list[Tensor]:
-    """Each (B, n) without what lies above its row's bandwidth (B,): there nobody knows the truth.
+    """Low-pass each of *sides* (B, n) at its row's bandwidth (B,) in Hz.
 
-    A recording of a telephone, kept at 48 kHz, would teach that voices end at 4 kHz.
+    Above the bandwidth of its recording the reference is unknown: a telephone recording, stored at
+    48 kHz, would teach that voices end at 4 kHz.
     """
     if bool((bandwidth_hz >= rate_hz / 2).all()):
         return list(sides)
     samples = sides[0].shape[1]
     hz = torch.arange(samples // 2 + 1, device=bandwidth_hz.device) * (rate_hz / samples)
-    known = hz[None] <= bandwidth_hz[:, None]
-    return [torch.fft.irfft(torch.fft.rfft(side) * known, samples) for side in sides]
+    passed = hz[None] <= bandwidth_hz[:, None]
+    return [torch.fft.irfft(torch.fft.rfft(side) * passed, samples) for side in sides]
 
 
 LOSSES: dict[str, Loss] = {

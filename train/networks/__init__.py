@@ -1,4 +1,4 @@
-"""Generators by name: each a module of the generator contract, with what its card needs to know."""
+"""The networks by name; each maker gives a module of the generator contract."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ MAKERS: dict[str, Callable[..., Trainable]] = {
 
 
 def make(network: str, **settings: Any) -> Trainable:
-    """A generator with new weights.
+    """Make a generator with new weights.
+
+    Args:
+        network: Name of the network.
+        settings: Arguments of its maker.
 
     Raises:
-        UsageError: an unknown network or setting (the known ones are listed), or a bad value.
+        UsageError: a name is unknown (the message lists the known ones), or a value is refused.
     """
     if network not in MAKERS:
         raise UsageError(f"net.network = {network!r}; known: {', '.join(sorted(MAKERS))}")

@@ -4,9 +4,9 @@
                 -> bottleneck, 512 filters of 9 -> D up blocks: conv, dropout, ReLU, subpixel, stack
                 -> 2 filters of 9, subpixel -> + x
 
-arXiv:1708.00853. The paper writes max(2^(6+b), 512) filters and min(2^(7-b) + 1, 9) taps; its code,
-and the text around, say min and max. Batch norm is commented out in its code, and left out here.
-Width 1:
+arXiv:1708.00853. The paper's formulas have max(2^(6+b), 512) filters and min(2^(7-b) + 1, 9) taps,
+but its text and code have min and max, as here. Batch norm is commented out in its code, and left
+out here. With width 1:
 
 | depth | parameters | receptive field | stride |
 |---|---|---|---|
@@ -24,13 +24,16 @@ from .contract import Causal, Conv, Patches, silence, subpixel
 
 
 class AudioUNetCore(nn.Module):
-    """The net (B, 1, n) -> the same, n a multiple of `stride`; it starts as nearly the identity.
+    """The AudioUNet itself, (B, 1, n) -> (B, 1, n) with n a multiple of `stride`.
+
+    New weights make it almost the identity.
 
     Args:
-        depth: Down blocks; 4 and 8 in the paper.
-        width: Multiplier of all filters.
-        dropout: After the bottleneck and in every up block: 0.5 in the paper.
-        causal: Look back only.
+        depth: Number of down blocks; 4 and 8 in the paper.
+        width: Factor on the number of filters; 1 is the paper's.
+        dropout: Share of the activations set to zero after the bottleneck and in every up block
+            while training; 0.5 in the paper.
+        causal: Whether an output depends on past input only.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class AudioUNetCore(nn.Module):
         ups = []
         for size, kernel in zip(reversed(sizes), reversed(kernels), strict=True):
             ups.append(Conv(below, 2 * size, kernel, causal=causal))
-            below = 2 * size  # what came up, stacked with what went down
+            below = 2 * size  # channels of the up block, stacked with those of the skip
         self.up = nn.ModuleList(ups)
         self.last = Conv(below, 2, 9, causal=causal)
         silence(self.last)
@@ -57,9 +60,9 @@ class AudioUNetCore(nn.Module):
         self.receptive_field = self._reach(kernels)
 
     def _reach(self, kernels: list[int]) -> int:
-        """Samples one output depends on: each kernel reaches k - 1 steps of its level.
+        """Return the receptive field in samples: each kernel reaches k - 1 steps of its level.
 
-        A block begins at a multiple of the stride, which adds at most half a stride to it.
+        A block starts at a multiple of the stride, which adds at most half a stride.
         """
         depth = len(kernels)
         down = sum((k - 1) * 2**b for b, k in enumerate(kernels))
@@ -68,7 +71,7 @@ class AudioUNetCore(nn.Module):
         return int(1 + down + bottleneck + up + (9 - 1) * 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, n) -> the same."""
+        """Restore sound (B, 1, n)."""
         y = x
         skips: list[Tensor] = []
         for down in self.down:
@@ -89,15 +92,15 @@ def audiounet(
     window: int = 2048,
     rate_hz: int = 16_000,
 ) -> Patches | Causal:
-    """The net in windows: looking both ways in each, as in the paper, or back only, to live with.
+    """Make the net, non-causal in each window as in the paper, or causal for live use.
 
     Args:
-        depth: Down blocks.
-        width: Multiplier of all filters.
+        depth: Number of down blocks.
+        width: Factor on the number of filters.
         dropout: Share of the activations that training sets to zero.
-        causal: Stream with the past as state; the hop is half a window.
-        window: N, a multiple of twice the stride.
-        rate_hz: Sample rate of the sound the net works on.
+        causal: Use past input only, kept as state from window to window.
+        window: Samples of a window, a multiple of twice the stride; the hop is half of it.
+        rate_hz: Sample rate of the sound.
     """
     core = AudioUNetCore(depth, width, dropout, causal)
     if causal:

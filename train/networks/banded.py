@@ -1,14 +1,14 @@
-"""`banded`: a recurrent net whose weights are shared over frequency, and a small one over all.
+"""`banded`: a recurrent net whose weights are shared over frequency, with a small full-band GRU.
 
     windows -> rfft -> features -> positions x channels -> blocks -> gains of bands, all bins
                                                                   -> complex taps, low bins -> irfft
     a block: GRU over time, the same at all positions; maps over frequency; a net over channels
 
-What one position learns of a harmonic, all know: so a third of the weights of `spectral` goes
-further. The ideas: positions on the ERB scale and time apart from frequency from GTCRN (Rong et
-al., ICASSP 2024) and FastEnhancer (2025, arXiv:2509.21867), gains with complex taps from
-DeepFilterNet. After the first block a GRU hears all positions at once. Features, running mean and
-contract are those of `spectral`.
+What the weights learn at one position on the frequency axis holds at all of them, so the net needs
+a third of the weights of `spectral`. Positions on the ERB scale and the alternation of time and
+frequency come from GTCRN (Rong et al. 2024, ICASSP) and FastEnhancer (2025, arXiv:2509.21867),
+gains with complex taps from DeepFilterNet (Schroeter et al. 2022). After the first block a GRU
+takes all positions at once. Features, running mean and contract are those of `spectral`.
 """
 
 import math
@@ -22,11 +22,11 @@ from ..spectra import band_bank
 from .recurrence import from_silence
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
-NARROWEST = 2.0  # bins of a position
+NARROWEST = 2.0  # least distance of two positions in bins
 
 
 def centres(positions: int) -> np.ndarray:
-    """Bins in the middle of each position: equally far apart in ERB, but never under two bins."""
+    """Return the centre bin of each position: equidistant in ERB, but at least two bins apart."""
     top = 21.4 * math.log10(1 + 0.00437 * RATE_HZ / 2)
     places = (10 ** (np.linspace(0, top, positions) / 21.4) - 1) / 0.00437 * WINDOW / RATE_HZ
     for at in range(1, positions):
@@ -35,7 +35,11 @@ def centres(positions: int) -> np.ndarray:
 
 
 def shares(positions: int, bands: int, low: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Bands, and low bins, that each position decides about: the nearest; every one once."""
+    """Assign every band, and every low bin, to the nearest position.
+
+    Returns:
+        For each position the indices of its bands, and of its low bins.
+    """
     middle = centres(positions)
     peaks = band_bank(bands, FRAMING).argmax(0).numpy()
     owners = [
@@ -46,27 +50,29 @@ def shares(positions: int, bands: int, low: int) -> tuple[list[list[int]], list[
 
 
 class Block(nn.Module):
-    """GRU over time, maps over frequency, net over channels; each is added to what came in.
+    """A residual block: a GRU over time, maps over frequency, a feed-forward net over channels.
+
+    Below, C is the number of audio channels and F the number of positions.
 
     Args:
-        positions: F.
-        width: C, channels of a position.
-        heads: Groups of channels, each with a map (F, F) of its own.
+        positions: Number of positions F along frequency.
+        width: Number of features of a position.
+        heads: Number of groups of features, each with a map (F, F) of its own.
     """
 
     def __init__(self, positions: int, width: int, heads: int) -> None:
         super().__init__()
         self.positions, self.width, self.heads = positions, width, heads
-        self.memory = nn.GRU(width, width)  # time first: no copies around it
+        self.memory = nn.GRU(width, width)  # time comes first, which saves copies
         self.level = nn.LayerNorm(width)
-        # Four dimensions: maps of positions are for AdamW, not for Muon.
+        # Four dimensions make AdamW, not Muon, train the maps over frequency.
         self.maps = nn.Parameter(torch.randn(1, heads, positions, positions) / positions**0.5)
         self.mix = nn.Linear(width, width)
         self.wide = nn.Linear(width, 2 * width)
         self.back = nn.Linear(2 * width, width)
 
     def between(self, x: Tensor) -> Tensor:
-        """Over frequency and channels: (T, C F, width) -> the same."""
+        """Apply the layers over frequency and features to (T, C F, width)."""
         rows = x.shape[0] * x.shape[1] // self.positions
         heads = self.level(x).view(rows, self.positions, self.heads, -1).permute(2, 1, 0, 3)
         heads = heads.reshape(self.heads, self.positions, -1)
@@ -77,33 +83,34 @@ class Block(nn.Module):
         return y
 
     def forward(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """(T, C F, width) and (1, C F, width) -> the same."""
+        """Apply the block to (T, C F, width), given the GRU's state (1, C F, width)."""
         y, after = self.memory(x, memory)
         return self.between(x + y), after
 
     def all(self, x: Tensor) -> Tensor:
-        """`forward` for whole excerpts from silence, for training."""
+        """Apply the block to whole excerpts from silence, for training."""
         y = from_silence(self.memory, x.transpose(0, 1))
         return self.between(x + y.transpose(0, 1))
 
 
 class Banded(nn.Module):
-    """The generator; see the contract in rtdenoise/generator.py. Windows are sqrt-Hann, twice.
+    """A generator on spectra with weights shared over frequency, `protocol.TrainableOnSpectra`.
 
-    It starts as nearly the identity; its features do not know the level, as those of `Spectral`.
+    Windows are sqrt-Hann before and after the net. New weights make it almost the identity, and
+    its features do not depend on the level, as in `Spectral`.
 
     Args:
-        width: Channels of a position.
-        blocks: How many.
-        positions: Along frequency.
-        heads: Of the maps over frequency.
-        whole: Units of the GRU that hears all positions.
-        narrow: Channels of a position that it hears, and gives back.
-        bands: Of gains and energies.
-        low_bins: That get complex taps; over the last `fading` these fade out, so that no line
-            shows where they end.
-        fading: See there.
-        taps: Windows each of them looks at, the newest and the past.
+        width: Number of features of a position.
+        blocks: Number of blocks.
+        positions: Number of positions along frequency.
+        heads: Number of maps over frequency in a block.
+        whole: Units of the GRU over all positions.
+        narrow: Features of a position that this GRU takes and gives back.
+        bands: Number of bands, each with an energy and a gain.
+        low_bins: Number of lowest bins with complex taps.
+        fading: Number of these bins, at their upper end, over which the taps fade out, so that
+            no edge becomes audible where they end.
+        taps: Number of windows that the taps combine: the newest and the past.
     """
 
     can_grow: tuple[str, ...] = ()
@@ -169,17 +176,20 @@ class Banded(nn.Module):
 
     @torch.jit.export
     def initial_state(self, channels: int) -> Tensor:
-        """(channels, S): hops heard, running means, GRUs, past low bins."""
+        """Return the state before any sound, (C, S): hops so far, means, GRUs, past low bins."""
         memory = self.blocks_count * self.positions * self.width + self.whole_size
         past = 2 * (self.taps - 1) * self.low
         return torch.zeros(channels, 1 + self.bands + memory + past)
 
     def energies(self, re: Tensor, im: Tensor) -> Tensor:
-        """log10 energy of the bands (C, T, bands); the floor is about -107 dBFS of white noise."""
+        """Return log10 energies (C, T, bands); the floor is white noise of about -107 dBFS."""
         return torch.log10((re * re + im * im) @ self.to_bands + 1e-8)
 
     def features(self, re: Tensor, im: Tensor, energy: Tensor, mean: Tensor) -> Tensor:
-        """What the net sees (C, T, 1 + 2 bands + 2 low), given the running *mean*; first a zero."""
+        """Return the features (C, T, 1 + 2 bands + 2 low), given the running *mean*.
+
+        The first feature is zero: it fills the places that a position does not use.
+        """
         level = mean.mean(2, keepdim=True)
         a, b = re[:, :, : self.low], im[:, :, : self.low]
         shrink = torch.exp(-0.35 * torch.log(a * a + b * b + 1e-9) - 0.345 * (level + 1.0))
@@ -189,7 +199,7 @@ class Banded(nn.Module):
         return torch.cat([torch.zeros_like(level), colour, news, low_re, low_im], 2)
 
     def come_in(self, features: Tensor) -> Tensor:
-        """Features (C, T, K) -> positions (T, C F, width)."""
+        """Map features (C, T, K) to positions (T, C F, width)."""
         channels, count = features.shape[0], features.shape[1]
         x = features.transpose(0, 1).reshape(count * channels, -1).t().index_select(0, self.seen)
         x = torch.matmul(self.enter[0], x.view(self.positions, self.sees, -1)) + self.place[0]
@@ -197,7 +207,7 @@ class Banded(nn.Module):
         return x.reshape(count, channels * self.positions, self.width)
 
     def go_out(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions (T, C F, width) -> raw gains (C, T, bands), filters (C, T, 2 taps low)."""
+        """Map positions (T, C F, width) to raw gains (C, T, bands), filters (C, T, 2 taps low)."""
         count = x.shape[0]
         y = self.level(x).view(-1, self.positions, self.width).permute(1, 2, 0)
         y = torch.matmul(self.leave[0], y) + self.offset[0]
@@ -206,49 +216,52 @@ class Banded(nn.Module):
         filters = y.index_select(0, self.tap_at).view(2 * self.taps * self.low, count, -1)
         return gains.permute(2, 1, 0), filters.permute(2, 1, 0)
 
-    def hear_all(self, x: Tensor) -> Tensor:
-        """Positions (T, C F, width) -> what the GRU over all of them hears (T, C, F narrow)."""
+    def to_whole(self, x: Tensor) -> Tensor:
+        """Map positions (T, C F, width) to the input of the full-band GRU, (T, C, F narrow)."""
         y: Tensor = self.gather(x)
         return y.view(x.shape[0], -1, self.positions * self.narrow)
 
-    def tell_all(self, x: Tensor, heard: Tensor) -> Tensor:
-        """Give its answer (T, C, whole) to every position of *x*."""
-        y = self.spread(heard).view(x.shape[0], x.shape[1], self.narrow)
-        told: Tensor = x + self.give(torch.relu(y))
-        return told
+    def from_whole(self, x: Tensor, context: Tensor) -> Tensor:
+        """Add the full-band GRU's output *context* (T, C, whole) to every position of *x*."""
+        y = self.spread(context).view(x.shape[0], x.shape[1], self.narrow)
+        added: Tensor = x + self.give(torch.relu(y))
+        return added
 
     def decide(
         self, features: Tensor, memory: Tensor, whole: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features -> raw gains and filters, memories (blocks, C F, width), (1, C, whole)."""
+        """Map features to raw gains and raw filters, and update the states of the GRUs.
+
+        The state *memory* is (blocks, C F, width), and *whole* is (1, C, whole).
+        """
         x = self.come_in(features)
         after = torch.jit.annotate(list[Tensor], [])
         for number, block in enumerate(self.blocks):
             x, later = block(x, memory[number : number + 1])
             after.append(later)
             if number == 0:
-                heard, whole = self.memory(self.hear_all(x), whole)
-                x = self.tell_all(x, heard)
+                context, whole = self.memory(self.to_whole(x), whole)
+                x = self.from_whole(x, context)
         gains, filters = self.go_out(x)
         return gains, filters, torch.cat(after), whole
 
     def decide_all(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """`decide` for whole excerpts from silence, for training."""
+        """Apply `decide` to whole excerpts from silence, for training."""
         if torch.is_autocast_enabled(features.device.type):
             features = features.to(torch.get_autocast_dtype(features.device.type))
         x = self.come_in(features)
         for number, block in enumerate(self.blocks):
             x = block.all(x)  # type: ignore[operator]
             if number == 0:
-                heard = from_silence(self.memory, self.hear_all(x).transpose(0, 1))
-                x = self.tell_all(x, heard.transpose(0, 1))
+                context = from_silence(self.memory, self.to_whole(x).transpose(0, 1))
+                x = self.from_whole(x, context.transpose(0, 1))
         return self.go_out(x)
 
     def shape(
         self, re: Tensor, im: Tensor, past_re: Tensor, past_im: Tensor, gains: Tensor, raw: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Apply gains to all bins and filters to the low ones; *past* is `taps - 1` longer."""
-        # 1.05: a sigmoid never reaches one, and clean speech must pass untouched.
+        """Apply gains to all bins, filters to the low ones; *past* has `taps - 1` windows more."""
+        # A sigmoid never reaches one, but clean speech has to pass unchanged: hence 1.05.
         gain = (1.05 * torch.sigmoid(gains)).clamp(max=1.0) @ self.to_bins
         channels, count = re.shape[0], re.shape[1]
         taps = torch.tanh(raw).reshape(channels, count, 2, self.taps, self.low) * self.edge
@@ -264,26 +277,26 @@ class Banded(nn.Module):
         )
 
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(C, T, N), (C, S) -> the same."""
+        """Restore windows (C, T, N), given the state (C, S); returns both."""
         channels, kept = windows.shape[0], self.taps - 1
         each = self.positions * self.width
         past_size = kept * self.low
         sizes = [1, self.bands, self.blocks_count * each, self.whole_size, past_size, past_size]
-        heard, mean, memory, whole, past_re, past_im = torch.split(state, sizes, dim=1)
+        hops, mean, memory, whole, past_re, past_im = torch.split(state, sizes, dim=1)
         spectrum = torch.view_as_real(torch.fft.rfft(windows))
         re, im = spectrum[..., 0], spectrum[..., 1]
         past_re = torch.cat([past_re.view(channels, kept, -1), re[:, :, : self.low]], 1)
         past_im = torch.cat([past_im.view(channels, kept, -1), im[:, :, : self.low]], 1)
 
         energy = self.energies(re, im)
-        # Silence does not count: see `Spectral.forward`.
+        # Silent windows do not enter the mean: see `Spectral.forward`.
         counts = (energy.amax(2, keepdim=True) > self.silent).to(energy.dtype)
         means = torch.empty_like(energy)
         for t in range(energy.shape[1]):
-            heard = (heard + counts[:, t]).clamp(max=1e6)
-            rate = counts[:, t] * torch.clamp(1.0 / heard.clamp(min=1.0), min=self.slowest)
+            hops = (hops + counts[:, t]).clamp(max=1e6)
+            rate = counts[:, t] * torch.clamp(1.0 / hops.clamp(min=1.0), min=self.slowest)
             mean = mean + (energy[:, t] - mean) * rate
-            means[:, t] = torch.where(heard > 0.0, mean, energy[:, t])
+            means[:, t] = torch.where(hops > 0.0, mean, energy[:, t])
 
         hidden = memory.reshape(channels, self.blocks_count, each).transpose(0, 1)
         hidden = hidden.reshape(self.blocks_count, channels * self.positions, self.width)
@@ -296,26 +309,26 @@ class Banded(nn.Module):
         memory = hidden.view(self.blocks_count, channels, each).transpose(0, 1)
         memory = memory.reshape(channels, -1)
         past = [past_re[:, -kept:].reshape(channels, -1), past_im[:, -kept:].reshape(channels, -1)]
-        after = torch.cat([heard, mean, memory, one[0], past[0], past[1]], 1)
+        after = torch.cat([hops, mean, memory, one[0], past[0], past[1]], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
 
     def side_by_side(self) -> dict[str, int]:
-        """No matrix of this net is several maps."""
+        """Return nothing: no matrix of this net consists of several maps."""
         return {}
 
     def see(self, re: Tensor, im: Tensor, means: Tensor) -> Tensor:
-        """Features of whole excerpts, for training; *means* is their `running_mean_matrix`."""
+        """Return features of whole excerpts; *means* is their `running_mean_matrix`."""
         energy = self.energies(re, im)
         return self.features(re, im, energy, torch.matmul(means, energy))
 
     def restore(
         self, re: Tensor, im: Tensor, gains: Tensor, filters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`shape` whole excerpts from silence, for training."""
+        """Apply `shape` to whole excerpts from silence, for training."""
         past = (0, 0, self.taps - 1, 0)
         past_re = functional.pad(re[:, :, : self.low], past)
         past_im = functional.pad(im[:, :, : self.low], past)
-        # They come with time and rows swapped, which a GPU reads at a tenth of its pace.
+        # Time and rows are swapped in memory, which a GPU would read at a tenth of its speed.
         gains, filters = gains.contiguous().float(), filters.contiguous().float()
         return self.shape(re, im, past_re, past_im, gains, filters)
 
@@ -323,11 +336,15 @@ class Banded(nn.Module):
 def _tables(
     band_of: list[list[int]], bin_of: list[list[int]], bands: int, low: int, taps: int
 ) -> tuple[Tensor, Tensor, Tensor, tuple[int, int]]:
-    """Where positions read features (a zero is the first) and where their decisions belong.
+    """Tabulate which features a position takes and where its outputs belong.
 
-    A position sees its own bands and bins and those of its neighbours; what it decides about are
-    its own. Places (positions, K), gains (bands,), taps (2 taps low,) in rows of the decisions,
-    and the most bands and bins a position has.
+    A position takes the features of its own bands and bins and of its neighbours', and decides
+    about its own.
+
+    Returns:
+        Indices of the features of each position (positions, K), where 0 fills up; indices among
+        the outputs of the gains (bands,) and of the taps (2 taps low,); and the largest number of
+        bands and of bins of a position.
     """
     positions = len(band_of)
     seen: list[list[int]] = []
@@ -349,7 +366,7 @@ def _tables(
 def _places(
     band_of: list[list[int]], bin_of: list[list[int]], bands: int, low: int, taps: int
 ) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """See `_tables`."""
+    """Return the last three results of `_tables`."""
     most_gains, most_bins = max(map(len, band_of)), max(map(len, bin_of))
     each = most_gains + 2 * taps * most_bins
     gain_at = torch.zeros(bands, dtype=torch.int64)

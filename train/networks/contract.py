@@ -1,11 +1,11 @@
 """The generator contract around nets that map waveforms: (B, 1, n) -> (B, 1, n).
 
-Two ways to stream such a net in windows. `Patches` is the papers' way: every window alone, hann on
-the way out, so that two windows share each sample; nothing is remembered. `Causal` is for live use:
-the net looks back only, what it needs of the past is the state, and every sample is computed once.
+There are two ways to stream such a net in windows. `Patches` follows the papers: it processes every
+window by itself and crossfades the outputs by a Hann window, without a state. `Causal` is for live
+use: the net depends on past input only, which is the state, and computes every sample once.
 
-Nets with biases hum when nothing comes in. The host promises silence for silence, so both give
-zeros where all that the net looks at is zero.
+Nets with biases hum when their input is silent. The host promises silence for silence, so both give
+zeros where the whole receptive field is zero.
 
 TorchScript reads the annotations, so this file has no `annotations` from __future__.
 """
@@ -17,17 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SILENT = 1e-20  # denormals count as nothing
+SILENT = 1e-20  # magnitude up to which a sample is silent; denormals are below it
 
 
 class Patches(nn.Module):
-    """A net that hears every window alone: N samples in, N out, no state (C, 0).
+    """A generator that applies a net to every window by itself; its state (C, 0) is empty.
 
     Args:
-        core: The net; looks both ways inside the window.
-        window: N, a multiple of the core's stride.
-        hop: H = N / 2.
-        rate_hz: The net's sample rate.
+        core: The net, which may look both ways inside the window.
+        window: Samples N of a window, a multiple of the core's stride.
+        hop: Samples from one window to the next, N / 2.
+        rate_hz: Sample rate of the sound.
     """
 
     analysis_window = "rect"
@@ -38,44 +38,45 @@ class Patches(nn.Module):
     def __init__(self, core: nn.Module, window: int, hop: int, rate_hz: int) -> None:
         super().__init__()
         if window != 2 * hop:
-            raise ValueError(f"window {window}, hop {hop}: hann adds up to one at half a window")
+            raise ValueError(f"window {window}, hop {hop}: the hop has to be half a window")
         self.core, self.window, self.hop, self.rate_hz = core, window, hop, rate_hz
         self.stride = int(core.stride)  # type: ignore[arg-type]
         self.silent = SILENT
 
     @torch.jit.export
     def initial_state(self, channels: int) -> Tensor:
-        """(C, 0): it remembers nothing."""
+        """Return the empty state, (C, 0)."""
         return torch.zeros(channels, 0)
 
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(C, T, N), (C, 0) -> the same."""
+        """Restore windows (C, T, N); the state (C, 0) stays empty."""
         channels, count, size = windows.shape
         y = self.core(windows.reshape(channels * count, 1, size)).view(channels, count, size)
         sounds = windows.abs().amax(2, keepdim=True) > self.silent
         return y * sounds.to(y.dtype), state
 
     def side_by_side(self) -> dict[str, int]:
-        """No matrix of these nets is several maps."""
+        """Return nothing: no matrix of these nets consists of several maps."""
         return {}
 
     def wave(self, x: Tensor) -> Tensor:
-        """Whole excerpts (B, n) at once, for training; n is a multiple of the core's stride."""
+        """Restore whole excerpts (B, n), for training; n is a multiple of the core's stride."""
         y: Tensor = self.core(x[:, None])[:, 0]
         return y
 
 
 class Causal(nn.Module):
-    """A net that looks back only, over T hops at once; its memory is the input it looks back to.
+    """A generator around a causal net; its state is the past input of the receptive field.
 
-    The host's windows overlap by half: the second half of each is new. An output window is the
-    hop before (computed last time) and the new one; the host's hann adds both up to the stream.
+    The host's windows overlap by half, so the second half of each is new. An output window holds
+    the previous hop, computed with the window before, and the new one; the host's Hann window adds
+    up the two copies of every hop.
 
     Args:
         core: The net. Output block i of `stride` samples must not depend on later input blocks.
-        hop: New samples a window, a multiple of the core's stride.
-        receptive_field: Samples the core looks back at most; rounded up to whole hops.
-        rate_hz: The net's sample rate.
+        hop: New samples of a window, a multiple of the core's stride.
+        receptive_field: Number of past samples that an output depends on at most.
+        rate_hz: Sample rate of the sound.
     """
 
     analysis_window = "rect"
@@ -92,11 +93,11 @@ class Causal(nn.Module):
 
     @torch.jit.export
     def initial_state(self, channels: int) -> Tensor:
-        """(C, context + H): past input, the last hop that went out."""
+        """Return the state before any sound, (C, context + H): past input, last output hop."""
         return torch.zeros(channels, self.context + self.hop)
 
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(C, T, 2 H), (C, S) -> the same."""
+        """Restore windows (C, T, 2 H), given the state (C, S); returns both."""
         channels, count, hop = windows.shape[0], windows.shape[1], self.hop
         fresh = windows[:, :, hop:].reshape(channels, count * hop)
         x = torch.cat([state[:, : self.context], fresh], 1)
@@ -109,40 +110,48 @@ class Causal(nn.Module):
         return torch.cat([before, y], 2), state
 
     def side_by_side(self) -> dict[str, int]:
-        """No matrix of these nets is several maps."""
+        """Return nothing: no matrix of these nets consists of several maps."""
         return {}
 
     def wave(self, x: Tensor) -> Tensor:
-        """Whole excerpts (B, n) at once, for training; n is a multiple of the core's stride."""
+        """Restore whole excerpts (B, n), for training; n is a multiple of the core's stride."""
         y: Tensor = self.core(x[:, None])[:, 0]
         return y
 
 
 def subpixel(x: Tensor) -> Tensor:
-    """(B, 2 C, n) -> (B, C, 2 n): out[c, 2 t + k] comes from channel 2 c + k (Shi et al. 2016)."""
+    """Map (B, 2 C, n) to (B, C, 2 n): out[c, 2 t + k] = x[2 c + k, t] (Shi et al. 2016)."""
     batch, channels, samples = x.shape
     pairs = x.view(batch, channels // 2, 2, samples).transpose(2, 3)
     return pairs.reshape(batch, channels // 2, 2 * samples)
 
 
 def superpixel(x: Tensor) -> Tensor:
-    """(B, C, 2 n) -> (B, 2 C, n): the inverse of `subpixel` (Kim and Sathe 2019)."""
+    """Map (B, C, 2 n) to (B, 2 C, n): the inverse of `subpixel` (Kim and Sathe 2019)."""
     batch, channels, samples = x.shape
     pairs = x.view(batch, channels, samples // 2, 2).transpose(2, 3)
     return pairs.reshape(batch, 2 * channels, samples // 2)
 
 
 def silence(last: nn.Conv1d) -> None:
-    """Start the last layer nearly at nothing, so that x + net(x) starts as x."""
+    """Initialise the last layer almost to zero, so that x + net(x) starts as x."""
     nn.init.normal_(last.weight, std=1e-3)
     if last.bias is not None:
         nn.init.zeros_(last.bias)
 
 
 class Conv(nn.Conv1d):
-    """A convolution whose output is n / stride long, looking both ways or back only.
+    """A convolution whose output has n / stride samples, centred or causal.
 
-    Causal with a stride of 2: output i sees inputs up to 2 i + 1, its own block of two, no further.
+    A causal one with a stride of 2 uses, for output i, inputs up to 2 i + 1: its block of two.
+
+    Args:
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        kernel: Number of taps.
+        stride: Input samples for each output sample.
+        dilation: Input samples from one tap to the next.
+        causal: Whether an output depends on past input only.
     """
 
     def __init__(
@@ -160,7 +169,7 @@ class Conv(nn.Conv1d):
         self.right = reach - self.left
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, n) -> (B, outputs, n / stride)."""
+        """Convolve (B, inputs, n) to (B, outputs, n / stride)."""
         x = functional.pad(x, (self.left, self.right))
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
             return functional.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation)

@@ -1,13 +1,13 @@
 """Germain, Chen and Koltun, "Speech denoising with deep feature losses", 2018 (arXiv:1806.10522).
 
-The denoiser: 64 channels of 3 taps, dilated by 1, 2, 4 .. 4096, one layer more undilated, then one
-linear layer of one tap; leaky ReLU 0.2 and an adaptive norm a x + b BN(x), a = 1 and b = 0 at the
-start. 16385 samples of receptive field, a second at 16 kHz, half of it ahead: not for live use.
-0.16 M parameters at width 64.
+The denoiser has 64 channels of 3 taps, dilated by 1, 2, 4 .. 4096, one more layer without dilation,
+and a linear layer of one tap; leaky ReLU 0.2 and an adaptive norm a x + b BN(x), with a = 1 and
+b = 0 at first. Its receptive field is 16385 samples, a second at 16 kHz, of which half lies in the
+future, so it is not for live use. It has 0.16 M parameters at width 64.
 
-The loss network (`LossNetwork`): 14 layers of 3 taps that halve the time, 32 channels doubling
-every 5 layers, batch norm, leaky ReLU; a mean over time and a linear layer name what is heard. The
-loss is the difference of its first 6 layers' activations, see train/losses/features.py.
+The loss network (`LossNetwork`) has 14 layers of 3 taps that halve the time, 32 channels that
+double every 5 layers, batch norm and leaky ReLU; a mean over time and a linear layer classify the
+sound. The loss is the difference of its first 6 layers' activations, see train/losses/features.py.
 
 TorchScript reads the annotations, so this file has no `annotations` from __future__.
 """
@@ -20,7 +20,7 @@ from .contract import Causal, Conv, Patches
 
 
 class AdaptiveNorm(nn.Module):
-    """The norm a x + b BN(x), with a and b learned (Chen, Xu and Koltun 2017)."""
+    """The norm a x + b BN(x) with learned a and b (Chen, Xu and Koltun 2017)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,18 +28,18 @@ class AdaptiveNorm(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, n) -> the same."""
+        """Normalise (B, channels, n)."""
         y: Tensor = self.a * x + self.b * self.norm(x)
         return y
 
 
 class GermainCore(nn.Module):
-    """The denoiser (B, 1, n) -> (B, 1, n), any n.
+    """The denoiser, (B, 1, n) -> (B, 1, n) for any n.
 
     Args:
-        width: Channels; 64 in the paper.
-        dilations: Layers whose dilation doubles; 13 in the paper.
-        causal: Look back only (not in the paper).
+        width: Number of channels; 64 in the paper.
+        dilations: Number of layers whose dilation doubles; 13 in the paper.
+        causal: Whether an output depends on past input only; not in the paper.
     """
 
     def __init__(self, width: int = 64, dilations: int = 13, causal: bool = False) -> None:
@@ -53,8 +53,8 @@ class GermainCore(nn.Module):
         self.last = nn.Conv1d(width, 1, 1)
         self.stride = 1
         self.receptive_field = 1 + 2 * sum(steps)
-        # As in the paper's code, a layer starts as the identity of its channels: fourteen layers of
-        # random filters would have to learn to pass the voice first.
+        # As in the paper's code, new layers are the identity of their channels: fourteen layers of
+        # random filters would first have to learn to pass the voice.
         for name, parameter in self.convs.named_parameters():
             nn.init.normal_(parameter, std=0.02 if name.endswith("weight") else 0.0)
             if name.endswith("weight"):
@@ -65,7 +65,7 @@ class GermainCore(nn.Module):
         nn.init.constant_(self.last.weight, 1.0 / width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, n) -> the same."""
+        """Denoise sound (B, 1, n)."""
         y = x
         for conv, norm in zip(self.convs, self.norms):  # noqa: B905 - TorchScript has no strict
             y = functional.leaky_relu(norm(conv(y)), 0.2)
@@ -74,12 +74,12 @@ class GermainCore(nn.Module):
 
 
 class LossNetwork(nn.Module):
-    """A classifier of sounds: (B, 1, n) -> scores of the labels (B, labels).
+    """The classifier of the feature loss: (B, 1, n) -> scores of the labels (B, labels).
 
     Args:
-        labels: How many labels it tells apart.
-        base: Channels of the first layers; 32 in the paper's code.
-        layers: 14 in the paper's code.
+        labels: Number of labels.
+        base: Number of channels of the first layers; 32 in the paper's code.
+        layers: Number of convolutions; 14 in the paper's code.
     """
 
     def __init__(self, labels: int, base: int = 32, layers: int = 14) -> None:
@@ -92,17 +92,17 @@ class LossNetwork(nn.Module):
         self.last = nn.Linear(sizes[-1], labels)
 
     def activations(self, x: Tensor, layers: int) -> list[Tensor]:
-        """Of the first *layers* layers."""
-        found: list[Tensor] = []
+        """Return the activations of the first *layers* layers."""
+        outputs: list[Tensor] = []
         for conv, norm in list(zip(self.convs, self.norms, strict=True))[:layers]:
             if x.shape[2] % 2:
                 x = functional.pad(x, (0, 1))
             x = functional.leaky_relu(norm(conv(x)), 0.2)
-            found.append(x)
-        return found
+            outputs.append(x)
+        return outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Classify sound (B, 1, n): scores (B, labels)."""
         scores: Tensor = self.last(self.activations(x, len(self.convs))[-1].mean(2))
         return scores
 
@@ -114,7 +114,7 @@ def germain(
     window: int = 32_768,
     rate_hz: int = 16_000,
 ) -> Patches | Causal:
-    """The denoiser in windows; see `audiounet.audiounet` for what the arguments mean."""
+    """Make the denoiser; see `GermainCore` and `audiounet.audiounet` for the arguments."""
     core = GermainCore(width, dilations, causal)
     if causal:
         return Causal(core, window // 2, core.receptive_field, rate_hz)

@@ -1,13 +1,14 @@
 """MU-GAN: Kim and Sathe, "Bandwidth extension on raw audio via GANs", ICLR submission of 2019.
 
-arXiv:1903.09027. Generator: 27 taps, L down blocks (multiscale convolution, PReLU, superpixel), L
-up blocks (multiscale convolution, dropout, PReLU, subpixel, stack), 27 taps, plus the input. A
-multiscale convolution is four side by side, of 3, 9, 27 and 81 taps, stacked. The autoencoder of
-the feature loss is the generator without any skip; its bottleneck is the feature.
+arXiv:1903.09027. The generator has a convolution of 27 taps, L down blocks (multiscale convolution,
+PReLU, superpixel), L up blocks (multiscale convolution, dropout, PReLU, subpixel, stack), another
+convolution of 27 taps, and adds the input. A multiscale convolution stacks four parallel ones of 3,
+9, 27 and 81 taps. The autoencoder of the feature loss is the generator without skips; its
+bottleneck is the feature.
 
-The appendix that names the filters is empty in the copy we have. Here the level b has
-min(2^(6+b), 512) channels after its superpixel, half of AudioUNet's. At depth 4 and width 1:
-15.6 M parameters, receptive field 3813 samples; at depth 8: 149 M.
+The appendix with the numbers of filters was empty in the copy used here. So level b has
+min(2^(6+b), 512) channels after its superpixel, half of AudioUNet's. Depth 4 and width 1 have
+15.6 M parameters and a receptive field of 3813 samples; depth 8 has 149 M parameters.
 
 TorchScript reads the annotations, so this file has no `annotations` from __future__.
 """
@@ -21,20 +22,23 @@ TAPS = (3, 9, 27, 81)
 
 
 class Multiscale(nn.Module):
-    """Four convolutions side by side, (B, inputs, n) -> (B, outputs, n).
+    """Four parallel convolutions of different lengths, each with a quarter of the outputs.
 
-    Each length of filter gives a quarter of the outputs.
+    Args:
+        inputs: Number of input channels.
+        outputs: Number of output channels, a multiple of four.
+        causal: Whether an output depends on past input only.
     """
 
     def __init__(self, inputs: int, outputs: int, causal: bool = False) -> None:
         super().__init__()
         if outputs % len(TAPS):
-            raise ValueError(f"{outputs} outputs do not divide by {len(TAPS)} scales")
+            raise ValueError(f"{outputs} outputs are not a multiple of {len(TAPS)} scales")
         each = outputs // len(TAPS)
         self.scales = nn.ModuleList(Conv(inputs, each, taps, causal=causal) for taps in TAPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Convolve (B, inputs, n) to (B, outputs, n)."""
         parts: list[Tensor] = []
         for scale in self.scales:
             parts.append(scale(x))
@@ -49,7 +53,7 @@ class Down(nn.Module):
         self.conv, self.bend = Multiscale(inputs, outputs // 2, causal), nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Map (B, inputs, n) to (B, outputs, n / 2)."""
         return superpixel(self.bend(self.conv(x)))
 
 
@@ -62,23 +66,23 @@ class Up(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Map (B, inputs, n) to (B, outputs, 2 n)."""
         return subpixel(self.bend(self.dropout(self.conv(x))))
 
 
 def channel_counts(depth: int, width: float) -> list[int]:
-    """Of every level after its superpixel, multiples of 8."""
+    """Return the number of channels of every level after its superpixel, multiples of 8."""
     return [max(8, round(width * min(2 ** (6 + b), 512)) // 8 * 8) for b in range(depth)]
 
 
 class MuGanCore(nn.Module):
-    """The generator (B, 1, n) -> (B, 1, n); it starts as nearly the identity.
+    """The generator, (B, 1, n) -> (B, 1, n); new weights make it almost the identity.
 
     Args:
-        depth: L; 4 and 8 in the paper. `stride` is 2^L.
-        width: Multiplier of all channels.
-        dropout: In every up block.
-        causal: Look back only.
+        depth: Number of levels L; 4 and 8 in the paper. The stride is 2^L samples.
+        width: Factor on the number of channels.
+        dropout: Share of the activations that every up block sets to zero while training.
+        causal: Whether an output depends on past input only.
     """
 
     def __init__(
@@ -102,7 +106,7 @@ class MuGanCore(nn.Module):
         self.receptive_field = 1 + 2 * 26 + reach
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, n) -> the same."""
+        """Restore sound (B, 1, n), n a multiple of the stride."""
         y = self.enter(x)
         skips: list[Tensor] = []
         for down in self.down:
@@ -115,11 +119,11 @@ class MuGanCore(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """The generator without any skip; `encode` gives the features (B, C, n / 2^L).
+    """The generator without skips, whose bottleneck is the feature (B, C, n / 2^L) of a loss.
 
     Args:
-        depth: L; 4 in the paper, whatever the generator's is.
-        width: Multiplier of all channels.
+        depth: Number of levels L; 4 in the paper, whatever the generator's depth is.
+        width: Factor on the number of channels.
     """
 
     def __init__(self, depth: int = 4, width: float = 1.0) -> None:
@@ -135,21 +139,21 @@ class Autoencoder(nn.Module):
             Up(i, o, 0.0, False) for i, o in zip([sizes[-1], *outputs], outputs, strict=False)
         )
         self.leave = Conv(first, 1, 27)
-        # torch's own start takes 5 dB at each layer: without skips nothing arrives, and 500 steps
-        # ended at the loss of silence.
+        # With torch's initialisation each layer attenuates by 5 dB. Without skips nothing reached
+        # the output: after 500 steps the loss was that of silence.
         for module in self.modules():
             if isinstance(module, nn.Conv1d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)
 
     def encode(self, x: Tensor) -> Tensor:
-        """(B, 1, n) -> (B, C, n / 2^L)."""
+        """Compute the features (B, C, n / 2^L) of sound (B, 1, n)."""
         y: Tensor = self.enter(x)
         for down in self.down:
             y = down(y)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, n) -> the same, from its features alone."""
+        """Reconstruct sound (B, 1, n) from its features."""
         y = self.encode(x)
         for up in self.up:
             y = up(y)
@@ -165,7 +169,7 @@ def mugan(
     window: int = 2048,
     rate_hz: int = 16_000,
 ) -> Patches | Causal:
-    """The generator in windows; see `audiounet.audiounet` for what the arguments mean."""
+    """Make the generator; see `MuGanCore` and `audiounet.audiounet` for the arguments."""
     core = MuGanCore(depth, width, dropout, causal)
     if causal:
         return Causal(core, window // 2, core.receptive_field + core.stride, rate_hz)

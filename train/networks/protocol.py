@@ -1,8 +1,8 @@
-"""What a net has to have so that it can be trained, and exported as a model of the host.
+"""The protocols of nets that can be trained, and exported as models of the host.
 
-Every net is `Trainable`; `TrainableOnWaves` hears whole excerpts as waveforms, and
+Every net is `Trainable`. `TrainableOnWaves` processes whole excerpts as waveforms, and
 `TrainableOnSpectra` as spectra; `spectral` does both. A protocol cannot inherit from a class, so
-`Module` repeats what is used of nn.Module.
+`Module` repeats the part of nn.Module that is used.
 """
 
 from __future__ import annotations
@@ -15,143 +15,144 @@ from torch import Tensor, nn
 
 
 class Module(Protocol):
-    """The part of torch.nn.Module that training uses; see there."""
+    """The part of torch.nn.Module that training uses."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Every weight that learns."""
+        """Yield every weight that is trained."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Every weight that learns, with its name."""
+        """Yield every weight that is trained, with its name."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and buffers by name; they share their memory with the net."""
+        """Return weights and buffers by name; they share their memory with the net."""
         ...
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> object:
-        """Take over weights and buffers."""
+        """Copy weights and buffers into the net."""
         ...
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Delete the gradients."""
         ...
 
     def train(self) -> Self:
-        """Behave as in training: dropout, statistics of batches."""
+        """Switch to training: dropout is on, batch norms use the statistics of the batch."""
         ...
 
     def eval(self) -> Self:
-        """Behave as in use."""
+        """Switch to inference: dropout is off, batch norms use their running statistics."""
         ...
 
     def to(self, device: torch.device) -> Self:
-        """Move to a device."""
+        """Move the net to *device*."""
         ...
 
 
 class Trainable(Module, Protocol):
-    """A generator of the host's contract, with what every kind of training asks for.
+    """A generator of the host's contract, with the members that every kind of training uses.
 
-    TorchScript has to read `forward`, and T windows in one call have to give what T calls give:
-    `export` proves both.
+    TorchScript has to compile `forward`, and T windows in one call have to give the same as T calls
+    of one window; `export` checks both.
     """
 
     @property
     def window(self) -> int:
-        """Samples of a window."""
+        """Length of a window in samples."""
         ...
 
     @property
     def hop(self) -> int:
-        """Samples from one window to the next."""
+        """Samples from the start of one window to the start of the next."""
         ...
 
     @property
     def rate_hz(self) -> int:
-        """Sample rate of the sound the net works on."""
+        """Sample rate of the sound that the net processes."""
         ...
 
     @property
     def lookahead(self) -> int:
-        """Samples the net waits for beyond its window; the card says it."""
+        """Samples after its window that the net waits for, as stated on the card."""
         ...
 
     @property
     def analysis_window(self) -> str:
-        """The card's name of the weights that the host gives a window before the net."""
+        """Name, on the card, of the window function that the host applies before the net."""
         ...
 
     @property
     def synthesis_window(self) -> str:
-        """The card's name of the weights that the host gives a window after the net."""
+        """Name, on the card, of the window function that the host applies after the net."""
         ...
 
     @property
     def can_grow(self) -> tuple[str, ...]:
-        """Beginnings of the names of weights that a model to start from may lack.
+        """Prefixes of the names of weights that a model to start from may lack.
 
-        The net has to begin such weights so that they change nothing; empty: all must be there.
+        The net has to initialise such weights so that they change nothing. Empty: it may lack none.
         """
         ...
 
     def side_by_side(self) -> dict[str, int]:
-        """Matrices, by name, that are several maps on top of each other, and how many.
+        """Return, by name, the matrices that consist of several stacked maps, and how many.
 
-        The optimiser makes each map orthogonal by itself.
+        The optimiser (Muon) makes each map orthogonal by itself.
         """
         ...
 
     def initial_state(self, channels: int) -> Tensor:
-        """What the net remembers before any sound, (channels, S)."""
+        """Return the state of the net before any sound, (channels, S)."""
         ...
 
     def __call__(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """`forward`: windows (C, T, N) in time order and the state (C, S) -> the same."""
+        """Restore windows (C, T, N) in time order, given the state (C, S); returns both."""
         ...
 
 
 @runtime_checkable
 class TrainableOnWaves(Trainable, Protocol):
-    """A net that can be trained on waveforms: it also runs over whole excerpts at once.
+    """A net that can be trained on waveforms: it also processes whole excerpts at once.
 
-    `forward` has to give window by window what `wave` gives for an excerpt from silence.
+    For an excerpt that starts from silence, `forward` has to give window by window what `wave`
+    gives at once.
     """
 
     @property
     def stride(self) -> int:
-        """Excerpts for `wave` are a multiple of it long, in samples."""
+        """Samples of which the length of an excerpt for `wave` has to be a multiple."""
         ...
 
     def wave(self, x: Tensor) -> Tensor:
-        """Restored waveforms of whole excerpts (B, n), from silence, with a gradient."""
+        """Restore whole excerpts (B, n) from silence; gradients flow back to the weights."""
         ...
 
 
 @runtime_checkable
 class TrainableOnSpectra(Trainable, Protocol):
-    """A net that can be trained on spectra (B, T, bins), without going back to sound.
+    """A net that can be trained on spectra (B, T, bins), without a return to the time domain.
 
-    Its windows are sqrt-Hann before and after the net: then spectra add up as sounds do.
+    Its windows are sqrt-Hann before and after the net, so that they form a tight frame.
     """
 
     @property
     def slowest(self) -> float:
-        """Least rate of the running mean that its features are relative to."""
+        """Least update rate of the running mean to which the features are relative."""
         ...
 
     def see(self, re: Tensor, im: Tensor, means: Tensor) -> Tensor:
-        """Features of whole excerpts.
+        """Compute the features of whole excerpts.
 
         Args:
             re: Real part of the degraded spectra, (B, T, bins).
-            im: Imaginary part.
+            im: Imaginary part of them, (B, T, bins).
             means: The running mean as a matrix (T, T), `spectra.running_mean_matrix`.
         """
         ...
 
     def decide_all(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of whole excerpts -> raw gains and raw filters, the net's memory empty at first.
+        """Map features of whole excerpts, from silence, to raw gains and raw filters.
 
         This is the part that runs in bfloat16.
         """
@@ -160,5 +161,5 @@ class TrainableOnSpectra(Trainable, Protocol):
     def restore(
         self, re: Tensor, im: Tensor, gains: Tensor, filters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Real and imaginary part of the degraded spectra with gains and filters applied."""
+        """Apply gains and filters to the degraded spectra; returns real and imaginary part."""
         ...

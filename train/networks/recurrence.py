@@ -1,13 +1,14 @@
-"""A GRU over whole excerpts on a CPU, forward and back in four fifths of torch's time.
+"""A GRU over whole excerpts on a CPU; forward and backward take four fifths of torch's time.
 
-torch makes a dozen small operations of a step, and as many of its gradient, with a gradient of all
-weights each time. Here a step is one product and one compiled pass over its gates, and the gradient
-of the weights is one product over all steps. The state stays float32, where autocast's is rounded
-to bfloat16 at every step: gradients are four times as exact. (`python tools/step_speed.py`)
+torch executes a dozen small operations for each time step, as many for its gradient, and a gradient
+of all weights each time. Here a step is one matrix product and one compiled pass over the gates,
+and the gradient of the weights is one product over all steps. The state stays float32, while
+autocast rounds it to bfloat16 at every step: the error of the gradients is a quarter of torch's.
+`python tools/step_speed.py` measures the speed. The gates are
 
     r = s(a_r + c_r)    z = s(a_z + c_z)    n = tanh(a_n + r c_n)    h' = n + z (h - n)
 
-with a = W_i x + b_i, c = W_h h + b_h: Cho et al. 2014, arXiv:1406.1078, in cuDNN's variant.
+with a = W_i x + b_i and c = W_h h + b_h (Cho et al. 2014, arXiv:1406.1078, in cuDNN's variant).
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from rtdenoise.core.jit import kernel
 ROWS = types.Array(types.float32, 2, "C")
 Array = NDArray[np.float32]
 Real = np.float32
-ONE, HALF, FLAT = Real(1), Real(0.5), Real(7.9)  # tanh(7.9) is one but for half a bit
+ONE, HALF, FLAT = Real(1), Real(0.5), Real(7.9)  # in float32 tanh(7.9) is one
 
 
 @njit(fastmath=True, error_model="numpy", inline="always")
 def tanh(x: Real) -> Real:
-    """Eigen's rational approximation, to a bit: loops over it are vectorised, over libm's not."""
+    """Approximate tanh by Eigen's rational function, to one bit; unlike libm's it vectorises."""
     x = min(max(x, -FLAT), FLAT)
     s = x * x
     p = Real(-2.76076847742355e-16)
@@ -53,9 +54,16 @@ def tanh(x: Real) -> Real:
 
 @kernel(types.void(ROWS, ROWS, ROWS, ROWS, ROWS), fast=True)
 def gates(a: Array, c: Array, h: Array, after: Array, kept: Array) -> None:
-    """One step: (B, 3H), (B, 3H), (B, H) -> *after* (B, H); r, z, n, c_n -> *kept* (B, 4H).
+    """Compute one step of the gates.
 
-    Four loops: as one it is not vectorised and takes three times as long.
+    There are four loops because a single one is not vectorised and takes three times as long.
+
+    Args:
+        a: Part of the gates that comes from the input, (B, 3H).
+        c: Part of them that comes from the state, (B, 3H).
+        h: State before the step, (B, H).
+        after: Output: the state after the step, (B, H).
+        kept: Output: r, z, n and c_n for the gradient, (B, 4H).
     """
     width = h.shape[1]
     for b in range(h.shape[0]):
@@ -73,7 +81,7 @@ def gates(a: Array, c: Array, h: Array, after: Array, kept: Array) -> None:
 
 @kernel(types.void(ROWS, ROWS, ROWS, ROWS, ROWS, ROWS), fast=True)
 def gates_back(d: Array, kept: Array, h: Array, da: Array, dc: Array, dh: Array) -> None:
-    """Gradient of `gates`: *d* (B, H) of the new state -> *da*, *dc* (B, 3H), *dh* (B, H)."""
+    """Compute the gradients *da*, *dc* (B, 3H) and *dh* (B, H) of `gates` from *d* (B, H)."""
     width = h.shape[1]
     for b in range(h.shape[0]):
         for j in range(width):
@@ -88,9 +96,9 @@ def gates_back(d: Array, kept: Array, h: Array, da: Array, dc: Array, dh: Array)
 
 
 class _Layer(torch.autograd.Function):
-    """x (T, B, I), W_i, W_h, b_i, b_h -> states (T, B, H), float32, from zero.
+    """One layer of the GRU: x (T, B, I) and its weights give the states (T, B, H), from zero.
 
-    Products are of x's type, sums over them and the state float32.
+    Products have the type of x; sums over them and the state are float32.
     """
 
     @staticmethod
@@ -136,16 +144,16 @@ class _Layer(torch.autograd.Function):
 
 
 def from_silence(gru: nn.GRU, x: Tensor) -> Tensor:
-    """What *gru* makes of whole excerpts, its memory zero at first.
+    """Run *gru* over whole excerpts, starting from a state of zero.
 
     Args:
-        gru: With biases, one direction.
-        x: (B, T, I), float32 or bfloat16.
+        gru: A GRU with biases and one direction.
+        x: Input (B, T, I), float32 or bfloat16.
 
     Returns:
-        (B, T, H), of x's type.
+        States of the last layer (B, T, H), of x's type.
     """
-    if x.device.type != "cpu":  # cuDNN has all steps in one kernel
+    if x.device.type != "cpu":  # cuDNN computes all steps in one kernel
         if not gru.batch_first:
             x = x.transpose(0, 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=quick_half(x.device)):
@@ -163,10 +171,10 @@ def from_silence(gru: nn.GRU, x: Tensor) -> Tensor:
 
 @cache
 def quick_half(device: torch.device) -> bool:
-    """Whether the machine's GRU is quicker in bfloat16 than in (TF32) float32: it is asked.
+    """Measure whether the GRU of a GPU is faster in bfloat16 than in (TF32) float32.
 
-    Where cuDNN does not take bfloat16, torch falls back to a launch for every step. The environment
-    may decide: RTDENOISE_GRU=float32.
+    Where cuDNN does not support bfloat16, torch falls back to kernels for every time step. The
+    environment variable RTDENOISE_GRU=float32 decides without a measurement.
     """
     if os.environ.get("RTDENOISE_GRU") == "float32":
         return False
@@ -176,7 +184,7 @@ def quick_half(device: torch.device) -> bool:
             gru = nn.GRU(256, 256, batch_first=True).to(device)
             x = torch.randn(64, 160, 256, device=device)
             for half in (False, True):
-                for repeat in range(4):  # the first builds plans and is not counted
+                for repeat in range(4):  # the first run builds cuDNN's plans and is not timed
                     if repeat == 1:
                         torch.cuda.synchronize(device)
                         begin = time.perf_counter()
@@ -186,7 +194,7 @@ def quick_half(device: torch.device) -> bool:
                 torch.cuda.synchronize(device)
                 took_s.append(time.perf_counter() - begin)
     except RuntimeError as error:
-        print(f"GRU in bfloat16: {error}; it stays float32", flush=True)
+        print(f"the GRU stays in float32, because bfloat16 failed: {error}", flush=True)
         return False
     print(f"GRU: float32 {1e3 * took_s[0]:.1f} ms, bfloat16 {1e3 * took_s[1]:.1f} ms", flush=True)
     return took_s[1] < 0.95 * took_s[0]

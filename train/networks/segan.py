@@ -2,11 +2,12 @@
 
     16384 samples, pre-emphasis 0.95 -> 11 convolutions of 31 taps, stride 2, PReLU,
     16 32 32 64 64 128 128 256 256 512 1024 channels -> + z, 1024 x 8 -> the mirror of it,
-    transposed, every level stacked with its twin -> tanh -> de-emphasis
+    transposed, every level stacked with that of the encoder -> tanh -> de-emphasis
 
-73.1 M parameters at width 1. It hears 16384 samples, a second at 16 kHz: not for live use. At
-inference z is a constant: the host promises the same samples for the same input, and users found
-that the net learns to ignore z (santi-pdp/segan issue 71). In training it is drawn anew.
+It has 73.1 M parameters at width 1. A window is 16384 samples, a second at 16 kHz, so it is not for
+live use. In training the latent z is drawn anew in every step. At inference z is constant, because
+the host promises the same output for the same input; users report that the net learns to ignore z
+(santi-pdp/segan issue 71).
 
 TorchScript reads the annotations, so this file has no `annotations` from __future__.
 """
@@ -20,25 +21,25 @@ from .contract import Patches
 MAPS = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
 TAPS = 31
 EMPHASIS = 0.95
-DECAY = 512  # taps of the de-emphasis: 0.95^512 is 4e-12
+DECAY = 512  # taps of the de-emphasis; 0.95^512 is 4e-12
 
 
 class Emphasis(nn.Module):
-    """Pre-emphasis y[t] = x[t] - 0.95 x[t - 1], and back; an excerpt begins with silence."""
+    """The pre-emphasis y[t] = x[t] - 0.95 x[t - 1] and its inverse, from silence."""
 
     def __init__(self) -> None:
         super().__init__()
         self.share, self.decay = EMPHASIS, DECAY
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pre-emphasis of (B, 1, n)."""
+        """Apply the pre-emphasis to (B, 1, n)."""
         return x - self.share * functional.pad(x, (1, -1))
 
     def undo(self, y: Tensor) -> Tensor:
-        """De-emphasis of (B, 1, n).
+        """Apply the de-emphasis to (B, 1, n).
 
-        1 / (1 - a z) = (1 + a z) (1 + a^2 z^2) (1 + a^4 z^4) ...: nine shifts make 512 taps. As a
-        convolution, autocast would round it to bfloat16, and low tones to 26 dB more noise.
+        1 / (1 - a z) = (1 + a z) (1 + a^2 z^2) (1 + a^4 z^4) ...: nine shifts make 512 taps.
+        Autocast would round a convolution to bfloat16, which adds 26 dB of noise to low tones.
         """
         share, shift = self.share, 1
         while shift < self.decay:
@@ -48,17 +49,17 @@ class Emphasis(nn.Module):
 
 
 def encoder_sizes(width: float, maps: tuple[int, ...] = MAPS) -> list[int]:
-    """Channels of every level."""
+    """Return the number of channels of every level."""
     return [max(1, round(width * size)) for size in maps]
 
 
 class SeganCore(nn.Module):
-    """The generator (B, 1, n) -> the same, n a multiple of `stride` (2048 with eleven levels).
+    """The generator, (B, 1, n) -> (B, 1, n), n a multiple of `stride` (2048 with 11 levels).
 
     Args:
-        width: Multiplier of all channels.
-        levels: Levels of the encoder; 11 in the paper.
-        window: Samples over which z, a constant at inference, is drawn before it repeats.
+        width: Factor on the number of channels.
+        levels: Number of levels of the encoder; 11 in the paper.
+        window: Samples after which the z of inference repeats.
     """
 
     z: Tensor
@@ -83,7 +84,7 @@ class SeganCore(nn.Module):
         self.emphasis = Emphasis()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, n) -> the same."""
+        """Denoise sound (B, 1, n)."""
         y = self.emphasis(x)
         skips: list[Tensor] = []
         for conv, bend in zip(self.down, self.bends):  # noqa: B905 - TorchScript has no strict
@@ -103,7 +104,7 @@ class SeganCore(nn.Module):
         return self.emphasis.undo(torch.tanh(y))
 
     def bend(self, level: int, y: Tensor) -> Tensor:
-        """The PReLU of a level of the decoder: TorchScript cannot index modules by a variable."""
+        """Apply the PReLU of a decoder level; TorchScript cannot index modules by a variable."""
         for i, bend in enumerate(self.up_bends):
             if i == level:
                 y = bend(y)
@@ -113,5 +114,5 @@ class SeganCore(nn.Module):
 def segan(
     width: float = 1.0, levels: int = 11, window: int = 16_384, rate_hz: int = 16_000
 ) -> Patches:
-    """The generator in windows; see `audiounet.audiounet` for what the arguments mean."""
+    """Make the generator; see `SeganCore` and `audiounet.audiounet` for the arguments."""
     return Patches(SeganCore(width, levels, window), window, window // 2, rate_hz)

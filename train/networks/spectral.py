@@ -1,12 +1,12 @@
-"""`spectral`: the streaming workhorse, a recurrent net on the spectrum of each window.
+"""`spectral`: the net of `speech`, a recurrent net on the spectrum of each window.
 
     windows -> rfft -> features -> Linear -> GRU layers -> gains of bands, all bins
                                                         -> complex taps over time, low bins -> irfft
 
-Few, large operations: that is what TorchScript on one core likes. The ideas: band gains from Valin
-(RNNoise, MMSP 2018, arXiv:1709.08243), complex taps over past frames of the low bins from Schroeter
-et al. (DeepFilterNet, ICASSP 2022, arXiv:2110.05588), the rest is plain. It hears one window, no
-lookahead: 1024 samples, every 512.
+It has few, large operations, because each costs overhead in TorchScript. Band gains come from Valin
+2018 (RNNoise, arXiv:1709.08243), complex taps over past windows of the low bins from Schroeter et
+al. 2022 (DeepFilterNet, arXiv:2110.05588). Its windows have 1024 samples with a hop of 512, and it
+has no lookahead.
 """
 
 import torch
@@ -18,34 +18,33 @@ from .recurrence import from_silence
 
 WINDOW, HOP, RATE_HZ = 1024, 512, 48_000
 FRAMING = Framing(WINDOW, HOP, RATE_HZ)
-SLOWEST = 0.01  # the running mean's least rate: it remembers about 100 hops, a second
-SILENT = -6.0  # log10 energy of the loudest band; white noise at -93 dBFS, the dither of 16 bits
-POWER = 0.3  # spectra are compressed by |X|^0.3, as ears do
+SLOWEST = 0.01  # least update rate of the running mean: a time constant of 100 hops, a second
+SILENT = -6.0  # log10 energy of the loudest band of silence: white noise at -93 dBFS, 16-bit dither
+POWER = 0.3  # exponent that compresses magnitudes, about as hearing does
 
 
 class Spectral(nn.Module):
-    """A recurrent net on spectra, `protocol.TrainableOnSpectra`.
+    """A recurrent generator on spectra, which is trainable on spectra and on waveforms.
 
-    Its windows are sqrt-Hann, before and after.
+    Windows are sqrt-Hann before and after the net. New weights make it almost the identity (gains
+    0.99, taps about 0), so that clean speech passes from the first step of training on.
 
-    It starts as nearly the identity (gains 0.99, taps about 0), so that training has to earn
-    every change, and clean speech passes from the first step on.
-
-    The features do not know the level: log energies of bands re a running mean over a second,
-    once re the mean of all bands (colour), once re each band's own (what is new), and the low bins
-    of the compressed spectrum at unit level. So a whisper and a shout look alike.
+    The features do not depend on the level. They are log energies of bands relative to a running
+    mean over a second, once to its mean over all bands (the colour), once to each band's own (what
+    is new), and the low bins of the compressed spectrum at unit level.
 
     Args:
         hidden: Width of the recurrent layers.
-        layers: Layers of the GRU.
-        deeper: Layers of a second GRU above it, whose projected output is added to the first's; the
-            projection begins at zero, so a net without it can grow one (`fit --from`).
-        bands: How many bands have a gain and an energy of their own.
-        low_bins: How many of the lowest bins get complex taps; 96 reach to 4.5 kHz.
-        taps: Windows each of them looks at, the newest and the past.
+        layers: Number of layers of the GRU.
+        deeper: Number of layers of a second GRU above it, whose projected output is added to that
+            of the first. The projection is zero at first, so a trained net without the second GRU
+            can be extended by one.
+        bands: Number of bands, each with an energy and a gain.
+        low_bins: Number of lowest bins with complex taps; 96 reach up to 4.5 kHz.
+        taps: Number of windows that the taps combine: the newest and the past.
     """
 
-    can_grow = ("deeper.", "add.")  # weights that a smaller net, to begin with, may lack
+    can_grow = ("deeper.", "add.")  # weights that a model to start from may lack
     rate_hz, window, hop, lookahead, stride = RATE_HZ, WINDOW, HOP, 0, HOP
     analysis_window = synthesis_window = "sqrt_hann"
     # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
@@ -85,16 +84,16 @@ class Spectral(nn.Module):
 
     @torch.jit.export
     def initial_state(self, channels: int) -> Tensor:
-        """(channels, S): hops heard, running means, GRU, past low bins."""
+        """Return the state before any sound, (C, S): hops so far, means, GRU, past low bins."""
         past = 2 * (self.taps - 1) * self.low
         return torch.zeros(channels, 1 + self.bands + self.depth * self.hidden + past)
 
     def energies(self, re: Tensor, im: Tensor) -> Tensor:
-        """log10 energy of the bands (C, T, bands); the floor is about -107 dBFS of white noise."""
+        """Return log10 energies (C, T, bands); the floor is white noise of about -107 dBFS."""
         return torch.log10((re * re + im * im) @ self.to_bands + 1e-8)
 
     def features(self, re: Tensor, im: Tensor, energy: Tensor, mean: Tensor) -> Tensor:
-        """What the net sees (C, T, 2 bands + 2 low), given the running *mean* (C, T, bands)."""
+        """Return the features (C, T, 2 bands + 2 low), given the running *mean* (C, T, bands)."""
         level = mean.mean(2, keepdim=True)
         a, b = re[:, :, : self.low], im[:, :, : self.low]
         # |X|^(0.3 - 1) to compress, and 10^(-0.15 level) = exp(-0.345 level) for unit level.
@@ -105,7 +104,7 @@ class Spectral(nn.Module):
         return torch.cat([colour, news, low_re, low_im], 2)
 
     def decide(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features -> raw gains (C, T, bands), raw filters (C, T, 2 taps low), memory."""
+        """Map features to raw gains (C, T, bands), raw filters (C, T, 2 taps low), GRU state."""
         x = torch.relu(self.enter(features))
         y, after = self.memory(x, memory[: self.layers].to(x.dtype))
         if self.deeper is not None and self.add is not None:
@@ -115,7 +114,7 @@ class Spectral(nn.Module):
         return self.gains(both), self.filters(both), after
 
     def decide_all(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """`decide` for whole excerpts from silence, for training."""
+        """Apply `decide` to whole excerpts from silence, for training."""
         x = torch.relu(self.enter(features))
         y = from_silence(self.memory, x)
         if self.deeper is not None and self.add is not None:
@@ -126,8 +125,8 @@ class Spectral(nn.Module):
     def shape(
         self, re: Tensor, im: Tensor, past_re: Tensor, past_im: Tensor, gains: Tensor, raw: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Apply gains to all bins and filters to the low ones; *past* is `taps - 1` longer."""
-        # 1.05: a sigmoid never reaches one, and clean speech must pass untouched.
+        """Apply gains to all bins, filters to the low ones; *past* has `taps - 1` windows more."""
+        # A sigmoid never reaches one, but clean speech has to pass unchanged: hence 1.05.
         gain = (1.05 * torch.sigmoid(gains)).clamp(max=1.0) @ self.to_bins
         channels, count = re.shape[0], re.shape[1]
         taps = torch.tanh(raw).view(channels, count, 2, self.taps, self.low)
@@ -144,56 +143,56 @@ class Spectral(nn.Module):
         )
 
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(C, T, N), (C, S) -> the same."""
+        """Restore windows (C, T, N), given the state (C, S); returns both."""
         channels, kept = windows.shape[0], self.taps - 1
         sizes = [1, self.bands, self.depth * self.hidden, kept * self.low, kept * self.low]
-        heard, mean, memory, past_re, past_im = torch.split(state, sizes, dim=1)
+        hops, mean, memory, past_re, past_im = torch.split(state, sizes, dim=1)
         spectrum = torch.view_as_real(torch.fft.rfft(windows))
         re, im = spectrum[..., 0], spectrum[..., 1]
         past_re = torch.cat([past_re.view(channels, kept, -1), re[:, :, : self.low]], 1)
         past_im = torch.cat([past_im.view(channels, kept, -1), im[:, :, : self.low]], 1)
 
         energy = self.energies(re, im)
-        # Silence (a muted microphone, zeros before a recording) does not count: it would pull the
-        # mean to its floor, and the seconds after it kept half of the noise they should lose.
+        # Silence (a muted microphone, zeros before a recording) does not enter the mean: it would
+        # pull it to the floor, and in the seconds afterwards half of the noise remained.
         counts = (energy.amax(2, keepdim=True) > self.silent).to(energy.dtype)
         means = torch.empty_like(energy)
         for t in range(energy.shape[1]):
-            heard = (heard + counts[:, t]).clamp(max=1e6)
-            rate = counts[:, t] * torch.clamp(1.0 / heard.clamp(min=1.0), min=self.slowest)
+            hops = (hops + counts[:, t]).clamp(max=1e6)
+            rate = counts[:, t] * torch.clamp(1.0 / hops.clamp(min=1.0), min=self.slowest)
             mean = mean + (energy[:, t] - mean) * rate
-            means[:, t] = torch.where(heard > 0.0, mean, energy[:, t])
+            means[:, t] = torch.where(hops > 0.0, mean, energy[:, t])
 
         hidden = memory.reshape(channels, self.depth, self.hidden).transpose(0, 1).contiguous()
         gains, filters, hidden = self.decide(self.features(re, im, energy, means), hidden)
         out_re, out_im = self.shape(re, im, past_re, past_im, gains, filters)
         memory = hidden.transpose(0, 1).reshape(channels, -1)
         past = [past_re[:, -kept:].reshape(channels, -1), past_im[:, -kept:].reshape(channels, -1)]
-        after = torch.cat([heard, mean, memory, past[0], past[1]], 1)
+        after = torch.cat([hops, mean, memory, past[0], past[1]], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
 
     def side_by_side(self) -> dict[str, int]:
-        """For the optimiser: matrices that are several maps; here real and imaginary taps."""
+        """Name the matrix of the filters: a map for each tap, real and imaginary."""
         return {"filters.weight": 2 * self.taps}
 
     def see(self, re: Tensor, im: Tensor, means: Tensor) -> Tensor:
-        """Features of whole excerpts, for training; *means* is their `running_mean_matrix`."""
+        """Return features of whole excerpts; *means* is their `running_mean_matrix`."""
         energy = self.energies(re, im)
         return self.features(re, im, energy, torch.matmul(means, energy))
 
     def restore(
         self, re: Tensor, im: Tensor, gains: Tensor, filters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`shape` whole excerpts from silence, for training."""
+        """Apply `shape` to whole excerpts from silence, for training."""
         past = (0, 0, self.taps - 1, 0)
         past_re = functional.pad(re[:, :, : self.low], past)
         past_im = functional.pad(im[:, :, : self.low], past)
         return self.shape(re, im, past_re, past_im, gains.float(), filters.float())
 
     def wave(self, x: Tensor) -> Tensor:
-        """Whole excerpts (B, n), for training on waveforms; n is a multiple of the hop.
+        """Restore whole excerpts (B, n), for training; n is a multiple of the hop.
 
-        Spectra need the range and the digits: under autocast only `decide` is of bfloat16.
+        Under autocast only `decide_all` runs in bfloat16: spectra need float32's range and digits.
         """
         with torch.autocast(x.device.type, enabled=False):
             windows = spectra(functional.pad(x, (HOP, HOP)), FRAMING)

@@ -1,1 +1,1 @@
-"""A run: the loop, its checkpoints, its journal."""
+"""A training run: the loop, its checkpoints, its journal and its export."""

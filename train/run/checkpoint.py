@@ -1,4 +1,4 @@
-"""Checkpoints: everything needed to go on exactly; a full disk keeps the one before."""
+"""Checkpoints, from which a run continues exactly; the previous one survives a full disk."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Writer = Callable[[dict[str, Any], Path], object]
 
 @dataclass
 class Progress:
-    """The place a run has come to.
+    """How far a run is, and what it began with.
 
     Attributes:
-        step: Steps done.
+        step: Number of steps made.
         spent_s: Training time of all slices.
-        ancestors: The runs whose weights this one began with, oldest first.
+        ancestors: Description of the runs whose weights this one began with, oldest first.
     """
 
     step: int = 0
@@ -38,41 +38,44 @@ class Progress:
 
 
 class TrainingError(RtdenoiseError):
-    """A run that cannot go on; the message says where what was saved lies."""
+    """A run that cannot continue; the message says what was saved, and where."""
 
 
 def save(path: Path, content: dict[str, Any], write: Writer = torch.save) -> None:
-    """Write a checkpoint beside the old one, then swap.
+    """Write a checkpoint beside the old one, then replace the old one in a single operation.
 
     Args:
         path: File of the checkpoint.
-        content: What a run needs to go on exactly.
-        write: Writes such a content to a file.
+        content: Everything that a run needs in order to continue exactly.
+        write: Function that writes such content to a file.
 
     Raises:
-        TrainingError: it could not be written.
+        TrainingError: the file could not be written.
     """
     fresh = path.with_suffix(".new")
     try:
         write(content, fresh)
     except (OSError, RuntimeError) as error:
         fresh.unlink(missing_ok=True)
-        raise TrainingError(f"cannot write {path} ({error}); the one before is kept") from None
+        raise TrainingError(f"cannot write {path} ({error}); the previous one is kept") from None
     os.replace(fresh, path)  # noqa: PTH105 - atomic on every system
 
 
 def keep(run: Path, recipe: Recipe, system: System, library: Library, state: Progress) -> None:
-    """Save everything of a run that process 0 knows; the others hold the same."""
+    """Save a run's checkpoint, from process 0: all processes hold the same weights."""
     if system.team.leads:
         content = {"recipe": recipe.as_dict(), "system": system.state(), **asdict(state)}
         save(run / CHECKPOINT, content | {"data": library.summary()})
 
 
 def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None = None) -> Progress:
-    """Load the checkpoint of *run*, or the model a new run starts from, if there is one.
+    """Load the checkpoint of *run*, or else the model *start* that a new run begins with.
+
+    Returns:
+        How far the run is; a new run is at step 0.
 
     Raises:
-        UsageError: the run was begun with another recipe, or the model is another network.
+        UsageError: the run was begun with another recipe, or the model is of another network.
     """
     if (run / CHECKPOINT).is_file():
         saved = torch.load(run / CHECKPOINT, weights_only=False, map_location=system.device)
@@ -88,7 +91,7 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
     grown = system.start_from(model.weights())
     card = model.card
     before = {key: card.config.get(key) for key in ("steps", "training_minutes")}
-    if grown:  # what grew began at random: two such runs have a mean only if the seed is the same
+    if grown:  # new weights are random: runs can be averaged only if their seeds were equal
         parts = sorted({name.partition(".")[0] for name in grown})
         before |= {"grown": ", ".join(parts), "seed": recipe.run.seed}
     older = card.config.get("ancestors", [])

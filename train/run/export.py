@@ -1,7 +1,8 @@
-"""A run becomes a file the host loads: TorchScript with the card inside.
+"""Export of a run as a model of the host: TorchScript with the card inside.
 
-The only file of the training system that meets torch.jit, as the host's is nets/torchscript.py. It
-refuses what the host would be sorry for: scripted != eager, streamed != whole, a card with gaps.
+This is the only file of the training system that uses torch.jit, as nets/torchscript.py is in the
+host. It refuses a model whose scripted net differs from the eager one, whose windows give another
+result one by one than all at once, or whose card has gaps.
 """
 
 from __future__ import annotations
@@ -32,20 +33,21 @@ TOLERANCE = 1e-5
 
 
 def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) -> Card:
-    """Write the averaged weights of a run, or the mean of several runs', to *out*.
+    """Write the averaged weights of a run, or the mean of those of several runs, to *out*.
 
-    Runs that began with the same weights and saw other examples average to a net better than each
-    (Wortsman et al. 2022, model soups, arXiv:2203.05482): a way to use cores that share nothing.
-    So do a run and what it began with (the same, 2021, robust fine-tuning, arXiv:2109.01903).
+    The mean of runs that began with the same weights and trained on different examples is better
+    than each of them (model soups, Wortsman et al. 2022, arXiv:2203.05482), so processors that
+    share nothing can train together. The same holds for a run and the weights it began with
+    (robust fine-tuning, Wortsman et al. 2021, arXiv:2109.01903).
 
     Args:
-        runs: A folder of `loop.fit`, or several, of one [net].
-        out: The model file; replaced in one step when everything was proved.
+        runs: Folder of a run, or of several with the same [net].
+        out: Model file, which is replaced in a single operation after all checks.
         metrics: JSON {"SI-SDR dB": {"identity": 3.1, "model": 12.0, ...}, ...} for the card.
 
     Raises:
-        UsageError: no checkpoint there, runs that do not go together, or metrics without their
-            identity baseline.
+        UsageError: a run has no checkpoint, the runs cannot be averaged, or a metric lacks the
+            value of the identity.
         ModelError: the net breaks the contract; the message says where.
     """
     folders = [runs] if isinstance(runs, Path) else list(runs)
@@ -54,7 +56,8 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
     for run, other in zip(folders, checkpoints, strict=True):
         if other["recipe"]["net"] != saved["recipe"]["net"]:
             raise UsageError(f"{run} has another [net] than {folders[0]}: their mean is no net")
-        # The same ancestors, or the one began with what became of the other: one valley.
+        # Runs can be averaged if they have the same ancestors, or if one began with the other:
+        # then their weights lie in one basin of the loss.
         shared = min(len(other["ancestors"]), len(saved["ancestors"]))
         if len(folders) > 1 and (
             not shared or other["ancestors"][:shared] != saved["ancestors"][:shared]
@@ -102,27 +105,27 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
         description=recipe.description,
     )
     write(net, card, out)
-    return Card.from_json(card.to_json())  # as the file holds it: JSON has lists, no tuples
+    return Card.from_json(card.to_json())  # as in the file: JSON has lists instead of tuples
 
 
 def _checkpoint(run: Path) -> dict[str, Any]:
     if not (run / CHECKPOINT).is_file():
-        raise ArgumentError(f"no {CHECKPOINT} in {run}", "run")
+        raise ArgumentError(f"there is no {CHECKPOINT} in {run}", "run")
     saved: dict[str, Any] = torch.load(run / CHECKPOINT, weights_only=False, map_location="cpu")
     return saved
 
 
 def _mean(values: list[Tensor]) -> Tensor:
-    """Of one parameter; counters of batch norms are the first's."""
+    """Average the values of one parameter; integers (counters of batch norms) are the first's."""
     return torch.stack(values).mean(0) if values[0].is_floating_point() else values[0]
 
 
 def write(net: Trainable, card: Card, out: Path) -> None:
-    """Script *net*, prove it, and put it with its card into *out*.
+    """Script *net*, check it, and write it with its card to *out*.
 
     Raises:
-        ModelError: scripted != eager, T windows != T calls, a gap in the card, or whatever the
-            host itself finds when it loads the file.
+        ModelError: the scripted net differs from the eager one, T windows in one call differ from T
+            calls, the card has a gap, or the host refuses to load the file.
     """
     if missing := [name for name in ("data", "config", "versions") if not getattr(card, name)]:
         raise ModelError(f"the card of {card.name!r} lacks {', '.join(missing)}")
@@ -132,7 +135,7 @@ def write(net: Trainable, card: Card, out: Path) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
             scripted: Any = torch.jit.script(net)
-            _prove(net, scripted, card)
+            _check(net, scripted, card)
             torch.jit.save(scripted, str(fresh), _extra_files={EXTRA_FILE: card.to_json()})
         generator.load(fresh)
         os.replace(fresh, out)  # noqa: PTH105 - atomic on every system
@@ -140,10 +143,10 @@ def write(net: Trainable, card: Card, out: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def _prove(net: Trainable, scripted: Any, card: Card) -> None:
-    """Run the three ways of running it on the same noise."""
+def _check(net: Trainable, scripted: Any, card: Card) -> None:
+    """Compare three ways to run the net on the same noise: eager, scripted, window by window."""
     torch.manual_seed(0)
-    # Windows of one stream, as the host cuts them: nets may count on their overlap.
+    # The windows overlap as the host cuts them from a stream, because nets may rely on that.
     count = 30 if card.window <= 4096 else 4
     stream = 0.1 * torch.randn(2, card.hop * (count + 1))
     windows = stream.unfold(1, card.window, card.hop).contiguous()
@@ -154,19 +157,19 @@ def _prove(net: Trainable, scripted: Any, card: Card) -> None:
     for name, other in (("scripted != eager", eager), ("streamed != whole", streamed)):
         off = float((whole - other).abs().max())
         if not off <= TOLERANCE:
-            raise ModelError(f"{card.name!r}: {name}, by {off:.2g} (wanted <= {TOLERANCE:g})")
+            raise ModelError(f"{card.name!r}: {name}, by {off:.2g} (at most {TOLERANCE:g})")
 
 
 Net = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def run_whole(net: Net, initial_state: Callable[[int], Tensor], windows: Tensor) -> Tensor:
-    """All windows in one call."""
+    """Run the net on all windows in one call."""
     return net(windows, initial_state(windows.shape[0]))[0]
 
 
 def run_streamed(net: Net, initial_state: Callable[[int], Tensor], windows: Tensor) -> Tensor:
-    """One window a call, as the microphone gives them."""
+    """Run the net with one window a call, as in a stream."""
     state, parts = initial_state(windows.shape[0]), []
     for t in range(windows.shape[1]):
         part, state = net(windows[:, t : t + 1], state)

@@ -1,6 +1,6 @@
-"""What a run leaves for people: log.csv, dev.csv, curves, pictures, sound, TensorBoard's events.
+"""The records of a run: log.csv, dev.csv, curves, spectrograms, sound, events for TensorBoard.
 
-Every picture is made anew from the CSVs, so a run that was stopped and went on has one curve.
+Curves are drawn from the CSV files, so a run that was stopped and continued has a single curve.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from ..config import Recipe
 from ..extras import needed
 from ..systems.base import Number
 
-SAMPLES = 3  # of the development side that are heard and seen
-NAMES = ("degraded", "restored", "wanted")
+SAMPLES = 3  # examples of the development side that are written as sound and pictures
+NAMES = ("degraded", "restored", "target")
 
 
 class Journal:
-    """The notes of one run; a process that does not lead takes none.
+    """The records of one run, which process 0 writes.
 
     Args:
-        run: Its folder.
-        recipe: Settings.
-        step: Steps so far: later lines of a slice that was killed after its last checkpoint are
-            dropped, since these steps will come again.
-        leads: Whether to write at all.
+        run: Folder of the run.
+        recipe: Settings of the run.
+        step: Number of steps so far. Later lines, of a slice that was killed after its last
+            checkpoint, are dropped, because these steps will be made again.
+        leads: Whether this process writes.
     """
 
     def __init__(self, run: Path, recipe: Recipe, step: int, leads: bool = True) -> None:
@@ -69,14 +69,14 @@ class Journal:
                 getattr(thing, close)()
 
     def note(self, step: int, spent_s: float, losses: Mapping[str, Number]) -> None:
-        """Note one step; a mean of every `log_steps` becomes a line."""
+        """Record the losses of a step; every `log_steps` steps their means become a line."""
         self.recent.append(dict(losses))
         if not self.leads or step % self.recipe.run.log_steps:
             return
         means = {name: mean([r[name] for r in self.recent]) for name in losses}
         self.recent.clear()
-        heard_s = step * self.recipe.optim.batch * self.recipe.data.seconds
-        speed = f"{heard_s / max(spent_s, 1e-9):.0f}x"
+        trained_s = step * self.recipe.optim.batch * self.recipe.data.seconds
+        speed = f"{trained_s / max(spent_s, 1e-9):.0f}x"
         add_row(self.run / "log.csv", {"step": step, "seconds": round(spent_s, 1)} | means)
         self._scalars("train", means, step)
         text = " ".join(f"{name} {value:.4g}" for name, value in means.items())
@@ -87,10 +87,10 @@ class Journal:
             self._bar.update(self._bar.task_ids[0], completed=done, text=f"{step} {text} {speed}")
 
     def evaluate(
-        self, step: int, spent_s: float, degraded: Tensor, restored: Tensor, wanted: Tensor
+        self, step: int, spent_s: float, degraded: Tensor, restored: Tensor, target: Tensor
     ) -> None:
-        """Score, hear and see waveforms (B, samples) of the development side."""
-        sides = [side.float().cpu().numpy() for side in (degraded, restored, wanted)]
+        """Score waveforms (B, samples) of the development side, and write sound and pictures."""
+        sides = [side.float().cpu().numpy() for side in (degraded, restored, target)]
         means = {"step": step, "seconds": round(spent_s, 1)} | scores(*sides)
         add_row(self.run / "dev.csv", means)
         self._scalars("dev", {k: v for k, v in means.items() if k not in ("step", "seconds")}, step)
@@ -117,28 +117,28 @@ class Journal:
 
 
 def mean(values: Sequence[Number]) -> float:
-    """Of numbers, or of tensors that wait on a GPU: one look for all of them."""
+    """Average numbers, or tensors on a GPU, which are copied to the CPU together."""
     if isinstance(values[0], Tensor):
         return float(torch.stack([torch.as_tensor(v) for v in values]).mean())
     return float(np.mean([float(v) for v in values]))
 
 
-def scores(degraded: np.ndarray, restored: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    """Mean SI-SDR, SNR and LSD over rows (B, samples), of the input and of the output."""
-    found: dict[str, float] = {}
+def scores(degraded: np.ndarray, restored: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Compute mean SI-SDR, SNR and LSD over rows (B, samples), of input and output."""
+    means: dict[str, float] = {}
     for name, side in (("in", degraded), ("out", restored)):
         rows = []
-        for estimate, reference in zip(side, wanted, strict=True):
+        for estimate, reference in zip(side, target, strict=True):
             score = Scores(1)
             score.add(estimate[None], reference[None])
             rows.append(score.result())
         for label, column in (("SI-SDR dB", "si_sdr"), ("SNR dB", "snr"), ("LSD", "lsd")):
-            found[f"{column}_{name}"] = round(float(np.nanmean([row[label] for row in rows])), 4)
-    return found
+            means[f"{column}_{name}"] = round(float(np.nanmean([row[label] for row in rows])), 4)
+    return means
 
 
 def add_row(path: Path, row: dict[str, float]) -> None:
-    """Append to a CSV; a new one gets its header."""
+    """Append a row to a CSV file; a new file gets a header."""
     fresh = not path.is_file()
     with path.open("a", newline="") as out:
         writer = csv.DictWriter(out, row.keys())
@@ -148,7 +148,7 @@ def add_row(path: Path, row: dict[str, float]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """All rows of a CSV of numbers; none where there is no file."""
+    """Read the rows of a CSV file of numbers; a missing file has none."""
     if not path.is_file():
         return []
     with path.open(newline="") as lines:
@@ -156,7 +156,7 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drop the rows of steps that will be made again."""
+    """Drop the rows after *step*, whose steps will be made again."""
     rows = read_rows(path)
     if any(row["step"] > step for row in rows):
         path.unlink()
@@ -166,7 +166,7 @@ def forget_after(path: Path, step: int) -> None:
 
 
 def curves(run: Path) -> None:
-    """curves.png: every column of log.csv and dev.csv over the steps, input and output together."""
+    """Draw curves.png: columns of log.csv and dev.csv over the steps, input beside output."""
     from matplotlib.figure import Figure
 
     plots: dict[str, dict[str, list[float]]] = {}
@@ -187,7 +187,7 @@ def curves(run: Path) -> None:
             x = steps[title[:3]]
             dash = "--" if line == "in" else "-"
             axis.plot(x, y, dash, marker="." if len(x) < 30 else "", label=line or None)
-        # One step that went astray would press everything else into a line.
+        # A single outlier would flatten the rest of the curve.
         low, high = np.nanpercentile(np.concatenate(list(lines.values())), [1, 99])
         if high > low:
             axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
@@ -200,7 +200,7 @@ def curves(run: Path) -> None:
 
 
 def progress_bar(recipe: Recipe) -> Any:
-    """A bar over the whole run, with the latest losses."""
+    """Make a progress bar of the whole run that shows the latest losses."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     bar = Progress(

@@ -1,8 +1,8 @@
-"""The run, from top to bottom: settings, data, nets, resume, loop.
+"""The training loop, from top to bottom: settings, data, nets, checkpoint, steps.
 
-A run is a folder: checkpoint.pt (everything needed to go on exactly), log.csv, dev.csv, curves.png,
-samples/ (what the development side sounds and looks like), events for TensorBoard. It may be made
-in slices (`--minutes`); the schedule's clock is the time of all slices together, or the steps.
+A run is a folder: checkpoint.pt (from which the run continues exactly), log.csv, dev.csv,
+curves.png, samples/ (sound and spectrograms of the development side), events for TensorBoard. A run
+can be made in slices; the clock of its schedule is the time of all slices together, or the steps.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ def fit(
     start: str | Path | None = None,
     stop: threading.Event | None = None,
 ) -> int:
-    """Train, or go on training, until the recipe's time is over, or the slice's.
+    """Begin a run or continue it, until its time or that of this slice is over.
 
     Args:
-        recipe: Settings; those of the checkpoint must agree with them.
-        cache: What `data.prepare` made.
-        run: The run's folder; made if it is not there.
-        minutes: Stop after this much time of this slice. None: when the run is over.
-        steps: Stop after this step. None: by time alone. For tests: time does not repeat.
-        start: A model (name or file) whose weights a new run begins with; ignored by a run that
-            goes on.
-        stop: Set it to end the slice after the step that runs; process 0's counts.
+        recipe: Settings of the run, which have to equal those of its checkpoint.
+        cache: Folder that `data.prepare` wrote.
+        run: Folder of the run, which is created if necessary.
+        minutes: Training time of this slice; None means until the run is over.
+        steps: Step after which to stop; None means no limit. Unlike time, steps are reproducible.
+        start: Model (name or file) whose weights a new run begins with; a run that continues
+            ignores it.
+        stop: Event that ends the slice after the current step; that of process 0 counts.
 
     Returns:
-        Steps so far.
+        Number of steps so far.
 
     Raises:
-        UsageError: another recipe than the checkpoint's, an empty or leaking split.
-        TrainingError: the loss is NaN (the batch is saved), or the disk is full.
+        UsageError: the checkpoint has another recipe, or the split leaks or has an empty side.
+        TrainingError: the loss is not a number (the batch is saved), or the disk is full.
     """
     seed = recipe.run.seed
     _set_torch(seed, recipe.run.threads)
@@ -70,7 +70,7 @@ def fit(
             if progress >= 1 or (steps is not None and at.step >= steps):
                 break
             begin = time.perf_counter()
-            # Dropout and z depend on seed, step and process alone, as the examples do.
+            # Like the examples, dropout and the latent z depend on seed, step and process alone.
             torch.manual_seed((seed * 1_000_003 + at.step) * 64 + team.rank)
             examples = feed.batch(at.step)
             losses = _step(system, examples, at.step, progress, run)
@@ -96,7 +96,7 @@ def fit(
 def _step(
     system: System, examples: Batch, step: int, progress: float, run: Path
 ) -> dict[str, Number]:
-    """One step; a batch whose loss is no number is kept to be looked at."""
+    """Make one step; a batch whose loss is not a number is saved for inspection."""
     try:
         return system.step(examples, step, progress)
     except FloatingPointError as fault:
@@ -105,9 +105,9 @@ def _step(
 
 
 def _set_torch(seed: int, threads: int) -> None:
-    """What holds for the whole process, set before any worker thread starts."""
+    """Set the process-wide state of torch, before any worker thread starts."""
     torch.manual_seed(seed)
-    # Gradients that vanish through time end as denormals, which cost a hundred times a normal
-    # number: steps went from 0.24 to 1.2 s after a thousand.
+    # Gradients that vanish through time end as denormals, which are a hundred times as slow as
+    # normal numbers: after a thousand steps, a step took 1.2 instead of 0.24 s.
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)

@@ -1,7 +1,7 @@
-"""Train the nets of feature losses: they learn from clean recordings, and stay as they are.
+"""Training of the nets of feature losses on clean recordings.
 
-The autoencoder of Kim and Sathe needs no labels. Those of Germain's classifier were DCASE's and
-CHiME's; here it learns what the index of a cache says, the source of every recording.
+The autoencoder of Kim and Sathe 2019 needs no labels. Germain et al. 2018 trained their classifier
+on the labels of DCASE and CHiME; here the labels are the sources of the recordings in a cache.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ from ..systems.base import half, optimisers, step_by
 
 
 class _Sounds:
-    """A source of excerpts of every kind, labelled with what source they come from."""
+    """A sampler of excerpts of every kind, labelled by their sources.
+
+    Args:
+        library: Recordings to draw from.
+        samples: Length of an excerpt.
+        batch: Number of excerpts in a batch.
+    """
 
     def __init__(self, library: Library, samples: int, batch: int) -> None:
         self.library, self.samples, self.batch = library, samples, batch
         self.kinds = [kind for kind in KINDS if library.recordings[kind]]
-        # Sources of less than some seconds could not be learned: they are one label a kind.
+        # Sources of less than 20 s could not be learned: all of a kind share one label.
         long_s = {
             source
             for kind in self.kinds
@@ -39,7 +45,7 @@ class _Sounds:
         self.index = {label: number for number, label in enumerate(self.labels)}
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """(B, samples), and labels (B,)."""
+        """Draw a batch of sound (B, samples) and its labels (B,)."""
         rows: list[np.ndarray] = []
         labels: list[int] = []
         while len(rows) < self.batch:
@@ -54,10 +60,12 @@ class _Sounds:
 
 
 def _lengths(library: Library, kind: str) -> dict[str, float]:
-    found: dict[str, float] = {}
+    """Sum the length in seconds of each source's recordings."""
+    lengths_s: dict[str, float] = {}
     for r in library.recordings[kind]:
-        found[r.source] = found.get(r.source, 0.0) + (r.stop - r.start) / library.data.rate_hz
-    return found
+        seconds = (r.stop - r.start) / library.data.rate_hz
+        lengths_s[r.source] = lengths_s.get(r.source, 0.0) + seconds
+    return lengths_s
 
 
 def pretrain(
@@ -67,14 +75,15 @@ def pretrain(
 
     Args:
         kind: autoencoder or germain.
-        recipe: Its data, batch and seed are used.
-        cache: What `data.prepare` made.
+        recipe: Recipe whose data, batch and seed are used.
+        cache: Folder that `data.prepare` wrote.
         out: File for the weights; it is replaced when the net is trained.
-        steps: How many steps the net is trained for.
+        steps: Number of training steps.
         width: Factor on the number of the net's channels; 1 is the paper's.
 
     Returns:
-        The mean loss of the last tenth: L2 over the sound's energy, or cross entropy in nats.
+        Mean loss of the last tenth of the steps: the squared error relative to the energy of the
+        sound, or the cross entropy in nats.
     """
     torch.manual_seed(recipe.run.seed)
     torch.set_num_threads(recipe.run.threads)

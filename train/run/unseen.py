@@ -1,6 +1,7 @@
-"""A quick look at the development side: losses alone, of the same few batches every time.
+"""Losses on the development side, of the same few batches every time.
 
-Scores, sound and pictures (journal.py) take seconds of a CPU; this takes part of one on the GPU.
+Scores, sound and pictures (journal.py) take seconds on a CPU; these losses take a fraction of a
+second on a GPU.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from ..data.library import Library
 from ..systems.base import Batch, System
 from .journal import add_row, forget_after
 
-DEV_SEED = 1_000_003  # of the examples all runs are compared on
-BATCHES = 3
-FEW = 32  # examples that are heard and scored
+DEV_SEED = 1_000_003  # seed of the examples on which all runs are compared
+BATCHES = 3  # batches whose losses are averaged
+FEW = 32  # examples that the journal scores
 FILE = "unseen.csv"
 
 
 def few(batch: Batch) -> Batch:
-    """The first examples of a batch."""
+    """Return the first examples of a batch."""
     return tuple(part[:FEW].clone() for part in batch)
 
 
 class Unseen:
-    """Losses of voices and noises no step has seen, by the averaged weights.
+    """Losses of the averaged weights on voices and noises outside the training side.
 
     Args:
-        system: What learns.
-        dev: The side that does not.
-        run: The folder with the file of all looks.
-        every_s: Seconds between two; 0: none.
+        system: The net that is trained, and its losses.
+        dev: Recordings of the development side.
+        run: Folder of the run, which gets unseen.csv.
+        every_s: Seconds of training between two computations; 0 means none.
     """
 
     def __init__(self, system: System, dev: Library, run: Path, every_s: float) -> None:
@@ -40,13 +41,13 @@ class Unseen:
         self.batches = [feed.batch(number) for number in range(BATCHES)] if feed else []
 
     def note(self, step: int, spent_s: float, last: bool = False) -> None:
-        """Look, if it is time."""
+        """Compute the losses if they are due, or if this is the *last* step."""
         if self.every_s and (last or spent_s >= self.next_s):
             self.next_s = spent_s + self.every_s
-            self.look(step, spent_s)
+            self.compute(step, spent_s)
 
-    def look(self, step: int, spent_s: float) -> dict[str, float]:
-        """Compute, print, and add a row to unseen.csv."""
+    def compute(self, step: int, spent_s: float) -> dict[str, float]:
+        """Compute and print the losses, and append them to unseen.csv."""
         forget_after(self.file, step - 1)
         rows = [self.system.unseen_loss(batch) for batch in self.batches]
         means = {

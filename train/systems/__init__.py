@@ -1,4 +1,4 @@
-"""The nets of a recipe, and what one step does to them."""
+"""Training systems: the nets of a recipe, their losses and optimisers, and the training step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .spectral import SpectralSystem
 
 
 def make(recipe: Recipe, team: Team) -> System:
-    """The recipe's net with new weights, and the kind of training that [train] names.
+    """Make the system of a recipe: its net with new weights, trained as [train] says.
 
     Raises:
-        UsageError: an unknown network or setting (the known ones are listed), a net of another
-            sample rate than the data, or one that cannot be trained as [train] wants it.
+        UsageError: a network or setting is unknown (the message lists the known ones), the net has
+            another sample rate than the data, or it cannot be trained in this way.
     """
     net = networks.make(**recipe.net)
     if net.rate_hz != recipe.data.rate_hz:

@@ -1,8 +1,8 @@
-"""What every kind of training shares: optimisers, schedule, running average, the NaN guard.
+"""The base of all training systems: optimisers, schedule, average of the weights, NaN guard.
 
-A `System` is the nets of one recipe and what one step does to them. `spectral` mixes and
-learns on spectra, `wave` learns from pairs of waveforms, with adversary and features or
-without. The loop knows only what stands here.
+A `System` holds the nets of a recipe and makes training steps. systems/spectral.py trains on
+spectra, systems/wave.py on pairs of waveforms, optionally with feature losses and an adversary. The
+loop uses this interface only.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ from ..networks.protocol import Module, Trainable
 from ..team import Team
 
 Batch = tuple[Tensor, ...]
-Number = float | Tensor  # of one element, left on a GPU: to look at it would be to wait for it
-UNSOUND = 50  # steps in a row that are not numbers, after which a run on a GPU gives up
+Number = float | Tensor  # a tensor of one element stays on the GPU, because reading it would wait
+UNSOUND = 50  # successive steps without a finite loss after which a run on a GPU fails
 
 
-def seen(value: Tensor) -> Number:
-    """A number where it costs nothing; on a GPU the tensor, to be looked at later."""
+def as_number(value: Tensor) -> Number:
+    """Convert *value* to a number on a CPU; on a GPU return the tensor, to be read later."""
     return float(value) if value.device.type == "cpu" else value
 
 
 class Feed(Protocol):
-    """A source of examples, which depend on seed, step and process alone."""
+    """A source of batches, which depend on seed, step and process alone."""
 
     def batch(self, step: int) -> Batch:
-        """The examples of *step*; steps come in order."""
+        """Return the batch of *step*; steps have to be asked for in order."""
         ...
 
 
 class System(ABC):
-    """Nets, their optimisers and the running average of the generator.
+    """A generator in training, with its optimisers and the running average of its weights.
 
     Args:
-        recipe: Settings.
-        team: The processes; its device is where everything lives.
+        recipe: Settings of the run.
+        team: The processes that train together, and the device of this one.
+        net: The generator.
     """
 
     net: Trainable
@@ -63,40 +64,52 @@ class System(ABC):
 
     @abstractmethod
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
-        """Examples from *library*, the first for *step*; *few*: for one batch, not for a run."""
+        """Make a source of examples.
+
+        Args:
+            library: Recordings to draw from.
+            step: First step that will be asked for.
+            seed: Seed of the examples.
+            few: Whether a single batch is asked for, so that no large store is worth its while.
+        """
 
     @abstractmethod
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
-        """One step; *progress* 0..1 is the share of the run's time that is over.
+        """Make one training step.
+
+        Args:
+            batch: Examples of the step, from `feed`.
+            step: Number of the step, from 0.
+            progress: Share of the run's time that is over, 0..1.
 
         Returns:
             Losses by name, the total first.
 
         Raises:
-            FloatingPointError: a loss or a gradient is not a number.
+            FloatingPointError: a loss or a gradient is not finite.
         """
 
     def unseen_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses of a batch by the averaged weights, for `run.unseen_s`.
+        """Compute the losses of a batch with the averaged weights, for `run.unseen_s`.
 
         Raises:
-            UsageError: this kind of training has no such look.
+            UsageError: this kind of training does not support it.
         """
         raise UsageError("run.unseen_s is for training on spectra; set it to 0")
 
     @abstractmethod
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Degraded, restored and wanted waveforms (B, samples), by the averaged weights."""
+        """Return degraded, restored and target waveforms (B, samples), by the averaged weights."""
 
     def descend(self, loss: Tensor, step: int, progress: float) -> float:
-        """Gradient of *loss* and a step of the generator's optimisers; the rate's factor."""
+        """Make a step of the generator's optimisers on *loss*; returns the factor of the rates."""
         optim = self.recipe.optim
         factor = rate_factor(optim, step, progress)
         self.net.zero_grad()
         loss.backward()
         self.team.average(self.net.parameters())
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip)
-        self._prove(loss.detach(), norm, step)
+        self._check_finite(loss.detach(), norm, step)
         step_by(self.folded, self.optimisers, [factor * peak for peak in self.peaks])
         decay = min(optim.ema, step / (step + 10.0))
         with torch.no_grad():
@@ -108,8 +121,8 @@ class System(ABC):
                 self.average[name].copy_(values[name])
         return factor
 
-    def _prove(self, loss: Tensor, norm: Tensor, step: int) -> None:
-        """Refuse what is not a number; on a GPU leave such a step out, and look every 50 steps."""
+    def _check_finite(self, loss: Tensor, norm: Tensor, step: int) -> None:
+        """Refuse a loss that is not finite; a GPU zeroes its gradient and checks every 50 steps."""
         if self.device.type == "cpu":
             values = [float(loss), float(norm)]
             if not np.isfinite(values).all():
@@ -118,16 +131,16 @@ class System(ABC):
                 )
             return
         for p in self.net.parameters():
-            if p.grad is not None:  # of a norm that is no number, clipping made no gradient one
+            if p.grad is not None:  # clipping by a norm that is NaN made every gradient NaN
                 p.grad.nan_to_num_(0.0, 0.0, 0.0)
         sound = torch.isfinite(loss) & torch.isfinite(norm)
         self._unsound = torch.where(sound, 0, self._unsound + 1)
         if step % UNSOUND == UNSOUND - 1 and int(self._unsound) >= UNSOUND:
-            raise FloatingPointError(f"{UNSOUND} steps without a finite loss, to step {step}")
+            raise FloatingPointError(f"no loss was finite in {UNSOUND} steps, up to step {step}")
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The net with the averaged weights, for as long as the block lasts."""
+        """Give the net the averaged weights while the block runs."""
         now = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.net.load_state_dict(self.average)
         try:
@@ -136,7 +149,7 @@ class System(ABC):
             self.net.load_state_dict(now)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return everything that a checkpoint stores of the system."""
         return {
             "net": self.net.state_dict(),
             "average": self.average,
@@ -144,7 +157,7 @@ class System(ABC):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore what `state` returned."""
         self.net.load_state_dict(state["net"])
         for name, value in state["average"].items():
             self.average[name].copy_(value)
@@ -152,23 +165,24 @@ class System(ABC):
             optimiser.load_state_dict(saved)
 
     def start_from(self, weights: Mapping[str, NDArray[np.float32]]) -> list[str]:
-        """Begin with the weights of a finished model, the optimisers anew.
+        """Begin with the weights of a finished model and with new optimisers.
 
         Returns:
-            What the model lacks and the net `can_grow`: it changes nothing before it has learned.
+            Names of the weights that the model lacks and the net `can_grow`; they change nothing
+            before they are trained.
 
         Raises:
-            UsageError: they are those of another network, or of other sizes.
+            UsageError: the weights are of another network, or of other sizes.
         """
         mine = {name: tuple(value.shape) for name, value in self.net.state_dict().items()}
         theirs = {name: value.shape for name, value in weights.items()}
         lacking = mine.keys() - theirs.keys()
         grown = sorted(name for name in lacking if name.startswith(self.net.can_grow))
-        known = (mine | theirs).keys() - set(grown)
-        if off := sorted(name for name in known if mine.get(name) != theirs.get(name)):
+        names = (mine | theirs).keys() - set(grown)
+        if off := sorted(name for name in names if mine.get(name) != theirs.get(name)):
             raise UsageError(
-                f"another network than the recipe's [net]: {off[0]} is {theirs.get(off[0])} there, "
-                f"{mine.get(off[0])} here"
+                "the model is another network than the recipe's [net]: "
+                f"{off[0]} is {theirs.get(off[0])} there, {mine.get(off[0])} here"
             )
         given = {name: torch.from_numpy(value) for name, value in weights.items()}
         self.net.load_state_dict(given, strict=not grown)
@@ -177,14 +191,14 @@ class System(ABC):
 
 
 def half(device: torch.device) -> torch.autocast:
-    """bfloat16 for the large products, where the machine multiplies it faster."""
+    """Return an autocast to bfloat16, enabled where the machine multiplies it faster."""
     able = torch.cpu.get_capabilities() if device.type == "cpu" else {"cuda": True}
     fast = any(able.get(name) for name in ("cuda", "avx512_bf16", "amx_bf16"))
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def rate_factor(optim: Optim, step: int, progress: float) -> float:
-    """Linear warm-up by steps, linear fall to a two-hundredth over the last share of the time."""
+    """Return the factor of the learning rates: linear warm-up, and linear fall to 1/200."""
     warm = min(1.0, (step + 1) / optim.warmup_steps)
     return warm * min(1.0, max(0.0, 1.0 - progress) / optim.decay_share + 0.005)
 
@@ -195,16 +209,21 @@ Folded = list[tuple[nn.Parameter, slice, nn.Parameter]]
 def optimisers(
     net: Module, optim: Optim, side_by_side: Mapping[str, int] | None = None
 ) -> tuple[Folded, list[torch.optim.Optimizer]]:
-    """Muon for matrices (worth three times the training time here), AdamW or RMSprop for the rest.
+    """Make the optimisers: Muon for matrices, AdamW or RMSprop for the rest.
 
-    Muon: Jordan et al. 2024; the learning rate is scaled so that AdamW's fit (Liu et al. 2025).
-    Kernels (out, in, taps) are matrices (out, in * taps) to it. *side_by_side* tells
-    how many maps a matrix is, one below the other: each is made orthogonal for itself, which
-    for the filters of `spectral` takes a quarter of the time, 16 in place of 64 ms of a step.
+    Muon (Jordan et al. 2024) reached the same loss in a third of the training time; its learning
+    rate is scaled so that rates of AdamW fit (Liu et al. 2025). It treats kernels (out, in, taps)
+    as matrices (out, in * taps). Each of several stacked maps is made orthogonal by itself, which
+    for the filters of `spectral` takes 16 instead of 64 ms of a step.
+
+    Args:
+        net: The net to train.
+        optim: Settings of the optimisers.
+        side_by_side: Number of maps that a matrix consists of, by its name.
 
     Returns:
-        Weights, rows of them and the matrices that stand for those, which share their memory and
-        need their gradient; the optimisers.
+        Triples of a weight, some of its rows, and the matrix that represents these rows for Muon:
+        it shares their memory and has to be given their gradient. Then the optimisers.
     """
     shapes = (2, 3) if optim.muon_lr > 0 else ()
     maps = side_by_side or {}
@@ -221,9 +240,9 @@ def optimisers(
             for rows in (slice(first, first + size) for first in range(0, p.shape[0], size)):
                 folded.append((p, rows, nn.Parameter(p.data.flatten(1)[rows])))
     matrices += [matrix for _, _, matrix in folded]
-    found: list[torch.optim.Optimizer] = []
+    muon: list[torch.optim.Optimizer] = []
     if matrices:
-        found.append(
+        muon.append(
             torch.optim.Muon(
                 matrices,
                 lr=optim.muon_lr,
@@ -232,11 +251,11 @@ def optimisers(
                 adjust_lr_fn="match_rms_adamw",
             )
         )
-    return folded, [*found, plain_optimiser(rest, optim, optim.lr)]
+    return folded, [*muon, plain_optimiser(rest, optim, optim.lr)]
 
 
 def step_by(folded: Folded, both: list[torch.optim.Optimizer], rates: list[float]) -> None:
-    """One step of the optimisers, each at its rate."""
+    """Make a step of the optimisers, each at its rate."""
     for weights, rows, matrix in folded:
         matrix.grad = None if weights.grad is None else weights.grad.flatten(1)[rows]
     for optimiser, rate in zip(both, rates, strict=True):
@@ -247,8 +266,8 @@ def step_by(folded: Folded, both: list[torch.optim.Optimizer], rates: list[float
 def plain_optimiser(
     parameters: list[nn.Parameter], optim: Optim, lr: float
 ) -> torch.optim.Optimizer:
-    """The recipe's choice for everything that is no matrix, and for adversaries."""
-    if optim.kind == "rmsprop":  # SEGAN's
+    """Make the optimiser of everything that Muon does not train, and of discriminators."""
+    if optim.kind == "rmsprop":  # as in SEGAN
         return torch.optim.RMSprop(parameters, lr)
     if optim.kind == "adamw":
         return torch.optim.AdamW(parameters, lr, betas=optim.betas, weight_decay=1e-4)

@@ -1,7 +1,7 @@
-"""Training on spectra that are mixed anew every step (see data/mixing.py).
+"""Training on spectra that are mixed anew in every step, see data/mixing.py and data/scenes.py.
 
-150 times real time on two cores: no sound is ever synthesised, and the recurrent net runs whole
-excerpts at once.
+It trains on 150 s of sound a second on two cores, because no waveform is synthesised and the
+recurrent net processes whole excerpts at once.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ from torch import Tensor
 
 from ..config import Recipe
 from ..data.library import Library
-from ..data.mixing import Pool, known_bins
+from ..data.mixing import Pool, band_mask
 from ..data.scenes import Scenes
 from ..losses.spectral import Restoration
 from ..networks.protocol import TrainableOnSpectra
 from ..spectra import Framing, running_mean_matrix, sound
 from ..team import Team
-from .base import Batch, Feed, Number, System, seen
+from .base import Batch, Feed, Number, System, as_number
 
 
 class SpectralSystem(System):
-    """A net that hears spectra, and the losses on spectra that it learns from."""
+    """A system that trains a net on spectra.
+
+    Args:
+        recipe: Settings of the run.
+        team: The processes that train together.
+        net: The generator.
+    """
 
     net: TrainableOnSpectra
 
@@ -37,7 +43,7 @@ class SpectralSystem(System):
         self._features, self._outcome = quick(net.see), quick(self._score)
 
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
-        """See `System.feed`."""
+        """Make a source of examples, see `System.feed`; *few* keeps the pool small."""
         batch = self.recipe.optim.batch
         if self.recipe.scenes.on:
             return Scenes(library, self.recipe, self.framing, batch, seed, self.device)
@@ -46,10 +52,10 @@ class SpectralSystem(System):
         return Pool(library, settings, self.framing, slots, batch, seed, step, self.device)
 
     def _score(
-        self, x: Tensor, y: Tensor, known: Tensor, gains: Tensor, filters: Tensor
+        self, x: Tensor, y: Tensor, mask: Tensor, gains: Tensor, filters: Tensor
     ) -> dict[str, Tensor]:
         estimate = self.net.restore(x[:, 0], x[:, 1], gains, filters)
-        parts: dict[str, Tensor] = self.restoration(estimate, (y[:, 0], y[:, 1]), known)
+        parts: dict[str, Tensor] = self.restoration(estimate, (y[:, 0], y[:, 1]), mask)
         return parts
 
     def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,16 +64,16 @@ class SpectralSystem(System):
         means = self._means
         with torch.no_grad():
             features = self._features(x[:, 0].contiguous(), x[:, 1].contiguous(), means)
-        # bfloat16 for the matrix products alone: spectra need the range and the digits.
+        # Only the matrix products run in bfloat16: spectra need float32's range and digits.
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.net.decide_all(features)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Total ("loss") of a batch, and its parts."""
+        """Compute the total, named "loss", and the parts of the loss of a batch."""
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         gains, filters = self._decide(x)
         parts: dict[str, Tensor] = self._outcome(
-            x, y, known_bins(bandwidth_hz, self.framing), gains, filters
+            x, y, band_mask(bandwidth_hz, self.framing), gains, filters
         )
         return parts
 
@@ -75,15 +81,15 @@ class SpectralSystem(System):
         """See `System.step`."""
         parts = self.loss(batch)
         factor = self.descend(parts["loss"], step, progress)
-        found = {name: seen(part.detach()) for name, part in parts.items()}
-        return found | {"rate": factor}
+        numbers = {name: as_number(part.detach()) for name, part in parts.items()}
+        return numbers | {"rate": factor}
 
     def unseen_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of a batch by the averaged weights, nothing compiled."""
+        """Compute the losses of a batch with the averaged weights, without compiled functions."""
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         with torch.no_grad(), self.averaged():
             gains, filters = self._decide(x)
-            return self._score(x, y, known_bins(bandwidth_hz, self.framing), gains, filters)
+            return self._score(x, y, band_mask(bandwidth_hz, self.framing), gains, filters)
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""
@@ -91,5 +97,5 @@ class SpectralSystem(System):
         with torch.no_grad(), self.averaged():
             re, im = self.net.restore(x[:, 0], x[:, 1], *self._decide(x))
         sides = (x, torch.stack([re, im], 1), y)
-        degraded, restored, wanted = (sound(side, self.framing) for side in sides)
-        return degraded, restored, wanted
+        degraded, restored, target = (sound(side, self.framing) for side in sides)
+        return degraded, restored, target

@@ -1,4 +1,4 @@
-"""Training on waveforms: any network, any losses, with an adversary or without."""
+"""Training on pairs of waveforms, with any network and losses, optionally with an adversary."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ from .base import Batch, Number, System, half, plain_optimiser, rate_factor
 
 
 class WaveSystem(System):
-    """A generator, the losses it learns from, and the discriminator it plays against, if any.
+    """A system that trains a generator on waveforms, with a discriminator if the recipe has one.
+
+    Args:
+        recipe: Settings of the run.
+        team: The processes that train together.
+        net: The generator.
 
     Raises:
-        UsageError: nothing is to be undone, no loss has a weight, or a loss lacks what it needs.
+        UsageError: the recipe has no degradation or no weight of a loss, or a loss lacks a package,
+            a file of weights or the discriminator.
     """
 
     net: TrainableOnWaves
@@ -65,7 +71,7 @@ class WaveSystem(System):
         return Pairs(library, kind, r.degradation, batch, samples, seed, self.device)
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
-        """See `System.step`: the discriminator's step, then the generator's."""
+        """See `System.step`; the discriminator makes its step before the generator."""
         degraded, target, bandwidth_hz = batch
         o = self.recipe.objective
         self.net.train()
@@ -85,13 +91,13 @@ class WaveSystem(System):
                 total = total + played.pop("total")
                 losses |= played
         factor = self.descend(total, step, progress)
-        # The same names in every step, whatever counts already: they are columns of log.csv.
+        # Every step has the same names, because they are columns of log.csv.
         columns = {"loss": total, **{name: torch.zeros(()) for name in self._later()}, **losses}
         shown: dict[str, Number] = {name: float(part.detach()) for name, part in columns.items()}
         return shown | {"rate": factor}
 
     def _later(self) -> list[str]:
-        """Losses that begin to count after `warmup_steps`."""
+        """Name the losses that are used only after `warmup_steps`."""
         o = self.recipe.objective
         names = ["features"] if o.features else []
         return [*names, "g", "d"] if self.discriminator is not None else names
@@ -105,11 +111,15 @@ class WaveSystem(System):
         step: int,
         progress: float,
     ) -> dict[str, Tensor]:
-        """Teach the discriminator, then ask it; `total` is the generator's weighted part."""
+        """Make a step of the discriminator, then compute the generator's losses against it.
+
+        Returns:
+            Losses by name; `total` is the weighted sum of the generator's.
+        """
         o = self.recipe.objective
-        fake, true, seen = estimate[:, None], target[:, None], degraded[:, None]
-        real_scores, _ = self._verdict(discriminator, true, seen)
-        made_scores, _ = self._verdict(discriminator, fake.detach(), seen)
+        fake, true, condition = estimate[:, None], target[:, None], degraded[:, None]
+        real_scores, _ = self._verdict(discriminator, true, condition)
+        made_scores, _ = self._verdict(discriminator, fake.detach(), condition)
         lesson = adversaries.mean_of(self.real, real_scores) + adversaries.mean_of(
             self.made, made_scores
         )
@@ -121,12 +131,12 @@ class WaveSystem(System):
         nn.utils.clip_grad_norm_(discriminator.parameters(), self.recipe.optim.clip)
         self.discriminator_optimiser.step()
         discriminator.requires_grad_(False)
-        scores, layers = self._verdict(discriminator, fake, seen)
+        scores, layers = self._verdict(discriminator, fake, condition)
         deceived = adversaries.mean_of(self.deceive, scores)
         parts = {"total": o.adversarial * deceived, "g": deceived, "d": lesson}
         if o.features and o.features_from == "discriminator":
             with torch.no_grad():
-                _, ideal = self._verdict(discriminator, true, seen)
+                _, ideal = self._verdict(discriminator, true, condition)
             apart = [(a - b).abs().mean() for a, b in zip(layers, ideal, strict=True)]
             parts["features"] = torch.stack(apart).mean()
             parts["total"] = parts["total"] + o.features * parts["features"]
@@ -134,10 +144,10 @@ class WaveSystem(System):
         return parts
 
     def _verdict(
-        self, discriminator: nn.Module, candidate: Tensor, seen: Tensor
+        self, discriminator: nn.Module, candidate: Tensor, condition: Tensor
     ) -> adversaries.Verdict:
         with half(self.device):
-            scores, layers = discriminator(candidate, seen)
+            scores, layers = discriminator(candidate, condition)
         return [score.float() for score in scores], [layer.float() for layer in layers]
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,7 +163,7 @@ class WaveSystem(System):
 
     def state(self) -> dict[str, Any]:
         """See `System.state`."""
-        more: dict[str, Any] = {}  # "judge" and "heard": as the first checkpoints called them
+        more: dict[str, Any] = {}  # checkpoints call the discriminator "judge", features "heard"
         if self.discriminator is not None:
             more |= {"judge": self.discriminator.state_dict()}
             more |= {"judge_optimiser": self.discriminator_optimiser.state_dict()}

@@ -91,7 +91,7 @@ def test_a_killed_prepare_goes_on_and_gives_the_same_cache(clips, tmp_path):
 def test_nothing_usable_is_one_clear_error(tmp_path):
     """After naming every file."""
     (tmp_path / "text.wav").write_text("no sound")
-    with pytest.raises(AudioError, match="nothing usable: 1 files"):
+    with pytest.raises(AudioError, match="nothing usable: all 1 files"):
         prepare(tmp_path, tmp_path / "cache")
     assert find(tmp_path)[0].path.endswith("text.wav")
 

@@ -26,10 +26,10 @@ FINE = {
 
 
 WRONG = {
-    r"-6.0 dB loud.*sox -m": lambda x: 0.5 * x,
-    r"\+3.0 dB loud": lambda x: 1.413 * at_snr(x[0], 10),
-    r"come 37 samples \(2.3 ms\) late": lambda x: np.pad(x, ((0, 0), (37, 0)))[:, : x.shape[1]],
-    r"come -20 samples": lambda x: np.pad(x[:, 20:], ((0, 0), (0, 20))),
+    r"at -6.0 dB re.*sox -m": lambda x: 0.5 * x,
+    r"at \+3.0 dB re": lambda x: 1.413 * at_snr(x[0], 10),
+    r"are 37 samples \(2.3 ms\) late": lambda x: np.pad(x, ((0, 0), (37, 0)))[:, : x.shape[1]],
+    r"are -20 samples": lambda x: np.pad(x[:, 20:], ((0, 0), (0, 20))),
     "polarity is reversed": lambda x: -x,
     "two different recordings": lambda x: voice(seed=999)[None],
 }

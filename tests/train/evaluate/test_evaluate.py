@@ -83,4 +83,4 @@ def test_files_that_cannot_be_scored_are_named_and_skipped(pairs, capsys):
         assert word in out
     (folder / "clean" / names[5]).unlink()
     assert main(args) == 2
-    assert "without a twin" in capsys.readouterr().err
+    assert "lack a twin" in capsys.readouterr().err

@@ -58,7 +58,7 @@ def test_anchors_are_low_passed_references(folders):
         (lambda f: sf.write(f / NAMES[0] / "item0.wav", 0 * sound(0), RATE), "is silent"),
         (lambda f: (f / NAMES[0] / "item0.wav").write_bytes(b"x"), "not a sound file"),
         (lambda f: shutil.rmtree(f / NAMES[0]), "no item0 in"),
-        (lambda f: shutil.rmtree(f / "clean"), "no such folder"),
+        (lambda f: shutil.rmtree(f / "clean"), "there is no folder"),
     ],
 )
 def test_files_that_make_no_test_are_one_error_before_serving(folders, break_it, message, capsys):

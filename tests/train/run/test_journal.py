@@ -17,9 +17,9 @@ def test_a_run_can_be_looked_at_and_listened_to(run):
     assert {"si_sdr_in", "si_sdr_out", "snr_out", "lsd_out"} <= set(row)
     for name in ("curves.png", "samples/0.png"):
         assert (run / name).read_bytes().startswith(b"\x89PNG")
-    wanted, rate = sf.read(run / "samples" / "0_wanted.flac")
+    target, rate = sf.read(run / "samples" / "0_target.flac")
     assert rate == 48_000
-    assert len(wanted) == len(sf.read(run / "samples" / "0_restored.flac")[0])
+    assert len(target) == len(sf.read(run / "samples" / "0_restored.flac")[0])
     assert list((run / "events").iterdir())
 
 

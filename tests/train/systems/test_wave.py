@@ -86,7 +86,7 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
         (["degradation="], "say what to undo"),
         (["optim.kind=adagrad"], "known: adamw, rmsprop"),
         (["net.network=wavenet"], "known: audiounet"),
-        (["data.rate_hz=16000"], "is at 10000 Hz, data.rate_hz = 16000"),
+        (["data.rate_hz=16000"], "is at 10000 Hz, but data.rate_hz = 16000"),
     ],
 )
 def test_a_wrong_recipe_is_one_clear_error(changes, message, caches, feature_files, tmp_path):
