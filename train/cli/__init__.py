@@ -13,7 +13,7 @@ import os
 import sys
 from importlib import import_module
 
-from rtdenoise.cli.advice import told
+from rtdenoise.cli.advice import with_advice
 from rtdenoise.errors import Problem, RtdenoiseError, UsageError
 
 from ..errors import ArgumentError
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.do(args))
     except RtdenoiseError as error:
-        text = told(error, ways_out(error, args.advice))
+        text = with_advice(error, ways_out(error, args.advice))
         print(f"train {args.verb}: {text}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def ways_out(error: RtdenoiseError, advice: dict[str, str]) -> dict[Problem, str]:
-    """Return what to type about *error*, by problem, for the host's `told`.
+    """Return what to type about *error*, by problem, for the host's `with_advice`.
 
     Args:
         error: The error that a verb raised.
