@@ -372,7 +372,7 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
     for change in changes or []:
         key, equals, text = change.partition("=")
         if not equals:
-            raise UsageError(f"{change!r} is no change: expected key=value, as in optim.lr=3e-4")
+            raise UsageError(f"{change!r} is no change: wanted key=value, as in optim.lr=3e-4")
         try:
             value = tomllib.loads(f"v = {text}")["v"]
         except tomllib.TOMLDecodeError:

@@ -44,5 +44,5 @@ def _fitted(value: Any, default: Any, where: str) -> Any:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        raise UsageError(f"{where} = {value!r}: expected {type(default).__name__}")
+        raise UsageError(f"{where} = {value!r}: wanted {type(default).__name__}")
     return value

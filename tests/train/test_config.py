@@ -22,14 +22,14 @@ def test_every_recipe_in_the_box_loads():
     [
         ("optim.lrr=1", r"unknown setting optim.lrr; known: .*lr"),
         ("opt.lr=1", "unknown setting opt; known: .*optim"),
-        ("optim.lr='fast'", "optim.lr = 'fast': expected float"),
+        ("optim.lr='fast'", "optim.lr = 'fast': wanted float"),
         ("optim=3", "optim has to be a table"),
         ("train=waves", "train has to be a table"),
         ("train.on=ears", "train.on = 'ears'; known: spectra, waves"),
         ("objective.snr=1", "spectra .* does not read objective.snr: take"),
         ("degradation=clip -12", "spectra .* does not read degradation: take"),
         ("train.on=waves", "waves .* does not read run.pool, run.compile: take"),
-        ("optim.lr", "expected key=value"),
+        ("optim.lr", "wanted key=value"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_error(change, message):

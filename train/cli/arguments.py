@@ -40,7 +40,7 @@ def numbers(option: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(
-            f"{option} {text}: expected numbers with commas between, as in -5,0,5"
+            f"{option} {text}: wanted numbers with commas between, as in -5,0,5"
         ) from None
 
 

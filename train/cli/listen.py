@@ -47,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
         print(report(args.results, args.csv), end="")
         return 0
     if not args.systems or not args.reference:
-        raise UsageError(
-            "expected --systems NAME=FOLDER .. and --reference FOLDER, or --results DB"
-        )
+        raise UsageError("wanted --systems NAME=FOLDER .. and --reference FOLDER, or --results DB")
     folders = {k: Path(v) for k, v in named("--systems", args.systems).items()}
     mushra = args.method == "mushra" and args.anchors != "none"  # ACR has no anchors
     anchors_hz = numbers("--anchors", args.anchors) if mushra else []

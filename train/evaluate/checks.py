@@ -139,7 +139,7 @@ def in_band(share: float, cutoff_hz: float) -> list[str]:
     if share >= 0.9:
         return []
     return [
-        f"the coherence below {0.8 * cutoff_hz:g} Hz is {share:.2f}, expected 0.9 to 1: the "
+        f"the coherence below {0.8 * cutoff_hz:g} Hz is {share:.2f}, wanted 0.9 to 1: the "
         "degraded files are of another channel (left against a mono mix?) or of another take"
     ]
 

@@ -57,7 +57,7 @@ def find(folder: Path) -> list[Pair]:
     degraded = next((folder / name for name in DEGRADED if (folder / name).is_dir()), None)
     if degraded is None or not (folder / "clean").is_dir():
         raise ArgumentError(
-            f"{folder}: expected a folder with clean/ and degraded/ (or noisy/), files of equal "
+            f"{folder}: wanted a folder with clean/ and degraded/ (or noisy/), files of equal "
             "names in both",
             "data",
         )

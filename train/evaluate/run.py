@@ -207,7 +207,7 @@ def _estimate(folder: Path, pair: Pair) -> Samples:
     """
     path = sounds(folder).get(pair.name) if folder.is_dir() else None
     if path is None:
-        raise UsageError(f"{folder} has no {pair.name}; expected a file for each of the pairs")
+        raise UsageError(f"{folder} has no {pair.name}; wanted a file for each of the pairs")
     audio, rate_hz = read(path)
     clean, clean_hz = read(pair.clean)
     if (rate_hz, audio.shape[0]) != (clean_hz, clean.shape[0]):

@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
             raise ValueError(f"the body has {length} bytes, but may have {MAX_BODY} at most")
         body = json.loads(self.rfile.read(length) or b"{}")
         if not isinstance(body, dict):
-            raise ValueError("expected a JSON object")
+            raise ValueError("wanted a JSON object")
         return body
 
     def _agent(self) -> str:

@@ -66,7 +66,7 @@ def prepare(
         if missing := sorted(clean.keys() - files.keys()):
             raise UsageError(
                 f"system {name}: there is no {missing[0]} in {folders[name]} ({len(missing)} of "
-                f"{len(clean)} are missing); expected a file for each in {reference}"
+                f"{len(clean)} are missing); wanted a file for each in {reference}"
             )
     if not clean or items < 1:
         raise UsageError(

@@ -142,7 +142,7 @@ class Store:
         """
         low, high = RANGES[self.method]
         if not low <= value <= high:
-            raise ValueError(f"the value is {value}, expected {low} to {high}")
+            raise ValueError(f"the value is {value}, wanted {low} to {high}")
         if plays < 1:
             raise ValueError("the stimulus was not played yet")
         with connected(self.path) as db:

@@ -40,12 +40,12 @@ def test_the_command_line(cache, tmp_path, capsys):
         (["--baseline", "magic"], "no baseline 'magic'; known: sinc"),
         (["--baseline", "sinc"], "needs a cut-off. Give --cutoff-hz"),
         (["--task", "superres"], "needs a cut-off. Give --cutoff-hz"),
-        (["--estimates", "x=/nowhere"], "expected a file for each"),
+        (["--estimates", "x=/nowhere"], "wanted a file for each"),
         (["--model", "a=speech", "--model", "a=speech"], "'a' is taken"),
         (["--model", "nothing"], "path/to/net.pt. `rtdenoise models` describes those in the box"),
         (["--card", "c.json"], "needs a model. It holds the numbers of a --model"),
         (["--metrics", "snr,pesq_wb"], "no metric 'pesq_wb' for this; known: snr, si_sdr"),
-        (["--data", "/nowhere"], "expected a folder with clean/"),
+        (["--data", "/nowhere"], "wanted a folder with clean/"),
     ],
 )
 def test_wrong_questions_are_one_line(pairs, flags, message, capsys):
@@ -58,7 +58,7 @@ def test_wrong_questions_are_one_line(pairs, flags, message, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "expected --systems"),
+        ([], "wanted --systems"),
         (["--results", "/nowhere.sqlite"], "no ratings"),
         (["--systems", "a=/nowhere", "--reference", "/nowhere"], "no folder /nowhere"),
         (["--systems", "a=/x", "--reference", "/", "--anchors", "low"], "--anchors low"),
