@@ -231,12 +231,11 @@ def encode(x: Samples, path: Path, kbits: int | None) -> int:
 class Part:
     """A part being made: recordings wait by side and class until they fill a file."""
 
-    # Of each class, as measured. A room is FLAC, as a codec smears its first milliseconds: at most
-    # as many bytes as its samples have (guessed smaller, a part came out 5 MB too large).
-    bytes_a_second = {"rir": 2.0 * RATE_HZ} | {name: 131.0 * rate for name, rate in KBITS.items()}
-
     def __init__(self, folder: Path) -> None:
         self.folder, self.bytes = folder, 0
+        # A second of each class, later as measured here. A room is FLAC, as a codec smears its
+        # first milliseconds; guessed smaller than its samples, a part came out 5 MB too large.
+        self.rates = {name: 144.0 * kbits for name, kbits in KBITS.items()} | {"rir": 2.0 * RATE_HZ}
         self.files, self.recordings = list[Row](), list[Row]()
         self.waiting = defaultdict[tuple[str, str], list[tuple[Row, Samples]]](list)
         shutil.rmtree(folder, ignore_errors=True)
@@ -245,7 +244,7 @@ class Part:
     def size(self) -> float:
         """Bytes on disk, and to be expected of what waits."""
         return self.bytes + sum(
-            self.bytes_a_second[name] * sum(len(x) + GAP for _, x in those) / RATE_HZ
+            self.rates[name] * sum(len(x) + GAP for _, x in those) / RATE_HZ
             for (_, name), those in self.waiting.items()
         )
 
@@ -266,7 +265,7 @@ class Part:
             pieces += [x, np.zeros(GAP, np.float32)]
             at += len(x) + GAP
         size = encode(np.concatenate(pieces), self.folder / file, KBITS.get(name))
-        self.bytes, self.bytes_a_second[name] = self.bytes + size, 1.03 * size * RATE_HZ / at
+        self.bytes, self.rates[name] = self.bytes + size, 1.03 * size * RATE_HZ / at
         self.files.append({"file": file, "kind": those[0][0]["kind"], "samples": at})
 
     def close(self, queue: str, stop: int) -> None:
