@@ -33,12 +33,17 @@ from numpy.typing import NDArray
 
 RATE_HZ = 48_000
 GAP = 1920  # samples between recordings in a file: the codec's smear of one does not reach the next
-FILE_S = 480  # 2 MB: a part's size is known to that before it is full
+FILE_S, ROOMS_S = 480, 20  # 2 MB each: a part's size is known to that before it is full
 WIDE_HZ, FULL_HZ = 9_000, 14_500
 # `--music` keeps Opus in CELT. Told `--speech` it takes SILK or hybrid frames, one or two samples
 # late, whose error is 8 to 10 dB below the voice at any rate; CELT's is 15 dB below at 40 kbit/s
 # (full band) and 16 dB at 24 (narrow). A net would learn the codec.
 KBITS = {"speech": 40, "narrow": 24, "noise": 36, "music": 36}
+CAPS_S = {
+    "wide": (600.0, "a speaker of full band"), "narrow": (300.0, "another speaker"),
+    "noise": (120.0, "a recording of noise"), "music": (120.0, "a piece of music"),
+    "origin": (3600.0, "an origin of noise or music"), "held": (330.0, "an origin of dev or test"),
+}  # fmt: skip
 RANK = ("train", "dev", "test")  # a source of two sides is kept on the later
 RULES = Path(__file__).resolve().parents[1] / "train" / "recipes" / "origins.toml"
 Samples = NDArray[np.float32]
@@ -71,18 +76,10 @@ def words(names: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?i)(?<![a-z])({'|'.join(each)})(?![a-z])")
 
 
-def canonical(origin: str, aliases: dict[str, list[str]]) -> str:
-    """The one name of *origin*."""
-    for name, fragments in aliases.items():
-        if any(fragment in origin for fragment in fragments):
-            return name
-    return re.sub("^Debian ", "debian:", origin)
-
-
 def read(folder: Path, rules: Row) -> list[Clip]:
     """Every row of a manifest that may be used, on its side."""
     forbidden, useless = words(rules["forbidden"]), re.compile("|".join(rules["left_out"]))
-    found = []
+    found, aliases = [], rules["aliases"]
     with (folder / "manifest.csv").open(newline="") as lines:
         for row in csv.DictReader(lines):
             source, kind = row["source_id"], row["kind"].split("-")[0]
@@ -90,7 +87,9 @@ def read(folder: Path, rules: Row) -> list[Clip]:
                 continue
             if kind == "noise" and useless.search(source):
                 continue
-            origin = canonical(row["origin"], rules["aliases"])
+            origin = re.sub("^Debian ", "debian:", row["origin"])
+            names = (name for name, parts in aliases.items() if any(p in origin for p in parts))
+            origin = next(names, origin)
             dev = origin in rules["dev"] or source in rules["held_out_sources"]
             side = "dev" if dev else "test" if origin in rules["test"] else "train"
             seconds = float(row["seconds"])
@@ -104,15 +103,13 @@ def once(clips: list[Clip]) -> list[Clip]:
     """Each origin out of one manifest, each source on one side.
 
     A pack and a harvest hold the same voices under other names and coded anew, which no comparison
-    of samples finds: what has more sources (then seconds) of an origin and kind speaks for it.
+    of samples finds: what has more sources of an origin and kind (or comes later) speaks for it.
     """
-    sources, seconds = defaultdict[Key, set[str]](set), defaultdict[Key, float](float)
-    side, best = dict[str, str](), dict[Key, Path]()
+    sources, side, best = defaultdict[Key, set[str]](set), dict[str, str](), dict[Key, Path]()
     for c in clips:
         sources[c.kind, c.origin, c.folder].add(c.source)
-        seconds[c.kind, c.origin, c.folder] += c.seconds
         side[c.source] = max(side.get(c.source, c.side), c.side, key=RANK.index)
-    for key in sorted(sources, key=lambda key: (len(sources[key]), seconds[key])):
+    for key in sorted(sources, key=lambda key: len(sources[key])):
         best[key[:2]] = key[2]
     return [c for c in clips if best[c.kind, c.origin] == c.folder and side[c.source] == c.side]
 
@@ -187,10 +184,12 @@ def faded(x: Samples, begin: int, end: int) -> Samples:
 
 def load(c: Clip, heard: set[str]) -> tuple[Samples, str]:
     """Samples at 48 kHz and the digest of what was read, or none and why it is left out."""
-    with sf.SoundFile(c.path) as file:
-        rate_hz = file.samplerate
-        wanted = file.frames if c.kind == "rir" else int(c.seconds * rate_hz) + 1
-        x = file.read(wanted, dtype="float32", always_2d=True)
+    try:
+        rate_hz = sf.info(c.path).samplerate
+        wanted = -1 if c.kind == "rir" else int(c.seconds * rate_hz) + 1
+        x, _ = sf.read(c.path, wanted, dtype="float32", always_2d=True)
+    except sf.LibsndfileError:
+        return np.empty(0, np.float32), "unreadable"  # one of thousands must not stop the rest
     x = x[:, 0] if c.kind == "rir" else x.mean(1)
     digest = blake2b(np.round(x * 32767).astype(np.int16).tobytes(), digest_size=8).hexdigest()
     peak, speech = float(np.abs(x).max(initial=0)), c.kind == "speech"
@@ -233,8 +232,8 @@ class Part:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.bytes = folder, 0
-        # A second of each class, later as measured here. A room is FLAC, as a codec smears its
-        # first milliseconds; guessed smaller than its samples, a part came out 5 MB too large.
+        # Bytes of a second, later as measured here. A room is FLAC, as a codec smears its first
+        # milliseconds; guessed smaller than its samples, a part came out 5 MB too large.
         self.rates = {name: 144.0 * kbits for name, kbits in KBITS.items()} | {"rir": 2.0 * RATE_HZ}
         self.files, self.recordings = list[Row](), list[Row]()
         self.waiting = defaultdict[tuple[str, str], list[tuple[Row, Samples]]](list)
@@ -253,7 +252,8 @@ class Part:
         name = "narrow" if c.kind == "speech" and c.bandwidth_hz < WIDE_HZ else c.kind
         row = {k: getattr(c, k) for k in ("kind", "source", "origin", "licence", "bandwidth_hz")}
         self.waiting[c.side, name].append((row | {"split": c.side, "heard": digest}, x))
-        if sum(len(x) for _, x in self.waiting[c.side, name]) > FILE_S * RATE_HZ:
+        most_s = FILE_S if name in KBITS else ROOMS_S
+        if sum(len(x) for _, x in self.waiting[c.side, name]) > most_s * RATE_HZ:
             self.flush(c.side, name)
 
     def flush(self, side: str, name: str) -> None:
@@ -280,36 +280,28 @@ class Part:
         print(f"{self.folder.name}: {self.bytes / 1e6:.1f} MB", flush=True)
 
 
-def indexes(parts: Path) -> dict[str, Row]:
-    """What the whole parts hold."""
-    paths = sorted(parts.glob("part*/index.json"))
-    return {path.parent.name: json.loads(path.read_text()) for path in paths}
-
-
 def table(parts: Path) -> str:
     """Hours, recordings, sources and origins of every side and kind, of each part and of all."""
     groups = defaultdict[Key, list[Row]](list)
-    for part, index in indexes(parts).items():
-        for r in index["recordings"]:
-            for where in (part, "all"):
+    for path in sorted(parts.glob("part*/index.json")):
+        for r in json.loads(path.read_text())["recordings"]:
+            for where in (path.parent.name, "all"):
                 groups[where != "all", where, RANK.index(r["split"]), r["kind"]].append(r)
     lines = ["| part | side | kind | hours | recordings | sources | origins |"]
     lines.append("|---" * 7 + "|")
     for (_, part, rank, kind), those in sorted(groups.items()):
         hours = sum(r["stop"] - r["start"] for r in those) / RATE_HZ / 3600
         counts = (len(those), len({r["source"] for r in those}), len({r["origin"] for r in those}))
-        words = (part, RANK[rank], kind, f"{hours:.2f}", *map(str, counts))
-        lines.append(f"| {' | '.join(words)} |")
+        cells = (part, RANK[rank], kind, f"{hours:.2f}", *map(str, counts))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def pack(parts: Path, clips: list[Clip], most: int, limit: float) -> None:
     """Fill parts in the order of *clips*, from where it was stopped."""
-    text, done = (
-        repr([(c.shuffled(), c.seconds, c.side) for c in clips]),
-        [*indexes(parts).values()],
-    )
+    text = repr([(c.shuffled(), c.seconds, c.side) for c in clips])
     queue = blake2b(text.encode(), digest_size=8).hexdigest()
+    done = [json.loads(path.read_text()) for path in sorted(parts.glob("part*/index.json"))]
     if any(index.get("queue") != queue for index in done):
         raise SystemExit(f"{parts} was packed from other manifests, rules or caps: name a new one")
     heard = {r["heard"] for index in done for r in index["recordings"]}
@@ -339,16 +331,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="say what is there, pack nothing")
     parser.add_argument("--parts", dest="most", type=int, default=20, help="how many at most")
     parser.add_argument("--mb", type=float, default=46.0, help="a part may come out 2 larger")
-    for name, default_s, meaning in (
-        ("wide", 600.0, "speaker of full band"),
-        ("narrow", 300.0, "other speaker"),
-        ("noise", 120.0, "recording of noise"),
-        ("music", 120.0, "piece of music"),
-        ("origin", 3600.0, "origin of noise or music"),
-        ("held", 330.0, "origin of dev or test"),
-    ):
-        text = f"seconds of a {meaning} at most ({default_s:.0f})"
-        parser.add_argument(f"--{name}-s", type=float, default=default_s, help=text)
+    for name, (most_s, whose) in CAPS_S.items():
+        text = f"seconds of {whose} at most ({most_s:.0f})"
+        parser.add_argument(f"--{name}-s", type=float, default=most_s, help=text)
     a = parser.parse_args()
     if not a.table:
         if not a.manifest_dirs:

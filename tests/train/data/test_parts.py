@@ -82,6 +82,8 @@ def folders(tmp_path_factory):
     add(harvest, rows, "noise", "a copy", "a/copies", voice(60))
     add(harvest, rows, "noise", "freesound:1", "karoldvl/ESC-10", voice(61))
     add(harvest, rows, "noise", "freesound:1", "a/hums", voice(62))
+    (harvest / f"{len(rows):03d}.flac").write_text("no sound")
+    rows.append([f"{len(rows):03d}.flac", "noise", 1, RATE, 20_000, "text", "CC0", "a/hums"])
     add(harvest, rows, "noise", "p232", "somebody/vctk-voicebank", voice(63))
     add(harvest, rows, "noise", "game:evil_scream.ogg", "a/game", voice(64))
     decay = np.random.default_rng(9).standard_normal(RATE) * np.exp(-np.arange(RATE) / 4000)
@@ -146,7 +148,15 @@ def test_what_must_not_train_does_not_get_through(parts):
     found = {(row["source"], row["split"]) for row in recordings(parts)}
     sources = {source for source, _ in found}
 
-    assert not sources & {"trumpet", "babble0", "p232", "game:evil_scream.ogg", "a copy", "kl-de"}
+    assert not sources & {
+        "trumpet",
+        "babble0",
+        "p232",
+        "game:evil_scream.ogg",
+        "a copy",
+        "kl-de",
+        "text",
+    }
     assert ("freesound:1", "test") in found
     assert ("freesound:1", "train") not in found
     assert ("kitchen", "dev") in found
