@@ -4,7 +4,7 @@
     python tools/pack_parts.py PARTS --table            what the parts there hold
 
 A MANIFEST_DIR has a manifest.csv: path, kind, seconds, bandwidth_hz, source_id, licence, origin.
-train/recipes/origins.toml says what is whose, and which side it is on. PARTS gets part01, part02,
+train/origins.toml says what is whose, and which side it is on. PARTS gets part01, part02,
 .. with an index.json each, which tools/unpack_parts.py turns into a cache. Stopped, it goes on.
 """
 
@@ -45,7 +45,7 @@ CAPS_S = {
     "origin": (3600.0, "an origin of noise or music"), "held": (330.0, "an origin of dev or test"),
 }  # fmt: skip
 RANK = ("train", "dev", "test")  # a source of two sides is kept on the later
-RULES = Path(__file__).resolve().parents[1] / "train" / "recipes" / "origins.toml"
+RULES = Path(__file__).resolve().parents[1] / "train" / "origins.toml"
 Samples = NDArray[np.float32]
 Key = tuple[Any, ...]
 Row = dict[str, Any]
