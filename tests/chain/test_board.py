@@ -1,6 +1,6 @@
 """Boards: native plugins and ours in any order, equal to native where native, whole or streamed.
 
-The traps are those of pedalboard 0.9; rtdenoise/native.py lists them.
+The traps are those of pedalboard 0.9; rtdenoise/chain/native.py lists them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import drain
 from rtdenoise.core.stream import Stream
-from tests.toy_nets import Breaks, Identity, Smoother, generator_for, save
+from tests.toy_nets import Breaks, Identity, Smoother, generator_for
 
 pedalboard = pytest.importorskip("pedalboard")
 from pedalboard import (  # noqa: E402
@@ -33,7 +33,6 @@ from pedalboard import (  # noqa: E402
 )
 
 from rtdenoise import Board, Denoise, Mix, ModelError, UsageError  # noqa: E402
-from rtdenoise.chain.boardfile import open_board  # noqa: E402
 
 RATE = 48_000
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())
@@ -335,69 +334,3 @@ def test_pedalboard_is_not_loaded_for_boards_without_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"
-
-
-# Board files
-
-
-def test_a_board_file_makes_the_board(tmp_path):
-    """Types, parameters and nesting as written."""
-    model = save(Smoother(), tmp_path / "net.pt")
-    path = tmp_path / "board.toml"
-    path.write_text(
-        f'''
-        [[effect]]
-        type = "HighpassFilter"
-        cutoff_frequency_hz = 90
-        [[effect]]
-        type = "Denoise"
-        model = "{model}"
-        mix = 80
-        [[effect]]
-        type = "Mix"
-        [[effect.effect]]
-        type = "Gain"
-        gain_db = -6
-        [[effect.effect]]
-        type = "Reverb"
-        '''
-    )
-    board = open_board(path)
-
-    assert [type(e).__name__ for e in board] == ["HighpassFilter", "Denoise", "Mix"]
-    assert board[0].cutoff_frequency_hz == 90
-    assert board[1].mix == 80
-    assert [type(e).__name__ for e in board[2]] == ["Gain", "Reverb"]
-    assert board(NOISE, RATE).shape == NOISE.shape
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[[effect]\n", "not TOML"),
-        ("[[effects]]\ntype = 'Gain'", "unknown key 'effects'; known: effect"),
-        ("[effect]\ntype = 'Gain'", "two brackets"),
-        ("[[effect]]\ngain_db = 3", "wanted type"),
-        ("[[effect]]\ntype = 'Gian'", r"unknown effect 'Gian'; known: Denoise, .*Gain"),
-        ("[[effect]]\ntype = 'Gain'\ngian_db = 3", "Gain has no 'gian_db'; known: gain_db"),
-        ("[[effect]]\ntype = 'Gain'\ngain_db = 'loud'", "Gain refuses"),
-        ("[[effect]]\ntype = 'Denoise'\nmixx = 3", "Denoise has no 'mixx'; known: model, mix"),
-        ("[[effect]]\ntype = 'Denoise'\nmix = 300", "mix = 300"),
-        ("[[effect]]\ntype = 'Mix'\nmix = 3", "Mix has no 'mix'"),
-        ("[[effect]]\ntype = 'Gain'\n[[effect.effect]]\ntype = 'Gain'", "Gain holds no effects"),
-        ("[[effect]]\ntype = 'VST3'", "a VST3 needs path"),
-        ("[[effect]]\ntype = 'VST3'\npath = 'nowhere.vst3'", "cannot load nowhere.vst3"),
-    ],
-)
-def test_a_wrong_board_file_says_what_is_known(tmp_path, text, message):
-    """Wanted, got, choices."""
-    path = tmp_path / "board.toml"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=f"(?s){message}"):
-        open_board(path)
-
-
-def test_a_missing_board_file_is_named(tmp_path):
-    """With the reason of the system."""
-    with pytest.raises(UsageError, match=r"nowhere.toml: No such file"):
-        open_board(tmp_path / "nowhere.toml")
