@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # type checkers need the imports that __getattr__ makes on fi
         RtdenoiseError as RtdenoiseError,
         UsageError as UsageError,
     )
+    from .live.live import Live as Live
     from .nets.box import load as load
     from .nets.card import Card as Card
     from .nets.line import Line as Line

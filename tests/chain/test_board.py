@@ -132,6 +132,15 @@ def test_a_net_that_fails_is_an_error_not_a_dry_file():
         Denoise(generator_for(Breaks(5)))(NOISE, RATE)
 
 
+@pytest.mark.parametrize(
+    ("raises", "why"), [(True, "this net broke on purpose"), (False, "it gave NaN or infinity")]
+)
+def test_a_board_says_why_a_net_failed(raises, why):
+    """What the net raised, and NaN only where it gave NaN."""
+    with pytest.raises(ModelError, match=why):
+        Board([Gain(0), Denoise(generator_for(Breaks(5, raises)))])(NOISE, RATE)
+
+
 def test_the_callers_torch_threads_are_left_alone():
     """It is the user's process."""
     import torch
