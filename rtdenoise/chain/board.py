@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
-from ..audio import Samples
+from ..audio import Samples, check_rate
 from ..core.counters import Counters
 from ..core.stage import Chain, Stage, Sum, pump
 from ..core.stream import Stream
@@ -139,6 +139,11 @@ class Board(Effect, MutableSequence[Any]):
                 rendered = _whole(group, rendered, stream, counters)
         return rendered
 
+    def latency(self, sample_rate: float) -> int:
+        """See `Effect.latency`. Plugins that cannot stream have none: they never run live."""
+        groups = [group for group in self._groups() if _streams(group)]
+        return _chain(groups, Stream(check_rate(sample_rate), 1), None).latency
+
     def warm_up(self, channels: int) -> None:
         """See `Effect.warm_up`."""
         for effect in self._effects:
@@ -183,6 +188,10 @@ class Mix(Board):
         if all(map(_streams, self._groups())):
             return pump(blocks, self.stage(stream, counters))
         return self._render_whole(list(blocks), stream, counters)
+
+    def latency(self, sample_rate: float) -> int:
+        """See `Board.latency`: a mix with a branch that cannot stream has none."""
+        return Effect.latency(self, sample_rate) if all(map(_streams, self._groups())) else 0
 
     def _render_whole(
         self, blocks: list[Samples], stream: Stream, counters: Counters

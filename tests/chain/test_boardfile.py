@@ -7,6 +7,8 @@ import pytest
 
 from rtdenoise import UsageError
 from rtdenoise.chain.boardfile import open_board
+from rtdenoise.cli import main
+from tests.sounds import read
 from tests.toy_nets import Smoother, save
 
 RATE = 48_000
@@ -74,3 +76,22 @@ def test_a_missing_board_file_is_named(tmp_path):
     """With the reason of the system."""
     with pytest.raises(UsageError, match=r"nowhere.toml: No such file"):
         open_board(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("within", ["Board", "Mix"])
+def test_a_file_goes_through_a_plugin_that_cannot_stream(within, tmp_path, clips):
+    """What `rtdenoise effects` marks "files only" works in files, and gives what an array gives."""
+    path, out = tmp_path / "board.toml", tmp_path / "out.wav"
+    path.write_text(
+        f"""
+        [[effect]]
+        type = "{within}"
+        [[effect.effect]]
+        type = "PitchShift"
+        semitones = 2
+        """
+    )
+    source = clips / "noisy.flac"
+    assert main(["file", str(source), "-o", str(out), "--board", str(path), "-q"]) == 0
+
+    np.testing.assert_allclose(read(out), open_board(path)(read(source), RATE), atol=2.0**-15)
