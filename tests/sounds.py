@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rtdenoise.files.sound import SoundReader, SoundWriter
+from rtdenoise.files.reader import SoundReader
+from rtdenoise.files.writer import SoundWriter
 
 LOSSLESS = [
     (form, subtype)

@@ -21,7 +21,12 @@ TREES = ("rtdenoise", "train")
 DOORS = {
     "torch": {"nets/torchscript"},
     "pedalboard": {"chain/native"},
-    "soundfile": {"files/sound", "degrade/damage"},  # degrade: codecs in memory
+    "soundfile": {
+        "files/formats",
+        "files/reader",
+        "files/writer",
+        "degrade/damage",
+    },  # degrade: codecs in memory
     "sounddevice": {"live/devices"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},

@@ -78,8 +78,10 @@ def _degrade(
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
+    from ..files.formats import encoding
     from ..files.pending import make_folder
-    from ..files.sound import SoundReader, SoundWriter, encoding
+    from ..files.reader import SoundReader
+    from ..files.writer import SoundWriter
 
     with SoundReader(source) as reader:
         blocks = list(reader)

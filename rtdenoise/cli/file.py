@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..chain.effect import Effect
     from ..files.batch import Job, Plan
     from ..files.offline import Listener
-    from ..files.sound import SoundReader
+    from ..files.reader import SoundReader
 
 HELP = "clean sound files"
 ADVICE = {
@@ -183,7 +183,7 @@ def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
 def _progress(args: argparse.Namespace, plan: Plan) -> Any:
     """Return the progress bar on stderr, or an empty context if nobody would see it."""
     from ..errors import AudioError
-    from ..files.sound import SoundReader
+    from ..files.reader import SoundReader
 
     if args.quiet or not sys.stderr.isatty():
         return nullcontext()

@@ -17,7 +17,8 @@ import soxr
 from numpy.typing import NDArray
 
 from ..errors import AudioError, UsageError
-from ..files.sound import SUFFIXES, SoundReader
+from ..files.formats import SUFFIXES
+from ..files.reader import SoundReader
 from .batch import Batch, rms
 
 # A function (samples, rate_hz, rng) -> (1, samples) that makes noise for the program.

@@ -12,8 +12,8 @@ from threading import Event
 from typing import TypeVar
 
 from ..errors import AudioError, Problem, UsageError
+from .formats import SUFFIXES
 from .pending import STD, exists_error
-from .sound import SUFFIXES
 
 DEFAULT_SUFFIX = ".denoised"
 Result = TypeVar("Result")

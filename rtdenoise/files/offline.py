@@ -15,8 +15,10 @@ from ..core.counters import Counters
 from ..core.kernels import clean
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
+from .formats import encoding
+from .reader import BLOCK, SoundReader
 from .scores import Scores
-from .sound import BLOCK, SoundReader, SoundWriter, encoding
+from .writer import SoundWriter
 
 MAX_RIFF_BYTES = 4_290_000_000  # wav and aiff count their bytes in 32 bits
 SAMPLE_BYTES = {"DOUBLE": 8, "PCM_24": 3, "PCM_16": 2, "PCM_U8": 1, "ULAW": 1, "ALAW": 1}

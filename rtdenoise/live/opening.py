@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from ..files.sound import SoundReader, SoundWriter
+from ..files.reader import SoundReader
+from ..files.writer import SoundWriter
 from .devices import Cards, Device, Kind, Wiring
 from .drive import Drive, quiet_interpreter
 from .ends import DeviceEnd, End, FileEnd

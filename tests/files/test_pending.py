@@ -14,7 +14,7 @@ import pytest
 
 from rtdenoise.errors import AudioError, Problem
 from rtdenoise.files.pending import NAMELESS, Pending, explain
-from rtdenoise.files.sound import SoundWriter
+from rtdenoise.files.writer import SoundWriter
 from tests.sounds import noise, read, tell_files, write
 
 

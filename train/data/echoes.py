@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import Data
+from ..sections import Data
 from .bank import RATE_HZ, put, samples_on
 from .library import INDEX, Recording, side_of
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rtdenoise.errors import UsageError
-from rtdenoise.files.sound import SUFFIXES
+from rtdenoise.files.formats import SUFFIXES
 
 KINDS = ("speech", "noise", "music")
 SPLITS = {"train": "train", "validation": "dev", "valid": "dev", "dev": "dev", "test": "test"}

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from rtdenoise.errors import UsageError
 
-from ..config import Data
 from ..errors import ArgumentError
+from ..sections import Data
 from .layouts import KINDS
 
 INDEX = "index.json"

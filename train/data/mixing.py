@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..config import Degrade
+from ..sections import Degrade
 from ..spectra import Framing, spectra
 from .library import Library
 

@@ -20,7 +20,8 @@ from torch.nn import functional
 
 from rtdenoise.errors import UsageError
 
-from ..config import Degrade, Recipe
+from ..config import Recipe
+from ..sections import Degrade
 from ..spectra import Framing, spectra
 from .bank import RATE_HZ, Bank, put, some
 from .echoes import SIZE, White, early, measured, simulate

@@ -9,7 +9,8 @@ import numpy as np
 
 from rtdenoise.audio import Samples
 from rtdenoise.errors import AudioError, UsageError
-from rtdenoise.files.sound import SUFFIXES, SoundReader
+from rtdenoise.files.formats import SUFFIXES
+from rtdenoise.files.reader import SoundReader
 
 from ..errors import ArgumentError
 

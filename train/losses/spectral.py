@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import Loss
+from ..sections import Loss
 from ..spectra import Framing, sound
 from .perceptual import Estoi, Pmsqe
 

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..config import Optim, Recipe
+from ..config import Recipe
 from ..data.layouts import KINDS
 from ..data.library import Library
 from ..losses.features import at_level, feature_net
 from ..networks.mugan import Autoencoder
+from ..sections import Optim
 from ..systems.base import half, optimisers, step_by
 
 

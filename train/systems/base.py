@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from rtdenoise.errors import UsageError
 
-from ..config import Optim, Recipe
+from ..config import Recipe
 from ..data.library import Library
 from ..networks.protocol import Module, Trainable
+from ..sections import Optim
 from ..team import Team
 
 Batch = tuple[Tensor, ...]

@@ -13,9 +13,9 @@ import torch
 from rtdenoise.errors import UsageError
 from tests.train.sets import RECIPES, TINY, make_set, make_sound
 from train import config
-from train.config import Data
 from train.data.library import INDEX, Library, Recording, check, check_no_leak, side_of
 from train.data.prepare import prepare
+from train.sections import Data
 
 RATE = 16_000
 

@@ -14,8 +14,8 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.errors import UsageError
-from train.config import Data
 from train.data.library import INDEX, Library, check_no_leak
+from train.sections import Data
 
 ROOT = Path(__file__).parents[3]
 RATE = 48_000

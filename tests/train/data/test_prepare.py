@@ -13,10 +13,10 @@ import soundfile as sf
 
 from rtdenoise.errors import AudioError, UsageError
 from tests.train.sets import TINY, make_set, make_sound
-from train.config import Data
 from train.data.layouts import find
 from train.data.library import INDEX, Library
 from train.data.prepare import prepare
+from train.sections import Data
 
 RATE = 16_000
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.config import Data, Degrade, Loss, Recipe, Scenes as Settings
+from train.config import Recipe
 from train.data.bank import Bank, some
 from train.data.echoes import SIZE, White, early, measured, simulate
 from train.data.library import Library
@@ -17,6 +17,7 @@ from train.data.noisemakers import Filters, clicks, hum, tones
 from train.data.scenes import Scenes
 from train.losses.spectral import Restoration
 from train.networks.spectral import FRAMING, RATE_HZ
+from train.sections import Data, Degrade, Loss, Scenes as Settings
 
 CPU = torch.device("cpu")
 ROWS = 12

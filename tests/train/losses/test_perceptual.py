@@ -12,10 +12,10 @@ import soundfile
 import soxr
 import torch
 
-from train.config import Loss
 from train.losses.perceptual import Estoi, Pmsqe
 from train.losses.spectral import Restoration
 from train.networks.spectral import FRAMING, RATE_HZ
+from train.sections import Loss
 from train.spectra import spectra
 
 CLIPS = Path(__file__).parents[3] / "examples" / "audio"

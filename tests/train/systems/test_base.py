@@ -9,8 +9,8 @@ import torch
 
 from rtdenoise.errors import UsageError
 from tests.train.sets import TINY
-from train.config import Optim
 from train.networks.spectral import WINDOW, Spectral
+from train.sections import Optim
 from train.systems import make
 from train.systems.base import optimisers, step_by
 from train.team import Team

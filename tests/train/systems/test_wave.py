@@ -15,7 +15,7 @@ from rtdenoise.nets.box import load
 from rtdenoise.nets.line import Line
 from tests.train.sets import RECIPES, make_cache
 from tests.train.waves import ALL, recipe_of
-from train import config
+from train import config, sections
 from train.data.library import Library
 from train.run.checkpoint import CHECKPOINT
 from train.run.export import export
@@ -50,9 +50,9 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
     cache = make_cache(clips, tmp_path, 48_000)
     recipe = replace(
         config.load(RECIPES / "tiny.toml", ["data.seconds=0.3", "run.tensorboard=false"]),
-        train=config.Train("waves"),
+        train=sections.Train("waves"),
         degradation="clip -12 | codec gsm",
-        objective=config.Objective(compressed=1.0),
+        objective=sections.Objective(compressed=1.0),
     )
     torch.manual_seed(0)
     system = make(recipe, Team())

@@ -1,0 +1,163 @@
+"""`SoundWriter` writes blocks to a sound file, which appears when it is whole, or never."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ..audio import Samples
+from ..errors import AudioError, Problem
+from .formats import BITS, SUFFIXES
+from .pending import NAMELESS, Pending, explain
+from .reader import BLOCK
+
+
+class SoundWriter:
+    """A sound file to write, which appears when the `with` block ends without an error.
+
+    Samples are rounded to the nearest step of an integer subtype, which is the exact reverse of
+    reading, and are held at full scale. Before the file appears, it is opened again and its
+    samples are counted.
+
+    Args:
+        path: Name of the file, or `-` for stdout.
+        rate: Sample rate of the blocks in Hz.
+        channels: Channel count of the blocks.
+        format: Format as libsndfile names it: "WAV", "FLAC", ... None: by the suffix of *path*.
+        subtype: Subtype: "PCM_16", "FLOAT", ... None: the usual one of the format.
+        endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
+        tags: Title, artist and other texts, which are left out if the format cannot hold them.
+        overwrite: Whether an existing file may be replaced.
+        nameless: Whether the file has no name until it is whole; see `Pending`.
+
+    Attributes:
+        frames: Samples per channel written so far.
+        clipped: Samples beyond full scale, which integers cannot hold.
+        padded: Samples that the format added at the end, once the file is closed: ADPCM and GSM
+            come in blocks, 8-bit AIFF in pairs.
+
+    Raises:
+        AudioError: If the file exists and may not be replaced, or cannot be written, or if the
+            format cannot hold this rate or channel count.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        rate: int,
+        channels: int,
+        format: str | None = None,
+        subtype: str | None = None,
+        *,
+        endian: str = "FILE",
+        tags: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+        nameless: bool = NAMELESS,
+    ) -> None:
+        own, usual = SUFFIXES.get(Path(path).suffix.lower(), ("WAV", None))
+        self.format = format or own
+        self.subtype = subtype or usual or str(soundfile.default_subtype(self.format))
+        self.name, self.rate, self.channels = str(path), rate, channels
+        self.frames = self.clipped = self.padded = 0
+        self._bits = BITS.get(self.subtype)
+        self._pending = Pending(path, overwrite, nameless)
+        try:
+            part = str(self._pending.path)
+            self._file = soundfile.SoundFile(
+                part, "w", rate, channels, self.subtype, endian, self.format
+            )
+        except (soundfile.LibsndfileError, ValueError) as error:
+            self._pending.discard()
+            if "System error" in str(error):
+                raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
+            raise AudioError(
+                f"{path}: {self.format} {self.subtype} cannot hold {channels} channels at "
+                f"{rate} Hz ({str(error).split(': ')[-1]})",
+                Problem.FORMAT,
+            ) from None
+        for name, value in (tags or {}).items():
+            with suppress(soundfile.LibsndfileError):  # the format cannot hold this tag
+                setattr(self._file, name, value)
+
+    def write(self, block: Samples) -> None:
+        """Append *block* (channels, samples) float32.
+
+        Raises:
+            AudioError: If the disk is full.
+        """
+        try:
+            for at in range(0, block.shape[1], BLOCK):  # longer blocks overflow vorbis
+                self._write(block[:, at : at + BLOCK])
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
+
+    def _write(self, block: Samples) -> None:
+        self._file.write(block.T if self._bits is None else self._as_integers(block, self._bits))
+        self.frames += block.shape[1]
+
+    def _as_integers(self, block: Samples, bits: int) -> NDArray[Any]:
+        """Return *block* as left-justified integers (samples, channels)."""
+        self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+        full = 2.0 ** (bits - 1)  # scaling by a power of two is exact: only rint() rounds
+        wide = block.T.astype(np.float64 if bits > 24 else np.float32)
+        steps = np.minimum(np.rint(np.clip(np.nan_to_num(wide), -1, 1) * full), full - 1)
+        container, width = (np.int16, 16) if bits <= 16 else (np.int32, 32)
+        shifted: NDArray[Any] = np.left_shift(steps.astype(container), container(width - bits))
+        return shifted
+
+    def _reason(self, error: BaseException) -> str:
+        """Return in words why libsndfile could not write."""
+        # libsndfile does not give errno; the usual cause is a full disk.
+        if isinstance(error, AssertionError) or "System error" in str(error):
+            return explain(OSError(errno.ENOSPC, ""), self._pending.folder)
+        return str(error)
+
+    def close(self) -> None:
+        """Finish the file, and let it appear.
+
+        Raises:
+            AudioError: If the disk is full, or the format cannot hold what was written.
+        """
+        try:
+            self._file.close()
+            self._count()
+        except BaseException:
+            self._pending.discard()
+            raise
+        self._pending.commit()
+
+    def _count(self) -> None:
+        """Open the file again, and check that every sample is in it."""
+        try:
+            with soundfile.SoundFile(str(self._pending.path)) as written:
+                self.padded = int(written.frames) - self.frames
+        except soundfile.LibsndfileError as error:
+            if self.frames == 0:
+                raise AudioError(
+                    f"{self.name}: {self.format} {self.subtype} cannot hold 0 samples. Use .wav"
+                ) from None
+            raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
+        if self.padded < 0:
+            raise AudioError(f"cannot write {self.name}: {self._reason(AssertionError())}")
+
+    def discard(self) -> None:
+        """Remove what was written, so that no file appears."""
+        with suppress(soundfile.LibsndfileError):
+            self._file.close()
+        self._pending.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
