@@ -9,8 +9,11 @@
 Every message says what was wanted, what the library got instead, what the choices are, and how to
 fix it. No message names an option of the command line, which is one user of the library among
 others: where an option is the fix, the error carries a `Problem`, and `cli/` knows what to type.
+A message is one line: `printable` keeps it one, and `quoted` makes a name fit to be pasted.
 """
 
+import shlex
+import unicodedata
 from enum import StrEnum
 
 
@@ -21,7 +24,10 @@ class Problem(StrEnum):
     EXISTS = "exists"  # an output exists already
     ITSELF = "itself"  # an output is its own input
     SAME_OUTPUT = "same output"  # two inputs have one output
+    INPUT = "input"  # an output is another input
+    NOT_A_FILE = "not a file"  # an input is a pipe, a socket or a device
     FOLDER_IN = "folder in"  # an input is a folder
+    LONG_NAME = "long name"  # the name of an output is too long
     FOLDER_OUT = "folder out"  # an output cannot be written to its folder
     ONE_OUTPUT = "one output"  # one name was given for several outputs
     FORMAT = "format"  # the output's format cannot hold the sound
@@ -79,3 +85,44 @@ def last_line(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+
+
+def printable(text: object) -> str:
+    r"""Return *text* as one line that cannot drive a terminal.
+
+    Control characters, line ends, marks that change the direction of a line, and the bytes of a
+    name that are not UTF-8 are escaped. All else stays, so that a second call changes nothing.
+
+    >>> print(printable("a\nb \x1b[2J \udce9 ü"))
+    a\nb \x1b[2J \xe9 ü
+    """
+    return "".join(map(_escaped, str(text)))
+
+
+def _escaped(character: str) -> str:
+    """Return *character*, or its escape if a terminal must not get it."""
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8, as Python keeps it in a name
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    kind = unicodedata.category(character)
+    # U+200C and U+200D join letters and emojis, and belong to names.
+    if kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in "\u200c\u200d"):
+        short = character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        return short if character < "\x80" else short.replace("\\x", "\\u00")  # \x is a byte
+    return character
+
+
+def quoted(path: object) -> str:
+    """Return the name of a file as a shell reads it, for a command that is to be pasted.
+
+    >>> quoted("my file.m4a"), quoted("-x.wav"), quoted("a.wav")
+    ("'my file.m4a'", './-x.wav', 'a.wav')
+    """
+    text = str(path)
+    if text.startswith("-"):
+        text = f"./{text}"  # programs would take it for an option
+    if printable(text) == text:
+        return shlex.quote(text)
+    escapes = "".join(printable(c) if c != "\\" and c != "'" else f"\\{c}" for c in text)
+    return f"$'{escapes}'"

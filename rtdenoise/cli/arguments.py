@@ -12,6 +12,74 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL", "speech")
 
 
+def file_name(text: str) -> str:
+    """Return *text* as the name of a file or a folder, for argparse.
+
+    A shell does not replace ~ in quotes, nor in `--option=~/name`.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is empty, as an unset variable is.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("got an empty name, wanted a file or a folder")
+    return os.path.expanduser(text)  # noqa: PTH111 - a Path would change other names
+
+
+def add_outputs(parser: argparse._ActionsContainer) -> None:
+    """Add -o, -O, -r and -f to *parser*; see `files.batch.Naming`."""
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=file_name,
+        metavar="FILE",
+        help="output: the file for a single input; - is stdout",
+    )
+    parser.add_argument(
+        "-O",
+        "--output-dir",
+        type=file_name,
+        metavar="DIR",
+        help="folder for the outputs; they keep their names",
+    )
+    parser.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="search folders; -O repeats their tree (of several folders, each under its own name)",
+    )
+    add_force(parser)
+
+
+def add_force(parser: argparse._ActionsContainer) -> None:
+    """Add -f/--force to *parser*."""
+    parser.add_argument(
+        "-f",
+        "--force",
+        action="store_true",
+        help="replace existing outputs; `file` and `degrade` may replace an input by its output",
+    )
+
+
+def add_board(parser: argparse._ActionsContainer) -> None:
+    """Add --board to *parser*."""
+    parser.add_argument(
+        "--board",
+        type=file_name,
+        metavar="TOML",
+        help="run this board of effects instead of one model",
+    )
+
+
+def add_quiet(parser: argparse._ActionsContainer) -> None:
+    """Add -q/--quiet to *parser*."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def add_json(parser: argparse._ActionsContainer, what: str) -> None:
+    """Add --json to *parser*; it prints *what*."""
+    parser.add_argument("--json", action="store_true", help=f"print JSON on stdout: {what}")
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add -m/--model to *parser*."""
     parser.add_argument(

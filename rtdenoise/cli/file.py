@@ -32,7 +32,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
 from ..files.pending import STD
-from .arguments import DEFAULT_MODEL, add_model, add_strength, strength
+from .arguments import (
+    DEFAULT_MODEL,
+    add_board,
+    add_json,
+    add_model,
+    add_outputs,
+    add_quiet,
+    add_strength,
+    file_name,
+    strength,
+)
 from .reporter import Reporter, as_dict
 
 if TYPE_CHECKING:
@@ -48,6 +58,9 @@ ADVICE = {
     Problem.ITSELF: "Choose another name with -o, -O or --suffix, or replace the input with -f",
     Problem.SAME_OUTPUT: "Name the folder they are in and add -r, to keep the tree, or use "
     "--suffix",
+    Problem.INPUT: "Choose another name with -o, -O or --suffix, or leave one of them out",
+    Problem.NOT_A_FILE: "Send it to stdin: cat PIPE | rtdenoise file - -o NAME.wav",
+    Problem.LONG_NAME: "Choose a shorter one with -o, or --suffix",
     Problem.FOLDER_IN: "Add -r to process the sound files in it",
     Problem.FOLDER_OUT: "Choose another folder with -O DIR",
     Problem.ONE_OUTPUT: "-o FILE names the output of one input, -O DIR the folder of several",
@@ -59,28 +72,18 @@ ADVICE = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the inputs, the outputs, the dry/wet settings and the reports to *parser*."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="IN", help="files or globs; with -r also folders; - is stdin"
+        "inputs",
+        nargs="+",
+        type=os.path.expanduser,
+        metavar="IN",
+        help="files or globs; with -r also folders; - is stdin",
     )
     out = parser.add_argument_group("outputs")
-    out.add_argument(
-        "-o", "--out", metavar="FILE", help="output file of a single input; - is stdout"
-    )
-    out.add_argument(
-        "-O", "--output-dir", metavar="DIR", help="folder for the outputs; they keep their names"
-    )
+    add_outputs(out)
     out.add_argument(
         "--suffix",
         metavar="TEXT",
         help="text to add to the name, before its suffix (default: .denoised; with -O none)",
-    )
-    out.add_argument(
-        "-r",
-        "--recursive",
-        action="store_true",
-        help="search folders; -O repeats their tree (of several folders, each under its own name)",
-    )
-    out.add_argument(
-        "-f", "--force", action="store_true", help="replace existing outputs, or the input itself"
     )
     out.add_argument(
         "--skip-existing", action="store_true", help="skip inputs whose output already exists"
@@ -88,9 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("processing")
     add_model(parser)
     add_strength(parser)
-    how.add_argument(
-        "--board", metavar="TOML", help="run this board of effects instead of one model"
-    )
+    add_board(how)
     how.add_argument(
         "--jobs",
         type=int,
@@ -105,22 +106,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     more.add_argument(
         "--reference",
+        type=file_name,
         metavar="CLEAN",
-        help="score input and output against this clean recording, or against the file of the same "
-        "name in this folder: SI-SDR and SNR in dB, LSD (2048/512 Hann, log10 power)",
+        help="clean recording, or a folder of clean files of the same names: score input and output "
+        "against it: SI-SDR and SNR in dB, LSD (2048/512 Hann, log10 power)",
     )
-    more.add_argument(
-        "--json", action="store_true", help="print one JSON object for each file on stdout"
-    )
-    more.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    add_json(more, "an object for each file")
+    add_quiet(more)
 
 
 def run(args: argparse.Namespace) -> int:
     """Plan the jobs, process them and report; return the exit code."""
     from ..files import batch
 
-    naming = batch.Naming(args.out, args.output_dir, args.suffix, args.force, args.skip_existing)
-    plan = batch.plan(args.inputs, naming, args.recursive)
+    naming = batch.Naming(
+        args.out,
+        args.output_dir,
+        args.suffix,
+        args.force,
+        args.skip_existing,
+        second=(lambda target: f"{target}.png") if args.picture else None,
+    )
+    also_read = [args.reference] if args.reference else []
+    plan = batch.plan(args.inputs, naming, args.recursive, also_read)
     _check(args, plan)
     stop, reporter = Event(), Reporter(args, ADVICE)
     reporter.plan(plan)
@@ -237,12 +245,9 @@ class _Work:
     def __call__(self, job: Job) -> dict[str, Any]:
         """Process one file; return the line that --json prints."""
         from ..files.offline import Against, process_file
-        from ..files.pending import exists_error, make_folder
+        from ..files.pending import Pending, make_folder
         from ..files.picture import BeforeAfter
 
-        png = Path(job.target).with_suffix(".png") if self.args.picture else None
-        if png is not None and png.exists() and not self.args.force:
-            raise exists_error(str(png))
         if self.args.output_dir:
             make_folder(Path(job.target).parent)
         listeners: dict[str, Any] = {}
@@ -250,30 +255,38 @@ class _Work:
         def listen(reader: SoundReader) -> list[Listener]:
             if self.args.reference:
                 listeners["scores"] = Against(self._reference(job), reader)
-            if png is not None:
+            if job.second is not None:
                 listeners["picture"] = BeforeAfter(reader.rate, reader.channels, reader.frames)
             return list(listeners.values())
 
-        try:
-            report = process_file(
-                job.source,
-                job.target,
-                self.effect(),
-                overwrite=self.args.force,
-                listen=listen,
-                watch=self.watch,
-            )
-        finally:
-            if "scores" in listeners:
-                listeners["scores"].close()
+        with (
+            Pending(job.second, self.args.force, like=job.source)
+            if job.second is not None
+            else nullcontext()
+        ) as picture:
+            try:
+                report = process_file(
+                    job.source,
+                    job.target,
+                    self.effect(),
+                    overwrite=self.args.force,
+                    listen=listen,
+                    watch=self.watch,
+                )
+            finally:
+                if "scores" in listeners:
+                    listeners["scores"].close()
+            if picture is not None:
+                title = f"{report.input} · {self.model}"
+                picture.path.write_bytes(listeners["picture"].png(title))
         line = as_dict(report, self.model)
+        if job.source != STD:
+            line["input"] = job.source  # the exact name; the report has it as people read it
         if "scores" in listeners:
             scores = listeners["scores"].result()
             line |= {"reference": self._reference(job), "scores": scores}
-        if png is not None:
-            title = f"{report.input} · {self.model}"
-            listeners["picture"].save(png, title, self.args.force)
-            line["picture"] = str(png)
+        if job.second is not None:
+            line["picture"] = job.second
         return line
 
     def _reference(self, job: Job) -> str:

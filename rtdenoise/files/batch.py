@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+import sys
+import unicodedata
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from ..errors import AudioError, Problem, UsageError
-from .formats import SUFFIXES
-from .pending import STD, exists_error
+from ..errors import AudioError, Problem, UsageError, printable
+from .inputs import expand
+from .pending import STD, exists_error, same_file
 
-DEFAULT_SUFFIX = ".denoised"
 Result = TypeVar("Result")
 
 
@@ -26,10 +26,17 @@ class Job:
     Attributes:
         source: Name of the input, `-` for stdin.
         target: Name of the output, `-` for stdout.
+        second: Name of a second output, as a picture. None: there is none.
     """
 
     source: str
     target: str
+    second: str | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of all outputs but stdout."""
+        return tuple(name for name in (self.target, self.second) if name and name != STD)
 
 
 @dataclass
@@ -41,12 +48,14 @@ class Plan:
         skipped: Jobs whose output exists and must stay (`Naming.skip_existing`).
         failed: Jobs that cannot be processed, each with its error.
         left_out: Inputs that are the output of another input.
+        unread: Sound files and videos in folders whose format is not read.
     """
 
     jobs: list[Job] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
     failed: list[tuple[Job, Exception]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,13 @@ class Naming:
     Attributes:
         output: Name of the output of a single input. None: the input's name decides.
         folder: Folder of the outputs, which keep the inputs' names. None: the inputs' own folders.
-        suffix: Text before the last suffix of the output's name. None: ".denoised", or nothing if
-            there is a *folder*.
+        suffix: Text before the last suffix of the output's name. None: *usual*, or nothing if there
+            is a *folder*.
+        usual: The text without a *suffix*. A hyphen takes the place of its dot after a name that
+            has no suffix, so that it is not taken for one.
         force: Whether existing outputs may be replaced, even an input by its own output.
         skip_existing: Whether inputs are skipped whose output exists.
+        second: Function that returns the name of a job's second output for that of its output.
     """
 
     output: str | None = None
@@ -67,6 +79,14 @@ class Naming:
     suffix: str | None = None
     force: bool = False
     skip_existing: bool = False
+    usual: str = ".denoised"
+    second: Callable[[str], str] | None = None
+
+    def job(self, source: str, below: str) -> Job:
+        """Return the job for *source*, whose place in a mirrored tree is *below*."""
+        target = self.target(source, below)
+        second = None if self.second is None or target == STD else self.second(target)
+        return Job(source, target, second)
 
     def target(self, source: str, below: str) -> str:
         """Return the name of the output for *source*, whose place in a mirrored tree is *below*.
@@ -80,24 +100,32 @@ class Naming:
             return self.output
         if source == STD and self.folder is None:
             return STD
-        suffix = self.suffix
-        if suffix is None:
-            suffix = DEFAULT_SUFFIX if self.folder is None else ""
         path = Path("stdin.wav" if source == STD else source)
+        suffix = self.suffix
+        if suffix is None and self.folder is None:
+            suffix = self.usual if path.suffix else self.usual.replace(".", "-", 1)
         parent = path.parent if self.folder is None else Path(self.folder, below).parent
-        return str(parent / f"{path.stem}{suffix}{path.suffix}")
+        target = str(parent / f"{path.stem}{suffix or ''}{path.suffix}")
+        return f"./{STD}" if target == STD else target
 
 
-def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan:
+def plan(
+    inputs: Sequence[str],
+    naming: Naming,
+    recursive: bool = False,
+    also_read: Sequence[str] = (),
+) -> Plan:
     """Turn the inputs that a user named into jobs.
 
     Files that are the output of another input are left out, so that a second run over the same
-    folder does not process the results of the first.
+    folder does not process the results of the first. But what the user named as an input is never
+    replaced by the output of another.
 
     Args:
         inputs: Names of files, folders or globs, or `-` for stdin.
         naming: The rules that name the outputs.
         recursive: Whether folders are searched for sound files; otherwise they are errors.
+        also_read: Files, and folders of files, that the jobs read as well, and must not replace.
 
     Raises:
         UsageError: If several outputs have one name, or settings contradict each other.
@@ -105,117 +133,124 @@ def plan(inputs: Sequence[str], naming: Naming, recursive: bool = False) -> Plan
     _check_naming(naming)
     made = Plan()
     by_path: dict[str, Job] = {}  # by the real path, so that a file named twice is one job
-    folders = sum(Path(name).is_dir() for name in inputs)
+    named: set[str] = set()
+    folders = sum(map(os.path.isdir, inputs))
     for name in inputs:
         try:
-            for source, below in _expand(name, recursive, naming.folder, folders > 1):
-                key = source if source == STD else os.path.realpath(source)
-                by_path.setdefault(key, Job(source, naming.target(source, below)))
+            found = expand(name, recursive, naming.folder, folders > 1)
         except AudioError as error:
             made.failed.append((Job(name, ""), error))
+            continue
+        made.unread += found.skipped
+        made.failed += [(Job(folder, ""), error) for folder, error in found.errors]
+        for source, below in found.files:
+            key = source if source == STD else _key(source)
+            by_path.setdefault(key, naming.job(source, below))
+            named |= {key} if found.named else set()
     jobs = list(by_path.values())
     if naming.output is not None and len(jobs) > 1:
         raise UsageError(
-            f"the output {naming.output} is one file, but there are {len(jobs)} inputs "
-            f"({jobs[0].source}, {jobs[1].source}, ...)",
+            f"the output {printable(naming.output)} is one file, but there are {len(jobs)} inputs "
+            f"({printable(jobs[0].source)}, {printable(jobs[1].source)}, ...)",
             Problem.ONE_OUTPUT,
         )
-    named = [(path, job.source) for path, job in by_path.items()]
-    outputs = {os.path.realpath(j.target) for j in jobs if not _same(j)}
-    beside = Naming(suffix=naming.suffix or DEFAULT_SUFFIX)  # outputs of an earlier run
-    outputs |= {os.path.realpath(beside.target(j.source, "")) for j in jobs if j.source != STD}
-    made.left_out = [source for path, source in named if path in outputs]
-    jobs = [by_path[path] for path, _ in named if path not in outputs]
-    _refuse_conflicts(jobs)
-    for job in jobs:
-        _sort_in(job, naming, made)
+    kept = _leave_out_results(by_path, named, naming, made)
+    _refuse_conflicts(kept)
+    read = {_key(job.source) for job in kept if job.source != STD} | set(map(_key, also_read))
+    for job in kept:
+        _sort_in(job, naming, made, read)
     return made
+
+
+def _leave_out_results(
+    by_path: dict[str, Job], named: set[str], naming: Naming, made: Plan
+) -> list[Job]:
+    """Return the jobs without those whose input is a result of an earlier run."""
+    jobs = list(by_path.values())
+    results = {_key(name) for job in jobs if not _same(job) for name in job.outputs} - named
+    usual = [Naming(usual=naming.usual)]  # these are results even if a shell named them
+    usual += [] if naming.suffix is None else [Naming(suffix=naming.suffix)]
+    for number, beside in enumerate(usual):
+        made_beside = {_key(beside.target(job.source, "")) for job in jobs if job.source != STD}
+        results |= made_beside if number == 0 else made_beside - named
+    made.left_out = [job.source for path, job in by_path.items() if path in results]
+    return [job for path, job in by_path.items() if path not in results]
 
 
 def _check_naming(naming: Naming) -> None:
     """Refuse rules that contradict each other, or what exists on the disk."""
     output, folder = naming.output, naming.folder
+    if "" in (output, folder):
+        raise UsageError("got an empty name for the output, wanted a file or a folder")
     if output is not None and folder is not None:
         raise UsageError("got the name of one output and a folder of outputs, wanted one of them")
-    if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
-        raise UsageError(f"the output {output} is a folder, wanted a file", Problem.ONE_OUTPUT)
-    if folder is not None and Path(folder).is_file():
+    if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):  # noqa: PTH112
         raise UsageError(
-            f"the folder of outputs {folder} is a file, wanted a folder", Problem.ONE_OUTPUT
+            f"the output {printable(output)} is a folder, wanted a file", Problem.ONE_OUTPUT
+        )
+    if folder is not None and os.path.isfile(folder):  # noqa: PTH113
+        raise UsageError(
+            f"the folder of outputs {printable(folder)} is a file, wanted a folder",
+            Problem.ONE_OUTPUT,
         )
 
 
-def _expand(
-    name: str, recursive: bool, folder: str | None, several: bool
-) -> Iterator[tuple[str, str]]:
-    """Yield (file, its place in a mirrored tree) for every file that *name* means."""
-    path = Path(name)
-    if path.is_dir():
-        if not recursive:
-            raise AudioError(f"{name} is a folder, wanted a sound file", Problem.FOLDER_IN)
-        files = list(_walk(path, folder))
-        if not files:
-            raise AudioError(
-                f"no sound files in {name}, wanted {', '.join(s[1:] for s in SUFFIXES)}"
-            )
-        base = path.resolve().parent if several else path.resolve()
-        yield from ((str(f), str(f.parent.resolve().relative_to(base) / f.name)) for f in files)
-    elif name != STD and not path.exists() and glob.has_magic(name):
-        files = [Path(f) for f in sorted(glob.glob(name, recursive=True)) if not Path(f).is_dir()]  # noqa: PTH207 - a pattern may be absolute
-        if not files:
-            raise AudioError(f"no file matches {name!r}. Is the folder right?")
-        yield from ((str(f), f.name) for f in files)
-    else:
-        yield name, path.name
-
-
-def _walk(folder: Path, outputs: str | None) -> Iterator[Path]:
-    """Yield the sound files below *folder* in order, without hidden ones and *outputs*."""
-    avoid = Path(outputs).resolve() if outputs is not None else None
-    if avoid == folder.resolve():
-        avoid = None  # outputs replace their inputs, which each job checks for itself
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            f for f in folders if not f.startswith(".") and Path(parent, f).resolve() != avoid
-        )
-        for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield Path(parent, name)
+def _key(name: str) -> str:
+    """Return what is equal for all names of a file: its real path, as the system compares names."""
+    path = os.path.normcase(os.path.realpath(name))
+    # The usual disks of macOS ignore case, and how accents are composed.
+    return unicodedata.normalize("NFC", path).casefold() if sys.platform == "darwin" else path
 
 
 def _same(job: Job) -> bool:
     """Return whether the output is the input itself, under whatever name."""
-    source, target = Path(job.source), Path(job.target)
-    if STD in (job.source, job.target) or not (source.exists() and target.exists()):
-        return False
-    return source.samefile(target)
+    return same_file(job.source, job.target)
 
 
 def _refuse_conflicts(jobs: list[Job]) -> None:
-    """Refuse two jobs with one output."""
+    """Refuse two outputs with one name."""
     owner: dict[str, str] = {}
     for job in jobs:
-        key = os.path.realpath(job.target)
-        if key in owner:
-            raise UsageError(
-                f"{owner[key]} and {job.source} would both be written to {job.target}",
-                Problem.SAME_OUTPUT,
-            )
-        owner[key] = job.source
+        for name in job.outputs:
+            if _key(name) in owner:
+                raise UsageError(
+                    f"{printable(owner[_key(name)])} and {printable(job.source)} would both be "
+                    f"written to {printable(name)}",
+                    Problem.SAME_OUTPUT,
+                )
+            owner[_key(name)] = job.source
 
 
-def _sort_in(job: Job, naming: Naming, made: Plan) -> None:
-    """Append *job* to the jobs, the skipped ones or the failed ones of the plan."""
-    exists = job.target != STD and Path(job.target).is_file()
-    if exists and naming.skip_existing:
+def _sort_in(job: Job, naming: Naming, made: Plan, read: set[str]) -> None:
+    """Append *job* to the jobs, the skipped ones or the failed ones of the plan.
+
+    Args:
+        job: The job.
+        naming: The rules that named its outputs.
+        made: The plan.
+        read: The keys of all files, and folders of files, that are read.
+    """
+    own = job.target if _same(job) and naming.force else None
+    inputs = [name for name in job.outputs if name != own and _read(name, read)]
+    exists = [name for name in job.outputs if name != own and os.path.isfile(name)]  # noqa: PTH113
+    if job.target in exists and naming.skip_existing:
         made.skipped.append(job)
-    elif _same(job) and not naming.force:
-        error = UsageError(f"{job.target} is the input itself", Problem.ITSELF)
+    elif _same(job) and own is None:
+        error = UsageError(f"{printable(job.target)} is the input itself", Problem.ITSELF)
         made.failed.append((job, error))
+    elif inputs:
+        text = f"{printable(job.source)} would be written to {printable(inputs[0])}, an input"
+        made.failed.append((job, UsageError(text, Problem.INPUT)))
     elif exists and not naming.force:
-        made.failed.append((job, exists_error(job.target)))
+        made.failed.append((job, exists_error(exists[0])))
     else:
         made.jobs.append(job)
+
+
+def _read(name: str, read: set[str]) -> bool:
+    """Return whether the output *name* is one of the files, or in one of the folders, *read*."""
+    inside = os.path.lexists(name) and _key(os.path.dirname(name)) in read  # noqa: PTH120
+    return inside or _key(name) in read
 
 
 def run(

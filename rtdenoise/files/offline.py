@@ -170,6 +170,7 @@ def process_file(
             endian=reader.endian if format == reader.format else "FILE",
             tags=reader.tags,
             overwrite=overwrite,
+            like=source,
         )
         with writer:
             listeners = listen(reader)
@@ -191,7 +192,7 @@ def process_file(
             time.perf_counter() - start,
             writer.clipped,
             source_blocks.nonfinite,
-            (*reader.warnings, *_warnings(writer, source_blocks.nonfinite)),
+            (*reader.warnings, *_warnings(writer, source_blocks.nonfinite), *writer.notes),
         )
 
 

@@ -13,9 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ..errors import AudioError, Problem
+from ..errors import AudioError, Problem, printable, quoted
+from .permissions import take_over, umask
 
 STD = "-"  # the name that means stdin or stdout
+PRIVATE = 0o600  # nobody else reads a recording while it is written
 # Whether the system has files without a name, and a way to give them one later.
 NAMELESS = hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir()
 
@@ -27,14 +29,21 @@ class Pending:
     a part of it. On other systems it has a hidden name in the same folder. If the target is no
     regular file (a pipe, /dev/null, `-` for stdout), the finished bytes are copied into it.
 
+    Until it is whole, only its owner can read it. Then it gets the owner, the group, the mode bits
+    and the access control list of the file that it replaces, or else of *like*, as far as the
+    system allows; a new file is never wider than the umask.
+
     Args:
         target: Name that the file is to have. A symbolic link is followed.
         overwrite: Whether an existing file may be replaced. If not, one that exists is an
             error, both now and at the end.
         nameless: Whether the file has no name until it is whole; otherwise it has a hidden one.
+        like: Name of the file that a new file is made from: nobody may read the new file who may
+            not read that one. None, or `-`: the umask alone decides.
 
     Attributes:
         path: Name under which the bytes are written until the file is whole.
+        notes: Sentences about what replacing the target has changed, for people.
 
     Raises:
         AudioError: If the target exists and may not be replaced, or if its folder does not exist
@@ -42,30 +51,57 @@ class Pending:
     """
 
     def __init__(
-        self, target: str | Path, overwrite: bool = False, nameless: bool = NAMELESS
+        self,
+        target: str | Path,
+        overwrite: bool = False,
+        nameless: bool = NAMELESS,
+        like: str | Path | None = None,
     ) -> None:
-        self.name, self.overwrite = "stdout" if str(target) == STD else str(target), overwrite
+        self.name = "stdout" if str(target) == STD else printable(target)
+        self.overwrite, self.like, self.notes = overwrite, like, list[str]()
+        self._like = None if like is None or str(like) == STD else Path(like).stat()
         self._target = None if str(target) == STD else Path(os.path.realpath(target))
-        if self._target is not None and self._target.is_dir():
-            raise AudioError(f"{target} is a folder, wanted the name of a file")
+        there = self._there()
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            raise AudioError(f"{self.name} is a folder, wanted the name of a file")
         self._copies = self._target is None or (
-            self._target.exists() and not stat.S_ISREG(self._target.stat().st_mode)
+            there is not None and not stat.S_ISREG(there.st_mode)
         )
-        if self._target and self._target.exists() and not (self._copies or overwrite):
+        if there is not None and not (self._copies or overwrite):
             raise exists_error(self.name)
         folder = Path(tempfile.gettempdir()) if self._copies else self.folder
         try:
             self._fd, self._hidden = _create(folder, nameless)
         except OSError as error:
-            raise AudioError(
-                f"cannot write {self.name}: {explain(error, folder)}", Problem.FOLDER_OUT
-            ) from None
+            raise self._error(error) from None
         self.path = Path(f"/proc/self/fd/{self._fd}") if self._hidden is None else self._hidden
 
     @property
     def folder(self) -> Path:
         """The folder of the target."""
         return self._target.parent if self._target else Path()
+
+    def _there(self) -> os.stat_result | None:
+        """Return what the target is; None: nothing, or stdout."""
+        try:
+            return None if self._target is None else self._target.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _error(self, error: OSError) -> AudioError:
+        """Return *error* in words."""
+        if error.errno == errno.ENAMETOOLONG and self._target is not None:
+            size = len(os.fsencode(self._target.name))
+            return AudioError(
+                f"cannot write {self.name}: the name has {size} bytes, which is too long for the "
+                "folder",
+                Problem.LONG_NAME,
+            )
+        return AudioError(
+            f"cannot write {self.name}: {explain(error, self.folder)}", Problem.FOLDER_OUT
+        )
 
     def commit(self) -> None:
         """Write the file to the disk, and then give it its name.
@@ -74,21 +110,46 @@ class Pending:
             AudioError: If the target exists by now and may not be replaced, or the disk is full.
         """
         try:
-            os.fsync(self._fd)
             if self._copies:
                 self._copy()
             else:
+                self._permit()
+                os.fsync(self._fd)
                 self._publish()
+                _sync_folder(self.folder)
         except FileExistsError:
             raise exists_error(self.name) from None
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise AudioError(
-                f"cannot write {self.name}: {explain(error, self.folder)}", Problem.FOLDER_OUT
-            ) from None
+            raise self._error(error) from None
         finally:
             self.discard()
+
+    def _permit(self) -> None:
+        """Give the file its owner, its group, and the bits that say who may read it."""
+        replaced = self._there() if self.overwrite else None
+        if replaced is not None:
+            if replaced.st_nlink > 1:
+                others = replaced.st_nlink - 1
+                self.notes.append(
+                    f"{self.name} had {others} other name{'s'[: others - 1]} (hard links), which "
+                    "kept the old file"
+                )
+            mode = take_over(self._fd, str(self._target), replaced, attributes=True)
+            now = os.fstat(self._fd)
+            if (now.st_uid, now.st_gid) != (replaced.st_uid, replaced.st_gid):
+                self.notes.append(
+                    f"{self.name} had the owner and group {replaced.st_uid}:{replaced.st_gid}, and "
+                    f"has {now.st_uid}:{now.st_gid} after it was replaced"
+                )
+        elif self._like is not None:
+            mode = take_over(self._fd, str(self.like), self._like) & 0o666 & ~umask()
+        else:
+            mode = 0o666 & ~umask()
+        if hasattr(os, "fchmod"):
+            with suppress(OSError):  # FAT has no bits
+                os.fchmod(self._fd, mode)
 
     def _publish(self) -> None:
         """Give the file its name."""
@@ -109,10 +170,15 @@ class Pending:
             # src_dir_fd has no effect on an absolute path, but makes Python call linkat, which can
             # follow the link /proc/self/fd/N; link() cannot.
             os.link(self.path, name, src_dir_fd=self._fd, follow_symlinks=True)
-        elif hasattr(os, "link"):
+            return
+        try:
             os.link(self._hidden, name)
-        else:
-            self._hidden.rename(name)
+        except FileExistsError:
+            raise
+        except OSError:  # FAT has no links; a name that this process took first is nobody else's
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL, PRIVATE))
+            os.replace(self._hidden, name)  # noqa: PTH105 - the name says that it overwrites
+            self._hidden = None
 
     def _copy(self) -> None:
         """Copy the bytes into a target that is no regular file."""
@@ -147,14 +213,32 @@ def _create(folder: Path, nameless: bool) -> tuple[int, Path | None]:
     """Open a file without a name in *folder*, or a hidden one where that cannot be."""
     if nameless:
         with suppress(OSError):  # some file systems (NFS, old overlays) have no O_TMPFILE
-            return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), None
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR, PRIVATE), None
     hidden = folder / f".rtdenoise-{secrets.token_hex(6)}.part"
-    return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), hidden
+    return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE), hidden
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write *folder* to the disk, so that a name outlives a power cut, where a system can."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def same_file(a: str, b: str) -> bool:
+    """Return whether two names mean one file that exists; `-` means none."""
+    try:
+        return STD not in (a, b) and Path(a).samefile(b)
+    except (OSError, ValueError):
+        return False
 
 
 def exists_error(name: str) -> AudioError:
     """Return the error that says that *name* exists and may not be replaced."""
-    return AudioError(f"{name} exists, and may not be replaced", Problem.EXISTS)
+    return AudioError(f"{printable(name)} exists, and may not be replaced", Problem.EXISTS)
 
 
 def make_folder(folder: Path) -> None:
@@ -166,9 +250,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = _in_the_way(folder) or (error.strerror or str(error)).lower()
         raise AudioError(
-            f"cannot create the folder {folder}: {reason}", Problem.FOLDER_OUT
+            f"cannot create the folder {printable(folder)}: {reason}", Problem.FOLDER_OUT
         ) from None
 
 
@@ -178,13 +262,24 @@ def explain(error: OSError, folder: Path) -> str:
     >>> explain(OSError(errno.EACCES, "Permission denied"), Path("/root"))
     'permission denied in /root'
     """
+    name = printable(folder)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(folder).free / 1e6
         return (
-            f"the disk, a quota or a ulimit is full ({free:.0f} MB free in {folder}). "
+            f"the disk, a quota or a ulimit is full ({free:.0f} MB free in {name}). "
             "Make room, or choose another folder"
         )
-    if not folder.is_dir():
-        return f"there is no folder {folder}. Create it: mkdir -p {folder}"
-    text = (error.strerror or str(error)).lower()
-    return f"{text} in {folder}"
+    if not os.path.isdir(folder):  # noqa: PTH112 - a Path raises on names that are too long
+        return (
+            _in_the_way(folder)
+            or f"there is no folder {name}. Create it: mkdir -p {quoted(folder)}"
+        )
+    return f"{(error.strerror or str(error)).lower()} in {name}"
+
+
+def _in_the_way(folder: Path) -> str:
+    """Return a sentence about the file in the place of *folder* or of one above; "" if none is."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place):
+            return "" if os.path.isdir(place) else f"{printable(place)} is a file, no folder"  # noqa: PTH112
+    return ""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Samples
-from .pending import Pending
+from ..errors import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,20 +148,9 @@ class BeforeAfter:
         """See `Listener.after`."""
         self._sides[1].add(block)
 
-    def save(self, path: str | Path, title: str, overwrite: bool = False) -> None:
-        """Write the picture as a PNG.
-
-        Args:
-            path: Name of the PNG.
-            title: Title above the spectrograms.
-            overwrite: Whether *path* may be replaced if it exists.
-
-        Raises:
-            AudioError: If *path* exists and may not be replaced, or cannot be written.
-        """
-        data = panels(self._sides, ("before", "after"), title)
-        with Pending(path, overwrite) as pending:
-            pending.path.write_bytes(data)
+    def png(self, title: str) -> bytes:
+        """Return the picture as a PNG, with *title* above the spectrograms."""
+        return panels(self._sides, ("before", "after"), title)
 
 
 def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> bytes:
@@ -177,7 +165,7 @@ def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> by
         image = _draw(axis, side, level, top)
         axis.set_title(name, loc="left", fontsize=10)
     axes[-1].set_xlabel("time (s)")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(printable(title), fontsize=11, parse_math=False)
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=40)
     bar.set_label("level (dB, 0 = sine at full scale)")
     data = io.BytesIO()

@@ -8,7 +8,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -16,8 +15,9 @@ import numpy as np
 import soundfile
 
 from ..audio import Samples, check_channels, check_rate
-from ..errors import AudioError, Problem
+from ..errors import AudioError, printable, quoted
 from .formats import SUFFIXES
+from .inputs import check_readable
 from .pending import STD
 
 BLOCK = 65_536  # samples a read: 1.4 s at 48 kHz, long enough for nets to run at matrix speed
@@ -53,7 +53,7 @@ class SoundReader:
     """
 
     def __init__(self, path: str | Path, block: int = BLOCK) -> None:
-        self.path, self.name = path, "stdin" if str(path) == STD else str(path)
+        self.path, self.name = path, "stdin" if str(path) == STD else printable(path)
         self.block = block
         self.warnings: list[str] = []
         self._spool = _spooled_stdin() if str(path) == STD else None
@@ -81,8 +81,8 @@ class SoundReader:
     def _open(self) -> Any:
         """Open the file with libsndfile, or raise an error that says why it cannot be read."""
         if self._spool is None:
-            _check_readable(Path(self.path))
-        source = self._spool.fileno() if self._spool else str(self.path)
+            check_readable(self.path)
+        source = self._spool.fileno() if self._spool else os.fsencode(self.path)
         try:
             return soundfile.SoundFile(source, closefd=False)
         except soundfile.LibsndfileError as error:
@@ -91,7 +91,7 @@ class SoundReader:
             raise AudioError(
                 f"{self.name} is not a sound file that libsndfile can read ({error.error_string}) "
                 f"Wanted: {', '.join(s[1:] for s in SUFFIXES)}. Others (m4a, aac, wma, video): "
-                f"ffmpeg -i {self.name} out.wav"
+                f"ffmpeg -i {quoted(self.path)} out.wav"
             ) from None
 
     def _size(self) -> int:
@@ -130,7 +130,7 @@ class SoundReader:
                 raise AudioError(
                     f"{self.name} is damaged {got / self.rate:.2f} s in, or ends too early "
                     f"({error}). Decode what is left of it with another program first, e.g. "
-                    f"ffmpeg -i {self.name} out.wav"
+                    f"ffmpeg -i {quoted(self.path)} out.wav"
                 ) from None
             if not len(frames):
                 break
@@ -163,18 +163,3 @@ def _spooled_stdin() -> IO[bytes]:
     shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
     spool.seek(0)
     return spool
-
-
-def _check_readable(path: Path) -> None:
-    """Raise an error that says why *path* cannot be read, if it cannot."""
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder, wanted a sound file", Problem.FOLDER_IN)
-    try:
-        path.open("rb").close()
-    except FileNotFoundError:
-        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, there, n=3, cutoff=0.75)
-        hint = f"Did you mean {', '.join(near)}?" if near else "Check the name and the folder."
-        raise AudioError(f"there is no file {path}. {hint}") from None
-    except OSError as error:
-        raise AudioError(f"cannot read {path}: {error.strerror}") from None

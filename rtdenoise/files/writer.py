@@ -36,6 +36,7 @@ class SoundWriter:
         tags: Title, artist and other texts, which are left out if the format cannot hold them.
         overwrite: Whether an existing file may be replaced.
         nameless: Whether the file has no name until it is whole; see `Pending`.
+        like: Name of the file that this one is made from, for the mode bits; see `Pending`.
 
     Attributes:
         frames: Samples per channel written so far.
@@ -60,6 +61,7 @@ class SoundWriter:
         tags: Mapping[str, str] | None = None,
         overwrite: bool = False,
         nameless: bool = NAMELESS,
+        like: str | Path | None = None,
     ) -> None:
         own, usual = SUFFIXES.get(Path(path).suffix.lower(), ("WAV", None))
         self.format = format or own
@@ -67,7 +69,7 @@ class SoundWriter:
         self.name, self.rate, self.channels = str(path), rate, channels
         self.frames = self.clipped = self.padded = 0
         self._bits = BITS.get(self.subtype)
-        self._pending = Pending(path, overwrite, nameless)
+        self._pending = Pending(path, overwrite, nameless, like)
         try:
             part = str(self._pending.path)
             self._file = soundfile.SoundFile(
@@ -85,6 +87,11 @@ class SoundWriter:
         for name, value in (tags or {}).items():
             with suppress(soundfile.LibsndfileError):  # the format cannot hold this tag
                 setattr(self._file, name, value)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what replacing an old file has changed, once the file is closed."""
+        return tuple(self._pending.notes)
 
     def write(self, block: Samples) -> None:
         """Append *block* (channels, samples) float32.

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from ..errors import Problem, UsageError, printable
+from ..files.pending import same_file
 from ..files.reader import SoundReader
 from ..files.writer import SoundWriter
 from .devices import Cards, Device, Kind, Wiring
@@ -120,7 +122,11 @@ def _recorder(setup: Setup, plan: Plan, most: int | None, stack: ExitStack) -> R
     path = setup.sink.path if isinstance(setup.sink, FileEnd) else setup.wishes.record
     if path is None:
         return None
-    writer = SoundWriter(path, plan.rate, plan.rows, overwrite=setup.wishes.overwrite)
+    played = setup.source.path if isinstance(setup.source, FileEnd) else None
+    if played is not None and same_file(played, path):
+        text = f"{printable(path)} is the input itself, which is read while it is written"
+        raise UsageError(text, Problem.ITSELF)
+    writer = SoundWriter(path, plan.rate, plan.rows, overwrite=setup.wishes.overwrite, like=played)
     recorder = Recorder(stack.enter_context(writer), plan.rows, plan.rate, most)
     stack.callback(recorder.close)
     return recorder
