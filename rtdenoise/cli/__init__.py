@@ -7,14 +7,37 @@ stdout and everything else to stderr. A verb imports torch and other large packa
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 from importlib import import_module
+from typing import Any, NoReturn
 
 from .. import __version__
-from ..errors import RtdenoiseError, UsageError
+from ..errors import RtdenoiseError, UsageError, printable, quoted
 from .advice import with_advice
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes options only by their whole names, and explains names with a dash."""
+
+    def __init__(self, **settings: Any) -> None:
+        # `--output` would be short for --output-dir in one verb, and mean nothing in another.
+        super().__init__(**settings, allow_abbrev=False)
+        self.words: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse *args*, and remember them for `error`."""
+        self.words = list(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and *message*, and exit with 2."""
+        files = [w for w in self.words if w.startswith("-") and os.path.lexists(w)]
+        hint = f". {quoted(files[0])} means the file of that name" if files else ""
+        super().error(printable(f"{message}{hint}"))
+
 
 VERBS = ("file", "live", "effects", "devices", "models", "info", "verify", "bench", "degrade")
 INTERRUPTED = 130
@@ -22,7 +45,7 @@ INTERRUPTED = 130
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="rtdenoise",
         description="Remove noise from sound: live, in files, and in effect chains.",
         epilog="`rtdenoise VERB --help` shows the options of a verb.",
@@ -56,11 +79,14 @@ def main(argv: list[str] | None = None) -> int:
         argv: The words of the command line after the program's name. None: those of this process.
     """
     root, words = parser(), sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name must not end a run
     if not words:
         root.print_help(sys.stderr)
         return UsageError.exit_code
     if words[0] not in VERBS and os.path.exists(words[0]):  # noqa: PTH110 - a Path raises on long words
-        root.error(f"wanted a verb before {words[0]}. To clean it: rtdenoise file {words[0]}")
+        hint = f"To clean it: rtdenoise file {quoted(words[0])}"
+        root.error(f"wanted a verb before {words[0]}. {hint}")
     args = root.parse_args(words)
     level = {0: logging.WARNING, 1: logging.INFO}.get(args.verbose, logging.DEBUG)
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
@@ -68,7 +94,8 @@ def main(argv: list[str] | None = None) -> int:
         return int(args.run(args))
     except RtdenoiseError as error:
         advice = getattr(import_module(f".{args.verb}", __name__), "ADVICE", None)
-        print(f"rtdenoise {args.verb}: {with_advice(error, advice)}", file=sys.stderr)
+        lines = with_advice(error, advice).split("\n")
+        print(f"rtdenoise {args.verb}: " + "\n".join(map(printable, lines)), file=sys.stderr)
         if args.verbose:
             logging.getLogger("rtdenoise").debug("where it came from", exc_info=error)
         return error.exit_code

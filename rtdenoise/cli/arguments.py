@@ -87,7 +87,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME|PATH",
-        help="an included model (`rtdenoise models`) or a path of your own (default: %(default)s)",
+        help="model: an included one (`rtdenoise models`) or your own (default: %(default)s)",
     )
 
 

@@ -11,7 +11,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from .arguments import DEFAULT_MODEL
+from .arguments import DEFAULT_MODEL, add_json
 
 if TYPE_CHECKING:
     from ..proof.bench import Timing
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="length of the paced run at the net's rate (default: 10)",
     )
     parser.add_argument(
-        "--channels", type=int, default=1, help="channels of the sound (default: 1)"
+        "--channels", type=int, default=1, metavar="N", help="channels of the sound (default: 1)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser, "one object")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,12 +1,14 @@
 """Degrade sound files as training does: noise, rooms, narrow bands, codecs, clipping.
 
   rtdenoise degrade in.wav -o out.wav "lowpass 2500..8000 | noise white snr=0..20"
-  rtdenoise degrade in.wav -o out.wav "noise folder=rain/ snr=5" --reference reference.wav
+  rtdenoise degrade in.wav -o out.wav "noise folder=rain/ snr=5" --write-reference ref.wav
   rtdenoise degrade -r clean/ -O noisy/ "codec opus 8..32 p=0.5 | packetloss 5%"
 
 Quote the text, because | is a pipe to the shell. A value is drawn from a range once for each file;
 it depends on --seed and on the file's place in the list. The output has the rate, channels, length,
 format and timing of the input. docs/degrade.md describes all steps.
+
+--write-reference writes the target of a training: what a perfect model would restore.
 
 Exit codes: 0 all done, 1 some inputs failed, 2 usage, 130 interrupted.
 """
@@ -14,67 +16,90 @@ Exit codes: 0 all done, 1 some inputs failed, 2 usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import AudioError, Problem, printable
+from .advice import with_advice
+from .arguments import add_outputs, add_quiet, file_name
+
 if TYPE_CHECKING:
     from ..degrade import Chain
+    from ..files.batch import Job
 
 HELP = "degrade sound files: noise, rooms, narrow bands, codecs"
+ADVICE = {
+    Problem.EXISTS: "Choose another name (-o), or overwrite it (-f)",
+    Problem.ITSELF: "Choose another name with -o or -O, or replace the input with -f",
+    Problem.INPUT: "Choose another name with -o or -O",
+    Problem.LONG_NAME: "Choose a shorter one with -o",
+    Problem.NOT_A_FILE: "Send it to stdin: cat PIPE | rtdenoise degrade - TEXT -o NAME.wav",
+    Problem.FOLDER_IN: "Add -r to degrade the sound files in it",
+    Problem.FOLDER_OUT: "Choose another folder with -O DIR",
+    Problem.ONE_OUTPUT: "-o FILE names the output of one input, -O DIR the folder of several",
+    Problem.FORMAT: "Give another format: -o NAME.flac",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the inputs, the text and the outputs to *parser*."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="IN", help="files or globs; with -r also folders"
+        "inputs",
+        nargs="+",
+        type=os.path.expanduser,
+        metavar="IN",
+        help="files or globs; with -r also folders",
     )
     parser.add_argument("text", metavar="TEXT", help="the steps, with | between them")
-    parser.add_argument("-o", "--out", metavar="FILE", help="output file of a single input")
-    parser.add_argument(
-        "-O", "--output-dir", metavar="DIR", help="folder for the outputs; they keep their names"
-    )
-    parser.add_argument("-r", "--recursive", action="store_true", help="search folders")
-    parser.add_argument("-f", "--force", action="store_true", help="replace existing outputs")
+    add_outputs(parser)
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the random values (default: 0)"
     )
     parser.add_argument(
-        "--reference",
+        "--write-reference",
+        type=file_name,
         metavar="FILE",
-        help="also write the target: what a perfect model would restore",
+        help="write the target of a single input: what a perfect model would restore",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Degrade every input; return the exit code."""
     from ..degrade import parse
-    from ..errors import AudioError, UsageError
+    from ..errors import UsageError
     from ..files.batch import Naming, plan
+    from ..files.inputs import told_skipped
 
     chain = parse(args.text)
-    suffix = None if args.output_dir else ".degraded"
-    jobs = plan(args.inputs, Naming(args.out, args.output_dir, suffix, args.force), args.recursive)
-    if args.reference and len(jobs.jobs) != 1:
-        raise UsageError(f"--reference names one file, but there are {len(jobs.jobs)} inputs")
-    failed = [str(error) for _, error in jobs.failed]
+    second = (lambda target: args.write_reference) if args.write_reference else None
+    naming = Naming(args.out, args.output_dir, force=args.force, usual=".degraded", second=second)
+    jobs = plan(args.inputs, naming, args.recursive)
+    if second and len(jobs.jobs) + len(jobs.failed) != 1:
+        raise UsageError(f"--write-reference names one file, got {len(jobs.jobs)} inputs")
+    for source in jobs.left_out:
+        print(f"{printable(source)}: left out, it is the output of another input", file=sys.stderr)
+    if jobs.unread and not args.quiet:
+        print(told_skipped(jobs.unread), file=sys.stderr)
+    failed = [error for _, error in jobs.failed]
     for number, job in enumerate(jobs.jobs):
         try:
-            steps = _degrade(chain, job.source, job.target, args, [args.seed, number])
+            steps = _degrade(chain, job, args, [args.seed, number])
         except AudioError as error:
-            failed.append(str(error))
+            failed.append(error)
             continue
         if not args.quiet:
-            print(f"{job.source} -> {job.target}\n  {' | '.join(steps) or 'unchanged'}")
-    for message in failed:
-        print(f"rtdenoise degrade: {message}", file=sys.stderr)
+            drawn = " | ".join(steps) or "unchanged"
+            print(f"{printable(job.source)} -> {printable(job.target)}\n  {printable(drawn)}")
+    for failure in failed:
+        text = printable(with_advice(failure, ADVICE))
+        print(f"rtdenoise degrade: {text}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _degrade(
-    chain: Chain, source: str, target: str, args: argparse.Namespace, seed: list[int]
-) -> tuple[str, ...]:
+def _degrade(chain: Chain, job: Job, args: argparse.Namespace, seed: list[int]) -> tuple[str, ...]:
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
@@ -83,19 +108,26 @@ def _degrade(
     from ..files.reader import SoundReader
     from ..files.writer import SoundWriter
 
-    with SoundReader(source) as reader:
+    with SoundReader(job.source) as reader:
         blocks = list(reader)
         audio = np.concatenate(blocks, 1) if blocks else np.zeros((reader.channels, 0), np.float32)
         out = chain(np.nan_to_num(audio), reader.rate, np.random.default_rng(seed))
-        sounds = {target: out.audio} | ({args.reference: out.reference} if args.reference else {})
+        sounds = {job.target: out.audio} | ({job.second: out.reference} if job.second else {})
         for path, sound in sounds.items():
             make_folder(Path(path).parent)
             format, subtype = encoding(path, reader)
             make = SoundWriter(
-                path, reader.rate, reader.channels, format, subtype, overwrite=args.force
+                path,
+                reader.rate,
+                reader.channels,
+                format,
+                subtype,
+                overwrite=args.force,
+                like=job.source,
             )
             with make as writer:
                 writer.write(np.ascontiguousarray(sound))
-            if writer.clipped:
-                print(f"  warning: {writer.clipped} samples clipped in {path}", file=sys.stderr)
+            clipped = f"{writer.clipped} samples clipped in {printable(path)}"
+            for warning in ([clipped] if writer.clipped else []) + list(writer.notes):
+                print(f"  warning: {warning}", file=sys.stderr)
     return out.steps

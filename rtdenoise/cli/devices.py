@@ -6,12 +6,14 @@ import argparse
 import json
 from dataclasses import asdict
 
+from .arguments import add_json
+
 HELP = "list the sound devices"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --json to *parser*."""
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    add_json(parser, "a list")
 
 
 def run(args: argparse.Namespace) -> int:

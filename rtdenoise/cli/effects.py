@@ -14,6 +14,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from .arguments import add_json
+
 if TYPE_CHECKING:
     from ..chain.registry import Kind
 
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="show this effect with its parameters"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    add_json(parser, "a list")
 
 
 def run(args: argparse.Namespace) -> int:

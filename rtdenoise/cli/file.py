@@ -96,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="number of files to process at once; they share the model (default: one a core)",
+        help="number of files at once; they share the model (default: one a core)",
     )
     more = parser.add_argument_group("reports")
     more.add_argument(
@@ -108,8 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference",
         type=file_name,
         metavar="CLEAN",
-        help="clean recording, or a folder of clean files of the same names: score input and output "
-        "against it: SI-SDR and SNR in dB, LSD (2048/512 Hann, log10 power)",
+        help="clean recording, or a folder of clean files of the same names: score input and "
+        "output against it: SI-SDR and SNR in dB, LSD (2048/512 Hann, log10 power)",
     )
     add_json(more, "an object for each file")
     add_quiet(more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .arguments import DEFAULT_MODEL
+from .arguments import DEFAULT_MODEL, add_json
 
 if TYPE_CHECKING:
     from ..nets.card import Card
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_MODEL,
         help="name of an included model, or path of a model file (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print the card as the file holds it")
+    add_json(parser, "the card as the file holds it")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,7 +22,16 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, Problem, UsageError
-from .arguments import add_model, add_strength, strength
+from .arguments import (
+    add_board,
+    add_force,
+    add_json,
+    add_model,
+    add_quiet,
+    add_strength,
+    file_name,
+    strength,
+)
 from .interrupt import until_interrupted
 
 if TYPE_CHECKING:
@@ -32,6 +41,8 @@ HELP = "clean live sound: microphone in, speakers out"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
 ADVICE = {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
+    Problem.ITSELF: "Choose another name",
+    Problem.LONG_NAME: "Choose a shorter name",
     Problem.FOLDER_OUT: "Choose another folder",
     Problem.FORMAT: "Give another format: --out file:NAME.flac or --record NAME.flac",
 }
@@ -42,21 +53,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the ends, the blocks, the dry/wet settings and the recording to *parser*."""
     where = "index or part of the name of a device, %s, file:PATH or null (default: %s)"
     parser.add_argument(
-        "-i", "--in", dest="source", default="mic", metavar="DEVICE", help=where % ("mic", "mic")
+        "-i",
+        "--in",
+        dest="source",
+        default="mic",
+        metavar="DEVICE",
+        help="input: " + where % ("mic", "mic"),
     )
     parser.add_argument(
-        "-o", "--out", dest="sink", default="speakers", metavar="DEVICE",
-        help=where % ("speakers", "speakers"),
+        "-o", "--out", default="speakers", metavar="DEVICE",
+        help="output: " + where % ("speakers", "speakers"),
     )  # fmt: skip
     add_model(parser)
     add_strength(parser)
+    add_board(parser)
     parser.add_argument(
-        "--board", metavar="TOML", help="run this board of effects instead of a model"
+        "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
     )
     parser.add_argument(
-        "--rate", type=int, metavar="HZ", help="sample rate of the devices (default: the net's)"
+        "--channels", type=int, metavar="N", help="channels of the sound, 1 or 2 (default: 1)"
     )
-    parser.add_argument("--channels", type=int, help="channels of the devices, 1 or 2 (default: 1)")
     parser.add_argument(
         "--block", type=int, metavar="N",
         help="samples per callback; 0 lets the device choose (default: one hop of the net)",
@@ -74,10 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pace of files: real time, or as fast as possible (default: real)",
     )
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
-    parser.add_argument("--record", metavar="FILE", help="also write the output to a file")
-    parser.add_argument("-f", "--force", action="store_true", help="replace existing files")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    parser.add_argument(
+        "--record", type=file_name, metavar="FILE", help="also write the output to a file"
+    )
+    add_force(parser)
+    add_json(parser, "the summary")
+    add_quiet(parser)
 
 
 def make_effect(args: argparse.Namespace) -> Effect:
@@ -109,7 +127,7 @@ def run(
     line = StatusLine(silent)
     with _named_by_flags():
         settings = _settings(args)
-        live = Live(args.source, args.sink, make(args), **settings)
+        live = Live(args.source, args.out, make(args), **settings)
     try:
         with until_interrupted() as stop, ExitStack() as running:
             with _named_by_flags():
@@ -164,7 +182,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "overwrite": args.force,
     }
     Wishes(**settings)
-    source, sink = parse_end(args.source, "input"), parse_end(args.sink, "output")
+    source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
     if args.record and isinstance(sink, FileEnd):
         raise UsageError("--record and --out file: both write the processed sound; leave one out")
     if isinstance(source, NullEnd) and isinstance(sink, NullEnd) and args.duration is None:

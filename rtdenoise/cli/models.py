@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from .arguments import add_json
+
 HELP = "list the included models"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --json to *parser*."""
-    parser.add_argument("--json", action="store_true", help="print one JSON list of cards")
+    add_json(parser, "a list of cards")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import Problem
+from ..errors import Problem, printable
 from ..files.pending import STD
 from .advice import with_advice
 
@@ -53,16 +53,26 @@ class Reporter:
     def json(self, line: dict[str, Any]) -> None:
         """Print a line for programs; NaN and infinity become null, because JSON has neither."""
         if self.args.json:
-            print(json.dumps(_finite(line), ensure_ascii=False), flush=True)
+            # ASCII is valid in every encoding, and keeps the bytes of names that are no UTF-8.
+            print(json.dumps(_finite(line)), flush=True)
 
     def plan(self, plan: Plan) -> None:
         """Report the inputs that are not processed."""
         for source in plan.left_out:
-            self.say(f"{source}: left out, it is the output of another input")
+            self.say(f"{printable(source)}: left out, it is the output of another input")
+        if plan.unread:
+            from ..files.inputs import told_skipped
+
+            self.say(told_skipped(plan.unread))
+        for source in plan.unread:
+            self.json({"input": source, "status": "skipped", "reason": "its format is not read"})
         for job in plan.skipped:
             self.skipped += 1
-            self.say(f"{job.source}: skipped, {job.target} is there")
-            self.json({"input": job.source, "output": job.target, "status": "skipped"})
+            self.say(f"{printable(job.source)}: skipped, {printable(job.target)} is there")
+            reason = "its output is there"
+            self.json(
+                {"input": job.source, "output": job.target, "status": "skipped", "reason": reason}
+            )
         for job, error in plan.failed:
             self.job(job, error)
 
@@ -79,18 +89,18 @@ class Reporter:
         for warning in result["warnings"]:
             self.say(f"  warning: {warning}")
         if "scores" in result:
-            self.say(f"  {score_line(result['scores'])} (against {result['reference']})")
+            self.say(f"  {score_line(result['scores'])} (against {printable(result['reference'])})")
         if "picture" in result:
-            self.say(f"  picture: {result['picture']}")
+            self.say(f"  picture: {printable(result['picture'])}")
 
     def _failure(self, job: Job, error: Exception) -> None:
         """Report a job that failed."""
         from ..errors import RtdenoiseError
 
         self.failed.append((job.source, error))
-        text = with_advice(error, self.advice)
+        text = printable(with_advice(error, self.advice))
         if not isinstance(error, RtdenoiseError):
-            text = f"{job.source}: {type(error).__name__}: {error}. -vv shows where"
+            text = printable(f"{job.source}: {type(error).__name__}: {error}. -vv shows where")
             if self.args.verbose > 1:
                 import traceback
 
@@ -105,7 +115,7 @@ class Reporter:
             self.say(f"{self.done} done{skipped}, {len(self.failed)} failed")
             if self.done:
                 for source, _ in self.failed:
-                    print(f"  failed: {source}", file=sys.stderr)
+                    print(f"  failed: {printable(source)}", file=sys.stderr)
         if not self.failed:
             return 0
         codes = {getattr(error, "exit_code", 1) for _, error in self.failed}
@@ -116,10 +126,12 @@ def sentence(line: dict[str, Any]) -> str:
     """Return what was done to a file, in two lines."""
     channels = {1: "mono", 2: "stereo"}.get(line["channels"], f"{line['channels']} channels")
     latency_ms = 1000 * line["latency"] / line["rate"]
+    model = printable(line["model"])
     return (
-        f"{line['input']} -> {'stdout' if line['output'] == STD else line['output']}\n"
+        f"{printable(line['input'])} -> "
+        f"{'stdout' if line['output'] == STD else printable(line['output'])}\n"
         f"  {line['seconds']:.2f} s, {line['rate']} Hz, {channels}, {line['format']} "
-        f"{line['subtype']}, with {line['model']}, {latency_ms:.1f} ms latency compensated, "
+        f"{line['subtype']}, with {model}, {latency_ms:.1f} ms latency compensated, "
         f"{line['real_time_factor']:.0f} x real time ({line['elapsed_s']:.2f} s)"
     )
 

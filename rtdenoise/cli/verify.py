@@ -11,7 +11,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from .arguments import DEFAULT_MODEL
+from .arguments import DEFAULT_MODEL, add_json
 
 HELP = "check that a model keeps the contract here"
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of test signals and block sizes (default: 0)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON list of checks")
+    add_json(parser, "a list of checks")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -228,10 +228,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
-def same_file(a: str, b: str) -> bool:
+def same_file(a: str | Path, b: str | Path) -> bool:
     """Return whether two names mean one file that exists; `-` means none."""
     try:
-        return STD not in (a, b) and Path(a).samefile(b)
+        return STD not in (str(a), str(b)) and Path(a).samefile(b)
     except (OSError, ValueError):
         return False
 

@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ..audio import Samples
-from ..errors import AudioError, Problem
+from ..errors import AudioError, Problem, printable
 from .formats import BITS, SUFFIXES
 from .pending import NAMELESS, Pending, explain
 from .reader import BLOCK
@@ -66,7 +66,7 @@ class SoundWriter:
         own, usual = SUFFIXES.get(Path(path).suffix.lower(), ("WAV", None))
         self.format = format or own
         self.subtype = subtype or usual or str(soundfile.default_subtype(self.format))
-        self.name, self.rate, self.channels = str(path), rate, channels
+        self.name, self.rate, self.channels = printable(path), rate, channels
         self.frames = self.clipped = self.padded = 0
         self._bits = BITS.get(self.subtype)
         self._pending = Pending(path, overwrite, nameless, like)

@@ -13,7 +13,7 @@ def test_the_command_keeps_format_length_and_rate(clips, tmp_path, capsys):
     """And writes what a perfect restorer would give; the drawn steps are printed."""
     source, target = clips / "noisy_stereo_44k.flac", tmp_path / "out.flac"
     words = [str(source), "-o", str(target), "gain -6 | clip -12", "--seed", "3"]
-    assert main(["degrade", *words, "--reference", str(tmp_path / "wanted.flac")]) == 0
+    assert main(["degrade", *words, "--write-reference", str(tmp_path / "wanted.flac")]) == 0
     before, after = sf.info(source), sf.info(target)
     kept = ("samplerate", "channels", "frames", "subtype", "format")
 

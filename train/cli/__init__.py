@@ -13,6 +13,7 @@ import os
 import sys
 from importlib import import_module
 
+from rtdenoise.cli import Parser
 from rtdenoise.cli.advice import with_advice
 from rtdenoise.errors import Problem, RtdenoiseError, UsageError
 
@@ -25,7 +26,7 @@ NO_MODEL = "`rtdenoise models` describes those in the box"
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="python -m train",
         description="Train models, score them, and compare them in listening tests.",
         epilog="`python -m train VERB --help` shows the options of a verb. See docs/training.md.",

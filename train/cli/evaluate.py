@@ -19,7 +19,7 @@ ADVICE = {
     "card": "It holds the numbers of a --model",
     "cutoff_hz": "Give --cutoff-hz HZ, the end of the band that was kept",
     "data": "`python -m train mixes` makes such a folder",
-    "force": "--force scores them nevertheless, and says so in the table",
+    "force": "--despite-checks scores them nevertheless, and says so in the table",
     "names": "Give NAME=VALUE",
 }
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]MODEL",
-        help="included model or path of a model file; repeatable",
+        help="model: an included one or the path of a file; repeatable",
     )
     add(
         "--estimates",
@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kind", choices=("speech", "music"), help="kind of sound (default: the model's)")
     add("--cutoff-hz", type=float, help="super-resolution: also score above and below this")
     add("--metrics", metavar="NAME,..", help="default: all that apply; DNSMOS takes longest")
-    add("--force", action="store_true", help="also score pairs that the checks refuse")
-    add("--jobs", type=int, default=1, help="number of files scored at once (default: 1)")
+    add("--despite-checks", action="store_true", help="also score pairs that the checks refuse")
+    add("--jobs", type=int, default=1, metavar="N", help="number of files at once (default: 1)")
     add("--csv", type=Path, metavar="FOLDER", help="write a CSV per system with a row per file")
     add("--report", type=Path, metavar="PAGE.html", help="write a page with tables and players")
     add("--report-files", type=int, default=0, metavar="N", help="files on it (default: all)")
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         kind=args.kind,
         cutoff_hz=args.cutoff_hz,
         metrics=args.metrics.split(",") if args.metrics else (),
-        force=args.force,
+        force=args.despite_checks,
         jobs=args.jobs,
         shown=args.report_files,
     )

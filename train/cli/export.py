@@ -1,7 +1,7 @@
 """Write the model file of a run: the net and its card. Of several runs, their mean is written.
 
     python -m train export RUN... -o net.pt
-    python -m train export RUN -o net.pt --metrics numbers.json     # from `evaluate --card`
+    python -m train export RUN -o net.pt --scores numbers.json     # from `evaluate --card`
 
 The card is printed.
 """
@@ -19,15 +19,15 @@ ADVICE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add RUN, -o and --metrics."""
+    """Add RUN, -o and --scores."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of runs")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="model file to write")
-    parser.add_argument("--metrics", type=Path, help="scores for the card, from `evaluate --card`")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="output: the model file")
+    parser.add_argument("--scores", type=Path, help="scores for the card, from `evaluate --card`")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the net, write the file and print the card."""
     from ..run.export import export
 
-    print(export(args.runs, args.out, args.metrics).to_json())
+    print(export(args.runs, args.out, args.scores).to_json())
     return 0

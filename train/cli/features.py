@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add KIND, RECIPE, --cache, --set, -o, --steps and --width."""
     parser.add_argument("kind", choices=("autoencoder", "germain"), help="which feature loss")
     add_recipe(parser)
-    parser.add_argument("-o", "--out", type=Path, required=True, help="file for the weights")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="output: the file of weights")
     parser.add_argument("--steps", type=int, default=500, help="training steps (default: 500)")
     parser.add_argument(
         "--width", type=float, default=0.25, help="share of the paper's channels (default: 0.25)"

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a test, of its server, and of --results."""
     add = parser.add_argument
     add("--systems", nargs="+", default=[], metavar="NAME=FOLDER", help="folders to compare")
-    add("--reference", type=Path, help="folder of the clean files of the same names")
+    add("--reference", type=Path, help="clean recordings: a folder, same names")
     add("--items", type=int, default=8, help="number of recordings, evenly chosen (default: 8)")
     add("--method", choices=("mushra", "acr"), default="mushra", help="default: mushra")
     add("--anchors", default="3500,7000", metavar="HZ,..", help="low-passes of MUSHRA, or none")
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     add("--port", type=int, default=8765, help="default: 8765")
     add("--results", type=Path, metavar="DB", help="print the results; serve nothing")
-    add("--csv", type=Path, help="with --results: write a row per rating")
+    add(
+        "--csv", type=Path, metavar="FILE", help="with --results: write a CSV with a row per rating"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from ..listen.stimuli import prepare
 
     if args.results:
-        print(report(args.results, args.csv), end="")
+        print(report(args.results, args.ratings), end="")
         return 0
     if not args.systems or not args.reference:
         raise UsageError("wanted --systems NAME=FOLDER .. and --reference FOLDER, or --results DB")

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RECIPE, --cache, --set, -o, --count, --side, --snr and --seed."""
     add_recipe(parser)
     add = parser.add_argument
-    add("-o", "--out", type=Path, required=True, help="folder for degraded/ and clean/")
+    add("-o", "--out", type=Path, required=True, help="output: folder of degraded/ and clean/")
     add("--count", type=int, default=80, help="number of pairs (default: 80)")
     add("--side", choices=("dev", "test"), default="dev", help="side of the split (default: dev)")
     add("--snr", default="-5,0,5,10,15", metavar="DB,..", help="if there is no degradation")

@@ -47,11 +47,11 @@ def test_noise_rooms_and_filters_are_no_faults(pairs, damage, capsys):
 def test_a_wrong_gain_lag_polarity_or_take_is_refused_with_its_estimate(
     pairs, message, damage, capsys
 ):
-    """Scores of such pairs would be about the pairs; --force scores them and says so."""
+    """Scores of such pairs would be about the pairs; --despite-checks scores them and says so."""
     args = ["evaluate", "--data", str(pairs(damage)), "--kind", "music", "--baseline", "none"]
     assert main(args) == 2
     assert re.search(message, capsys.readouterr().err)
-    assert main([*args, "--force"]) == 0
+    assert main([*args, "--despite-checks"]) == 0
     assert "SCORED BY FORCE" in capsys.readouterr().out
 
 
