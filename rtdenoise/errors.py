@@ -25,7 +25,7 @@ class Problem(StrEnum):
     ITSELF = "itself"  # an output is its own input
     SAME_OUTPUT = "same output"  # two inputs have one output
     INPUT = "input"  # an output is another input
-    NOT_A_FILE = "not a file"  # an input is a pipe, a socket or a device
+    PIPE = "pipe"  # an input is a pipe
     FOLDER_IN = "folder in"  # an input is a folder
     LONG_NAME = "long name"  # the name of an output is too long
     FOLDER_OUT = "folder out"  # an output cannot be written to its folder

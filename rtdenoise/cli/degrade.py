@@ -35,7 +35,7 @@ ADVICE = {
     Problem.ITSELF: "Choose another name with -o or -O, or replace the input with -f",
     Problem.INPUT: "Choose another name with -o or -O",
     Problem.LONG_NAME: "Choose a shorter one with -o",
-    Problem.NOT_A_FILE: "Send it to stdin: cat PIPE | rtdenoise degrade - TEXT -o NAME.wav",
+    Problem.PIPE: "Send it to stdin: cat PIPE | rtdenoise degrade - TEXT -o NAME.wav",
     Problem.FOLDER_IN: "Add -r to degrade the sound files in it",
     Problem.FOLDER_OUT: "Choose another folder with -O DIR",
     Problem.ONE_OUTPUT: "-o FILE names the output of one input, -O DIR the folder of several",

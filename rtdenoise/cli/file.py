@@ -25,7 +25,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ..chain.effect import Effect
     from ..files.batch import Job, Plan
     from ..files.offline import Listener
+    from ..files.pending import Pending
     from ..files.reader import SoundReader
 
 HELP = "clean sound files"
@@ -59,7 +60,7 @@ ADVICE = {
     Problem.SAME_OUTPUT: "Name the folder they are in and add -r, to keep the tree, or use "
     "--suffix",
     Problem.INPUT: "Choose another name with -o, -O or --suffix, or leave one of them out",
-    Problem.NOT_A_FILE: "Send it to stdin: cat PIPE | rtdenoise file - -o NAME.wav",
+    Problem.PIPE: "Send it to stdin: cat PIPE | rtdenoise file - -o NAME.wav",
     Problem.LONG_NAME: "Choose a shorter one with -o, or --suffix",
     Problem.FOLDER_IN: "Add -r to process the sound files in it",
     Problem.FOLDER_OUT: "Choose another folder with -O DIR",
@@ -245,7 +246,7 @@ class _Work:
     def __call__(self, job: Job) -> dict[str, Any]:
         """Process one file; return the line that --json prints."""
         from ..files.offline import Against, process_file
-        from ..files.pending import Pending, make_folder
+        from ..files.pending import make_folder
         from ..files.picture import BeforeAfter
 
         if self.args.output_dir:
@@ -259,11 +260,7 @@ class _Work:
                 listeners["picture"] = BeforeAfter(reader.rate, reader.channels, reader.frames)
             return list(listeners.values())
 
-        with (
-            Pending(job.second, self.args.force, like=job.source)
-            if job.second is not None
-            else nullcontext()
-        ) as picture:
+        with self._picture(job) as picture:
             try:
                 report = process_file(
                     job.source,
@@ -288,6 +285,17 @@ class _Work:
         if job.second is not None:
             line["picture"] = job.second
         return line
+
+    def _picture(self, job: Job) -> AbstractContextManager[Pending | None]:
+        """Return the file for the picture of *job*, opened before the work; None: it has none."""
+        from ..files.inputs import check_readable
+        from ..files.pending import Pending
+
+        if job.second is None:
+            return nullcontext()
+        if job.source != STD:
+            check_readable(job.source)
+        return Pending(job.second, self.args.force, like=job.source)
 
     def _reference(self, job: Job) -> str:
         """Return the name of the clean recording for *job*."""

@@ -65,7 +65,7 @@ class Reporter:
 
             self.say(told_skipped(plan.unread))
         for source in plan.unread:
-            self.json({"input": source, "status": "skipped", "reason": "its format is not read"})
+            self.json({"input": source, "status": "skipped", "reason": "not read"})
         for job in plan.skipped:
             self.skipped += 1
             self.say(f"{printable(job.source)}: skipped, {printable(job.target)} is there")

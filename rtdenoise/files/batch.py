@@ -48,7 +48,7 @@ class Plan:
         skipped: Jobs whose output exists and must stay (`Naming.skip_existing`).
         failed: Jobs that cannot be processed, each with its error.
         left_out: Inputs that are the output of another input.
-        unread: Sound files and videos in folders whose format is not read.
+        unread: Sound files and videos in folders whose format is not read, and links to folders.
     """
 
     jobs: list[Job] = field(default_factory=list)

@@ -34,7 +34,8 @@ class Found:
     Attributes:
         files: (file, its place in a mirrored tree) for each.
         named: Whether the user named the file, and not a folder or a pattern that holds it.
-        skipped: Sound files and videos in folders whose suffix is of no format that is read.
+        skipped: Sound files and videos in folders whose suffix is of no format that is read, and
+            links to folders, which may lead in a circle.
         errors: (name, error) for each folder that cannot be searched.
     """
 
@@ -91,10 +92,7 @@ def _search(name: str, outputs: str | None, several: bool) -> Found:
         folders[:] = sorted(
             f for f in folders if not f.startswith(".") and Path(parent, f).resolve() != avoid
         )
-        for inner in filter(lambda f: Path(parent, f).is_symlink(), folders):
-            path = Path(parent, inner)
-            text = f"{printable(path)} is a link to a folder, which is not searched"
-            found.errors.append((str(path), AudioError(f"{text}. Name it as an input of its own")))
+        found.skipped += [str(p) for f in folders if (p := Path(parent, f)).is_symlink()]
         for file in sorted(n for n in names if not n.startswith(".")):
             suffix = Path(file).suffix.lower()
             if suffix in SUFFIXES:
@@ -114,12 +112,13 @@ def told_skipped(names: list[str]) -> str:
     """Return how many files of each suffix were skipped.
 
     >>> told_skipped(["a.mp4", "b.M4A", "c.mp4"])
-    '3 skipped, as their formats are not read: 2 .mp4, 1 .m4a'
+    '3 skipped, which are not read: 2 .mp4, 1 .m4a'
     """
-    counts = Counter(Path(name).suffix.lower() for name in names)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
-    whose = "their formats are" if len(names) > 1 else "its format is"
-    return f"{len(names)} skipped, as {whose} not read: {kinds}"
+    kinds = Counter(
+        "link to a folder" if Path(name).is_dir() else Path(name).suffix.lower() for name in names
+    )
+    parts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{len(names)} skipped, which are not read: {parts}"
 
 
 def check_readable(name: str | Path) -> None:
@@ -133,7 +132,8 @@ def check_readable(name: str | Path) -> None:
         mode = os.stat(name).st_mode  # noqa: PTH116 - a Path forgets a slash at the end
         for is_kind, kind in KINDS:
             if is_kind(mode):
-                raise AudioError(f"{shown} is {kind}, wanted a sound file", Problem.NOT_A_FILE)
+                problem = Problem.PIPE if stat.S_ISFIFO(mode) else Problem.NONE
+                raise AudioError(f"{shown} is {kind}, wanted a sound file", problem)
         if stat.S_ISDIR(mode):
             raise AudioError(f"{shown} is a folder, wanted a sound file", Problem.FOLDER_IN)
         path.open("rb").close()

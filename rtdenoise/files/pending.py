@@ -59,7 +59,13 @@ class Pending:
     ) -> None:
         self.name = "stdout" if str(target) == STD else printable(target)
         self.overwrite, self.like, self.notes = overwrite, like, list[str]()
-        self._like = None if like is None or str(like) == STD else Path(like).stat()
+        self._like = None
+        if like is not None and str(like) != STD:
+            try:
+                self._like = Path(like).stat()
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise AudioError(f"cannot read {printable(like)}: {reason}") from None
         self._target = None if str(target) == STD else Path(os.path.realpath(target))
         there = self._there()
         if there is not None and stat.S_ISDIR(there.st_mode):

@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8765, help="default: 8765")
     add("--results", type=Path, metavar="DB", help="print the results; serve nothing")
     add(
-        "--csv", type=Path, metavar="FILE", help="with --results: write a CSV with a row per rating"
+        "--ratings",
+        type=Path,
+        metavar="FILE",
+        help="with --results: write a CSV with a row per rating",
     )
 
 

@@ -84,7 +84,7 @@ def test_results_print_all_and_without_the_flagged(folders, capsys):
                 token = stimulus["token"]
                 value = reference if known[token] == "reference" else 50
                 assert store.rate(plan["session"], token, value, 1)
-    assert main([*args, "--csv", str(folders / "all.csv")]) == 0
+    assert main([*args, "--ratings", str(folders / "all.csv")]) == 0
     out = capsys.readouterr().out
     assert "2 listeners, 24 ratings" in out
     assert "hidden reference below 90 on 3 of 3 items" in out
