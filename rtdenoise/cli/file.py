@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference",
         type=file_name,
         metavar="CLEAN",
-        help="clean recording, or a folder of clean files of the same names: score input and "
+        help="clean recordings: one, or a folder of files of the same names: score input and "
         "output against it: SI-SDR and SNR in dB, LSD (2048/512 Hann, log10 power)",
     )
     add_json(more, "an object for each file")
@@ -282,8 +282,9 @@ class _Work:
         if "scores" in listeners:
             scores = listeners["scores"].result()
             line |= {"reference": self._reference(job), "scores": scores}
-        if job.second is not None:
+        if picture is not None:
             line["picture"] = job.second
+            line["warnings"] += picture.notes
         return line
 
     def _picture(self, job: Job) -> AbstractContextManager[Pending | None]:

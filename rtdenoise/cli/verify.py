@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="name of an included model, or path of a model file (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of test signals and block sizes (default: 0)"
+        "--seed", type=int, default=0, help="seed of the random values (default: 0)"
     )
     add_json(parser, "a list of checks")
 

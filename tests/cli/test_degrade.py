@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -39,3 +41,23 @@ def test_the_command_goes_through_folders_and_past_bad_files(clips, tmp_path, ca
     a, b = (sf.read(tmp_path / "out" / name)[0] for name in ("a.wav", "deep/b.wav"))
     assert a.std() != pytest.approx(b.std(), rel=1e-3)
     assert main(["degrade", str(clips / "clean.flac"), "louder 3"]) == 2
+
+
+def test_a_reference_is_never_written_over_an_input(clips, tmp_path, capsys, monkeypatch):
+    """Not even by force; nor over the degraded file."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clips / "noisy_8k.wav", tmp_path / "a.wav")
+    (tmp_path / "a.wav").chmod(0o600)
+    before = (tmp_path / "a.wav").read_bytes()
+    words = ["degrade", "a.wav", "gain -6", "-f", "--write-reference"]
+    assert main([*words, "a.wav"]) == 1
+    assert "an input" in capsys.readouterr().err
+    assert main([*words, "b.wav", "-o", "b.wav"]) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav"]
+    assert (tmp_path / "a.wav").read_bytes() == before
+    assert main([*words, "b.wav"]) == 0
+    for name in ("b.wav", "a.degraded.wav"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    with pytest.raises(SystemExit):
+        main(["degrade", "a.wav", "gain -6", "-f", "--reference", "a.wav"])
+    assert (tmp_path / "a.wav").read_bytes() == before

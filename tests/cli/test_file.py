@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,11 @@ def test_one_bad_file_does_not_stop_the_others(here, model, capsys):
         (["nothing*.wav"], 1, "no file matches"),
         (["a.wav", "--reference", "nosuch.wav"], 1, "nosuch"),
         (["."], 1, "-r"),
+        (["a.wav", "-o", "no where/x.wav"], 1, r"mkdir -p .*'\S*no where'"),
+        (["a.wav", "-o", ".." + "/n" * 128 + "n" * 250 + ".wav"], 1, "no folder|too long"),
+        (["a.wav", "-o", "n" * 252 + ".wav"], 1, "256 bytes.*-o"),
+        (["a.wav", "--reference", "a.wav", "-o", "a.wav", "-f"], 1, "an input.*-O"),
+        (["bad.wav", "--reference", "a.wav", "-o", "a.wav", "-f"], 2, "an input.*-O"),
     ],
 )
 def test_wrong_use_says_what_to_do(flags, code, says, here, model, capsys):
@@ -138,6 +144,7 @@ def test_scores_and_picture_are_made_on_the_way(here, model, capsys, rng):
     assert line["scores"]["before"]["SNR dB"] == pytest.approx(20, abs=0.3)
     assert set(line["scores"]["after"]) == {"SI-SDR dB", "SNR dB", "LSD"}
     assert re.search(r"SNR (19|20)\.\d\d -> ", err)
+    assert line["picture"] == "noisy.denoised.wav.png"
     assert Path(line["picture"]).read_bytes().startswith(b"\x89PNG")
     exact = save(Identity(), here / "id.pt", sample_rate=16_000)
     assert main(["file", "a.wav", "-m", str(exact), "--reference", "a.wav", "--json"]) == 0
@@ -186,3 +193,70 @@ def grown(link):
         return "(deleted)" in str(link.readlink()) and link.stat().st_size > 2_000_000
     except OSError:
         return False
+
+
+ODD = ["new\nline.wav", "esc\x1b[2J.wav", "-x.wav", " .wav", "b\udce9.wav", "$x_$.wav", "日本.wav"]
+
+
+def test_odd_names_in_a_folder(here, model):
+    """One line each, of no control characters, in any encoding; the exit code tells."""
+    (here / "a.wav").rename(here / ODD[0])
+    try:
+        for name in ODD[1:]:
+            shutil.copy(here / ODD[0], here / name)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    os.mkfifo(here / "pipe.wav")
+    shutil.copy(here / ODD[0], here / ("n" * 245 + ".wav"))
+    (here / "film.mp4").touch()
+    for encoding in ("utf-8", "latin-1", "ascii"):
+        env = {**HERE, "PYTHONIOENCODING": encoding}
+        command = [*FILE, "-r", ".", "-m", model, "--json", "-f", "--jobs", "2"]
+        done = subprocess.run(command, capture_output=True, check=False, env=env)
+        lines = {line["input"]: line for line in map(json.loads, done.stdout.splitlines())}
+
+        assert done.returncode == 1, done.stderr
+        status = {name: line["status"] for name, line in lines.items()}
+        assert {n for n, s in status.items() if s == "ok"} == set(ODD)
+        assert {n for n, s in status.items() if s == "skipped"} == {"film.mp4"}
+        failed = {n for n, s in status.items() if s == "failed"}
+        assert failed == {"bad.wav", "pipe.wav", "n" * 245 + ".wav"}
+        assert b"1 skipped, which are not read: 1 .mp4" in done.stderr
+        told = done.stderr.decode(encoding)
+        assert "\x1b" not in told
+        assert r"new\nline.wav -> new\nline.denoised.wav" in told
+        assert r"b\xe9.wav -> b\xe9.denoised.wav" in told
+        assert "7 done, 3 failed" in told
+        assert all(Path(line["output"]).exists() for n, line in lines.items() if n in ODD)
+
+
+def test_names_that_look_like_options_are_explained(here, capsys):
+    """`*.wav` of a shell may hold -x.wav."""
+    (here / "a.wav").rename(here / "-x.wav")
+    with pytest.raises(SystemExit) as usage:
+        main(["file", "-x.wav"])
+    assert usage.value.code == 2
+    assert "./-x.wav means the file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="mode bits are POSIX")
+def test_a_private_recording_stays_private(here, model, capsys):
+    """The cleaned file and its picture; the change is told when links are broken."""
+    (here / "a.wav").chmod(0o600)
+    assert main(["file", "a.wav", "-m", model, "--picture"]) == 0
+    for name in ("a.denoised.wav", "a.denoised.wav.png"):
+        assert (here / name).stat().st_mode & 0o777 == 0o600
+    os.link(here / "a.denoised.wav", here / "backup.wav")
+    before = (here / "backup.wav").read_bytes()
+    assert main(["file", "a.wav", "-m", model, "-f", "--mix", "50"]) == 0
+    assert "1 other name (hard links), which kept the old file" in capsys.readouterr().err
+    assert (here / "backup.wav").read_bytes() == before
+
+
+def test_a_tilde_is_the_home_even_in_quotes(here, model, monkeypatch):
+    """A shell leaves it in `--output-dir=~/out`."""
+    monkeypatch.setenv("HOME", str(here))
+    assert main(["file", "~/a.wav", "--output-dir=~/out", "-m", model]) == 0
+    assert (here / "out" / "a.wav").exists()
+    with pytest.raises(SystemExit):
+        main(["file", "a.wav", "-O", ""])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from rtdenoise.errors import UsageError
+from rtdenoise.errors import AudioError, Problem, UsageError
 from rtdenoise.files.batch import Naming, plan
+from rtdenoise.files.inputs import check_readable
 
 
 def tree(folder, *names):
@@ -62,3 +65,169 @@ def test_contradictions_are_refused_before_anything_is_touched(tmp_path):
         pairs(tmp_path, ["a/x.wav", "b/x.wav"], output="y.wav")
     with pytest.raises(UsageError, match="wanted one of them"):
         pairs(tmp_path, ["a/x.wav"], output="y.wav", folder="out")
+
+
+def refused(made):
+    """The problems of the jobs that are refused, by the name of their input."""
+    return {Path(job.source).name: error.problem for job, error in made.failed}
+
+
+def test_an_input_is_never_the_output_of_another(tmp_path, monkeypatch):
+    """Not even by force: what the user named, and what the jobs read, stays as it is."""
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path, "x/a.wav", "y/a.wav", "take.wav", "take2.wav", "clean/take.wav", "ref.wav")
+    with pytest.raises(UsageError, match="would both be written"):
+        plan(["x/a.wav", "y/a.wav"], Naming(folder="y", force=True))
+    made = plan(["take.wav", "take2.wav"], Naming(suffix="2", force=True))
+    assert refused(made) == {"take.wav": Problem.INPUT}
+    assert [job.target for job in made.jobs] == ["take22.wav"]
+
+    for read in ("ref.wav", "./ref.wav", str(tmp_path / "ref.wav")):
+        made = plan(["take.wav"], Naming(output="ref.wav", force=True), also_read=[read])
+        assert refused(made) == {"take.wav": Problem.INPUT}
+    made = plan(["take.wav"], Naming(folder="clean", force=True), also_read=["clean"])
+    assert refused(made) == {"take.wav": Problem.INPUT}
+    made = plan(["take2.wav"], Naming(folder="clean", force=True), also_read=["clean"])
+    assert not made.failed
+
+    second = Naming(output="new.wav", second=lambda _: "take.wav", force=True)
+    assert refused(plan(["take.wav"], second)) == {"take.wav": Problem.INPUT}
+    (tmp_path / "link.wav").symlink_to("take.wav")
+    assert refused(plan(["take2.wav", "take.wav"], Naming(folder="y", force=True))) == {}
+    made = plan(["take2.wav"], Naming(output="link.wav", force=True), also_read=["take.wav"])
+    assert refused(made) == {"take2.wav": Problem.INPUT}
+
+
+def test_only_force_lets_an_output_replace_its_own_input(tmp_path, monkeypatch):
+    """That is how one works in place."""
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path, "a.wav")
+    assert refused(plan(["a.wav"], Naming(output="./a.wav"))) == {"a.wav": Problem.ITSELF}
+    assert len(plan(["a.wav"], Naming(output="./a.wav", force=True)).jobs) == 1
+
+
+def test_results_that_a_shell_names_are_left_out(tmp_path, monkeypatch):
+    """`*.wav` of a shell holds the results of the last run."""
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path, "a.wav", "a.denoised.wav")
+    made = plan(["a.denoised.wav", "a.wav"], Naming(force=True))
+    assert made.left_out == ["a.denoised.wav"]
+    assert [job.source for job in made.jobs] == ["a.wav"]
+
+
+def test_second_outputs_are_planned_like_the_first(tmp_path, monkeypatch):
+    """Pictures of a.wav and a.flac differ; one name for two, or an existing one, is refused."""
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path, "a.wav", "a.flac")
+    picture = Naming(second=lambda target: f"{target}.png")
+    made = plan(["a.wav", "a.flac"], picture)
+    assert [job.second for job in made.jobs] == ["a.denoised.wav.png", "a.denoised.flac.png"]
+    with pytest.raises(UsageError, match=r"would both be written to one\.png"):
+        plan(["a.wav", "a.flac"], Naming(second=lambda _: "one.png"))
+    tree(tmp_path, "a.denoised.wav.png")
+    assert refused(plan(["a.wav", "a.flac"], picture)) == {"a.wav": Problem.EXISTS}
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("take1", "take1-denoised"),  # .denoised would be taken for a format
+        (".wav", ".wav-denoised"),
+        ("./-", "--denoised"),
+        (" .wav", " .denoised.wav"),
+        ("-x.wav", "-x.denoised.wav"),
+        ("a\nb.wav", "a\nb.denoised.wav"),
+        ("\udce9.wav", "\udce9.denoised.wav"),
+        ("~.wav", "~.denoised.wav"),
+    ],
+)
+def test_every_name_gets_a_name(source, target):
+    """No suffix, dashes, spaces, line ends, bytes that are no UTF-8."""
+    assert Naming().target(source, "") == target
+    assert Naming(suffix="").target("./-", "") == "./-"  # a file, and not stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "an empty name"),
+        (".", r"\. is a folder"),
+        ("..", r"\.\. is a folder"),
+        ("x*.wav", "no file matches"),
+        ("new\nline*", r"no file matches new\\nline"),
+    ],
+)
+def test_odd_inputs_are_one_line_each_and_the_others_go_on(name, says, tmp_path, monkeypatch):
+    """The plan has the rest."""
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path, "a.wav")
+    made = plan([name, "a.wav"], Naming())
+    ((_, error),) = made.failed
+    assert re.search(says, str(error))
+    assert "\n" not in str(error)
+    assert [job.source for job in made.jobs] == ["a.wav"]
+
+
+@pytest.mark.parametrize("naming", [Naming(output=""), Naming(folder="")])
+def test_an_output_without_a_name_is_refused(naming, tmp_path):
+    """As from an unset variable of a shell."""
+    with pytest.raises(UsageError, match="empty name"):
+        plan([str(tmp_path / "a.wav")], naming)
+
+
+def test_folders_tell_what_was_not_read(tmp_path, monkeypatch):
+    """Sound and video of other formats, and links to folders; a text is no sound."""
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path, "t/a.wav", "t/b.m4a", "t/deep/c.MP4", "t/d.txt", "t/.hidden.mp4", "u/e.wma")
+    (tmp_path / "t" / "up").symlink_to("..")
+    made = plan(["t"], Naming(), recursive=True)
+    assert sorted(made.unread) == ["t/b.m4a", "t/deep/c.MP4", "t/up"]
+    assert not made.failed
+    (_, error), *_ = plan(["u"], Naming(), recursive=True).failed
+    assert "1 .wma" in str(error)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="mode bits are POSIX")
+def test_a_folder_that_cannot_be_searched_is_told():
+    """The others are searched."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        tree(root, "t/a.wav", "t/shut/b.wav")
+        (root / "t" / "shut").chmod(0)
+        if os.geteuid() == 0:
+            os.seteuid(65_534)
+        try:
+            made = plan([str(root / "t")], Naming(), recursive=True)
+        finally:
+            if os.getuid() == 0:
+                os.seteuid(0)
+            (root / "t" / "shut").chmod(0o755)
+        assert [Path(job.source).name for job in made.jobs] == ["a.wav"]
+        ((_, error),) = made.failed
+        assert re.search(r"cannot search \S*shut: permission denied", str(error))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
+def test_what_is_no_file_is_never_opened(tmp_path):
+    """A pipe would hang the run; links to nothing and in a circle are told."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "dangling.wav").symlink_to("/nowhere/x.wav")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    tree(tmp_path, "a.wav")
+    for name, says in {
+        "pipe.wav": "is a pipe",
+        "dangling.wav": "is a link to /nowhere/x.wav, which does not exist",
+        "loop.wav": "symbolic links",
+        "a.wav/": "not a directory",
+        "a.wav/b.wav": "not a directory",
+        "": "is a folder",
+        "n" * 256: "name too long",
+        "a.wave": r"no file \S*a\.wave\. Did you mean a\.wav\?",
+        "x/y.wav": "Check the name and the folder",
+    }.items():
+        with pytest.raises(AudioError, match=says):
+            check_readable(f"{tmp_path}/{name}")
+    with pytest.raises(AudioError, match="is a device"):
+        check_readable("/dev/zero")
+    check_readable(tmp_path / "a.wav")

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a test, of its server, and of --results."""
     add = parser.add_argument
     add("--systems", nargs="+", default=[], metavar="NAME=FOLDER", help="folders to compare")
-    add("--reference", type=Path, help="clean recordings: a folder, same names")
+    add("--reference", type=Path, metavar="CLEAN", help="clean recordings: a folder of them")
     add("--items", type=int, default=8, help="number of recordings, evenly chosen (default: 8)")
     add("--method", choices=("mushra", "acr"), default="mushra", help="default: mushra")
     add("--anchors", default="3500,7000", metavar="HZ,..", help="low-passes of MUSHRA, or none")

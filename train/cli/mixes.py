@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--count", type=int, default=80, help="number of pairs (default: 80)")
     add("--side", choices=("dev", "test"), default="dev", help="side of the split (default: dev)")
     add("--snr", default="-5,0,5,10,15", metavar="DB,..", help="if there is no degradation")
-    add("--seed", type=int, default=7, help="seed of the pairs (default: 7)")
+    add("--seed", type=int, default=7, help="seed of the random values (default: 7)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,9 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data", type=Path, help="folder of recordings; docs/data.md has the layouts")
     add("cache", type=Path, help="folder for the decoded sound")
-    add("--rate", type=int, default=48_000, metavar="HZ", help="sample rate (default: 48000)")
+    add(
+        "--rate",
+        type=int,
+        default=48_000,
+        metavar="HZ",
+        help="sample rate of the sound (default: 48000)",
+    )
     add("--layout", default="auto", help="default: recognised by its files")
-    add("--kind", default="speech", help="kind of sound in plain folders (default: speech)")
+    add("--kind", default="speech", help="kind of sound (default: speech)")
     add("--jobs", type=int, default=2, metavar="N", help="number of files at once (default: 2)")
     add("--skip-clipped", action="store_true", help="skip clipped files")
 
