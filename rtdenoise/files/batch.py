@@ -156,9 +156,10 @@ def plan(
         )
     kept = _leave_out_results(by_path, named, naming, made)
     _refuse_conflicts(kept)
-    read = {_key(job.source) for job in kept if job.source != STD} | set(map(_key, also_read))
+    sources = {_key(job.source) for job in kept if job.source != STD}
     for job in kept:
-        _sort_in(job, naming, made, read)
+        own = {_key(job.target)} if naming.force and _same(job) else set()
+        _sort_in(job, naming, made, (sources - own) | set(map(_key, also_read)))
     return made
 
 
@@ -228,14 +229,13 @@ def _sort_in(job: Job, naming: Naming, made: Plan, read: set[str]) -> None:
         job: The job.
         naming: The rules that named its outputs.
         made: The plan.
-        read: The keys of all files, and folders of files, that are read.
+        read: The keys of all files, and folders of files, that are read and must stay.
     """
-    own = job.target if _same(job) and naming.force else None
-    inputs = [name for name in job.outputs if name != own and _read(name, read)]
-    exists = [name for name in job.outputs if name != own and os.path.isfile(name)]  # noqa: PTH113
+    inputs = [name for name in job.outputs if _read(name, read)]
+    exists = [name for name in job.outputs if os.path.isfile(name)]  # noqa: PTH113
     if job.target in exists and naming.skip_existing:
         made.skipped.append(job)
-    elif _same(job) and own is None:
+    elif _same(job) and not naming.force:
         error = UsageError(f"{printable(job.target)} is the input itself", Problem.ITSELF)
         made.failed.append((job, error))
     elif inputs:

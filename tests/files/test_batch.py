@@ -103,7 +103,9 @@ def test_only_force_lets_an_output_replace_its_own_input(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tree(tmp_path, "a.wav")
     assert refused(plan(["a.wav"], Naming(output="./a.wav"))) == {"a.wav": Problem.ITSELF}
-    assert len(plan(["a.wav"], Naming(output="./a.wav", force=True)).jobs) == 1
+    force = Naming(output="./a.wav", force=True)
+    assert len(plan(["a.wav"], force).jobs) == 1
+    assert refused(plan(["a.wav"], force, also_read=["a.wav"])) == {"a.wav": Problem.INPUT}
 
 
 def test_results_that_a_shell_names_are_left_out(tmp_path, monkeypatch):
