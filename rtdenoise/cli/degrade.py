@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     chain = parse(args.text)
     second = (lambda target: args.write_reference) if args.write_reference else None
     naming = Naming(args.out, args.output_dir, force=args.force, usual=".degraded", second=second)
-    jobs = plan(args.inputs, naming, args.recursive)
+    read = [str(path) for path in chain.recordings()]
+    jobs = plan(args.inputs, naming, args.recursive, read)
     if second and len(jobs.jobs) + len(jobs.failed) != 1:
         raise UsageError(f"--write-reference names one file, got {len(jobs.jobs)} inputs")
     for source in jobs.left_out:

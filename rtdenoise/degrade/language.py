@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,14 @@ class Chain:
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.steps = steps
+
+    def recordings(self) -> list[Path]:
+        """Return the names of the recordings that the steps draw from."""
+        folders = [
+            dict(step.values)["folder"] for step in self.steps if "folder" in dict(step.values)
+        ]
+        names = [name for folder in folders for name in getattr(folder, "words", ()) if name]
+        return [path for name in names for path in sounds.listing(name)]
 
     def __call__(
         self, audio: NDArray[np.float32], rate_hz: int, rng: np.random.Generator

@@ -241,10 +241,18 @@ def _sort_in(job: Job, naming: Naming, made: Plan, read: set[str]) -> None:
     elif inputs:
         text = f"{printable(job.source)} would be written to {printable(inputs[0])}, an input"
         made.failed.append((job, UsageError(text, Problem.INPUT)))
+    elif naming.output is None and any(map(_no_file, job.outputs)):
+        text = f"{printable(job.target)} is there, and is no file"
+        made.failed.append((job, AudioError(text, Problem.EXISTS)))
     elif exists and not naming.force:
         made.failed.append((job, exists_error(exists[0])))
     else:
         made.jobs.append(job)
+
+
+def _no_file(name: str) -> bool:
+    """Return whether *name* is a pipe or a device, which only its own name as an output means."""
+    return os.path.exists(name) and not os.path.isfile(name)  # noqa: PTH110, PTH113
 
 
 def _read(name: str, read: set[str]) -> bool:

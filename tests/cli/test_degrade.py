@@ -55,6 +55,11 @@ def test_a_reference_is_never_written_over_an_input(clips, tmp_path, capsys, mon
     assert main([*words, "b.wav", "-o", "b.wav"]) == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav"]
     assert (tmp_path / "a.wav").read_bytes() == before
+    (tmp_path / "rain").mkdir()
+    shutil.copy(clips / "noise_rain.flac", tmp_path / "rain")
+    rain = ["degrade", "a.wav", "noise folder=rain", "-f", "-o", "rain/noise_rain.flac"]
+    assert main(rain) == 1
+    assert "an input" in capsys.readouterr().err
     assert main([*words, "b.wav"]) == 0
     for name in ("b.wav", "a.degraded.wav"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600

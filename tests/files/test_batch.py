@@ -212,11 +212,13 @@ def test_a_folder_that_cannot_be_searched_is_told():
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
 def test_what_is_no_file_is_never_opened(tmp_path):
-    """A pipe would hang the run; links to nothing and in a circle are told."""
+    """A pipe would hang the run; nor is one written to whose name only a rule gives."""
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "dangling.wav").symlink_to("/nowhere/x.wav")
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     tree(tmp_path, "a.wav")
+    os.mkfifo(tmp_path / "a.denoised.wav")
+    assert refused(plan([f"{tmp_path}/a.wav"], Naming(force=True))) == {"a.wav": Problem.EXISTS}
     for name, says in {
         "pipe.wav": "is a pipe",
         "dangling.wav": "is a link to /nowhere/x.wav, which does not exist",

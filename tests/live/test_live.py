@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -196,6 +197,20 @@ def test_record_writes_what_is_heard(tmp_path, clips, model):
     live(*source, "--out", f"file:{tmp_path / 'b.wav'}")
 
     assert np.array_equal(sf.read(tmp_path / "a.wav")[0], sf.read(tmp_path / "b.wav")[0])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="mode bits are POSIX")
+def test_a_file_that_is_played_is_never_written_and_stays_private(tmp_path, clips, model):
+    """Not even by force, since it is read while it is written; the output is as private."""
+    played = tmp_path / "a.flac"
+    played.write_bytes((clips / "noisy_8k.wav").read_bytes())
+    played.chmod(0o600)
+    source = ("--in", f"file:{played}", "-f", "-m", model)
+    assert live(*source, "--out", f"file:{tmp_path}/./a.flac") == 2
+    assert live(*source, "--out", "null", "--record", played) == 2
+    assert played.read_bytes() == (clips / "noisy_8k.wav").read_bytes()
+    assert live(*source, "--out", f"file:{tmp_path}/b.wav") == 0
+    assert (tmp_path / "b.wav").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_board_runs_live(tmp_path, clips, model):
