@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import AudioError, Problem, printable
+from ..files.pending import STD
 from .advice import with_advice
 from .arguments import add_outputs, add_quiet, file_name
 
@@ -93,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
             continue
         if not args.quiet:
             drawn = " | ".join(steps) or "unchanged"
-            print(f"{printable(job.source)} -> {printable(job.target)}\n  {printable(drawn)}")
+            out = sys.stderr if job.target == STD else sys.stdout
+            print(f"{printable(job.source)} -> {printable(job.target)}", file=out)
+            print(f"  {printable(drawn)}", file=out)
     for failure in failed:
         text = printable(with_advice(failure, ADVICE))
         print(f"rtdenoise degrade: {text}", file=sys.stderr)

@@ -16,6 +16,10 @@ An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no p
 truncated input is processed as far as it goes, with a warning. An input that is damaged in the
 middle is refused.
 
+The output is for whom the input is for: it gets its mode bits, and where the system allows it, its
+owner and group. No output replaces what is read, except an input by its own output with -f. A pipe
+is read as stdin only. In --json, names are exact: bytes that are no UTF-8 are surrogates.
+
 Exit codes: 0 all done, 1 some inputs failed, 2 usage, 4 model, 130 interrupted.
 """
 
@@ -103,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     more.add_argument(
         "--picture",
         action="store_true",
-        help="write a PNG beside each output: spectrograms before and after",
+        help="write a PNG beside each output, OUTPUT.png: spectrograms before and after",
     )
     more.add_argument(
         "--reference",

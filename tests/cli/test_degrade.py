@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
 from rtdenoise.cli import main
+
+HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def test_the_command_keeps_format_length_and_rate(clips, tmp_path, capsys):
@@ -66,3 +72,14 @@ def test_a_reference_is_never_written_over_an_input(clips, tmp_path, capsys, mon
     with pytest.raises(SystemExit):
         main(["degrade", "a.wav", "gain -6", "-f", "--reference", "a.wav"])
     assert (tmp_path / "a.wav").read_bytes() == before
+
+
+def test_a_pipe_goes_through(clips, tmp_path):
+    """Nothing but the sound is on stdout."""
+    data = (clips / "noisy_8k.wav").read_bytes()
+    command = [sys.executable, "-m", "rtdenoise", "degrade", "-", "gain 0"]
+    done = subprocess.run(command, input=data, capture_output=True, check=True, env=HERE)
+    (tmp_path / "out.wav").write_bytes(done.stdout)
+    assert done.stdout[4:8] == (len(done.stdout) - 8).to_bytes(4, "little")  # RIFF counts its bytes
+    assert np.array_equal(sf.read(tmp_path / "out.wav")[0], sf.read(clips / "noisy_8k.wav")[0])
+    assert b"gain gain_db=0" in done.stderr

@@ -15,7 +15,7 @@ from importlib import import_module
 
 from rtdenoise.cli import Parser
 from rtdenoise.cli.advice import with_advice
-from rtdenoise.errors import Problem, RtdenoiseError, UsageError
+from rtdenoise.errors import Problem, RtdenoiseError, UsageError, printable
 
 from ..errors import ArgumentError
 
@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         return int(args.do(args))
     except RtdenoiseError as error:
         text = with_advice(error, ways_out(error, args.advice))
-        print(f"train {args.verb}: {text}", file=sys.stderr)
+        lines = "\n".join(map(printable, text.split("\n")))
+        print(f"train {args.verb}: {lines}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rtdenoise.errors import UsageError
+from rtdenoise.errors import UsageError, quoted
 
 from .arguments import named, numbers
 
@@ -58,5 +58,5 @@ def run(args: argparse.Namespace) -> int:
     anchors_hz = numbers("--anchors", args.anchors) if mushra else []
     test = prepare(args.reference, folders, args.items, tuple(anchors_hz))
     listen(test, args.db, args.title, args.method, args.host, args.port)
-    print(f"python -m train listen --results {args.db}")
+    print(f"python -m train listen --results {quoted(args.db)}")
     return 0
