@@ -1,5 +1,6 @@
 # make demo         remove noise from a recording, draw it before and after
 # make test         run what CI runs: lint, types, tests, examples
+# make fuzz         run cases without end against files, boards, nets, texts and commands
 # make lint         run the linter, the formatter's check and the type checker
 # make train-demo   train a tiny net on the clips here and score it, in two minutes
 # make bench        measure whether this machine is fast enough for live use
@@ -20,7 +21,7 @@ EXTRA_INDEX = $(shell $(PYTHON) -c 'import sys, urllib.request as u; i = sys.arg
 	"$(TORCH_INDEX)" 2>/dev/null)
 
 .DELETE_ON_ERROR: # a venv that failed half-way is not a venv
-.PHONY: help demo test lint train-demo bench wheel clean system
+.PHONY: help demo test fuzz lint train-demo bench wheel clean system
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -35,6 +36,11 @@ test: .venv/dev system lint
 	@for example in examples/*.py; do \
 		echo "$(BIN)/python $$example"; $(BIN)/python $$example || exit 1; \
 	done
+
+# More cases than the slice in `make test`: make fuzz FUZZ='--seconds 3600 --target files'
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: .venv/dev
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, last_line
 
 
 def find_named(place: str, what: str) -> Any:
@@ -24,5 +24,7 @@ def find_named(place: str, what: str) -> Any:
     module, _, name = place.partition(":")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"no {what} {place}: {error}. Is its folder on PYTHONPATH?") from None
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise UsageError(
+            f"no {what} {place}: {last_line(error)}. Is its folder on PYTHONPATH?"
+        ) from error

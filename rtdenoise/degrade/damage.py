@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..audio import db_to_gain
 from ..chain.native import gsm
 from ..core.named import find_named
-from ..errors import UsageError
+from ..errors import UsageError, last_line
 from .batch import Batch
 
 CODEC_RATES_HZ = {"gsm": (8000,), "mp3": (16_000, 48_000), "opus": (8000, 16_000, 24_000, 48_000)}
@@ -141,14 +141,19 @@ def user(batch: Batch, draws: list[dict[str, Any]], place: str) -> None:
             **parameters), and returns audio of the same shape.
 
     Raises:
-        UsageError: If there is no such function, or it returns another shape.
+        UsageError: If there is no such function, it raises, or it returns another shape or NaN.
     """
     function = find_named(place, "step")
     for row, (d, rng) in enumerate(zip(draws, batch.rngs, strict=True)):
-        changed = np.asarray(function(batch.audio[row], batch.rate_hz, rng, **d), np.float32)
+        try:
+            changed = np.asarray(function(batch.audio[row], batch.rate_hz, rng, **d), np.float32)
+        except Exception as error:  # whatever a user's function raises
+            raise UsageError(f"the step {place} raised {last_line(error)}") from error
         if changed.shape != batch.audio[row].shape:
             raise UsageError(
                 f"{place} gave shape {changed.shape}: wanted {batch.audio[row].shape} "
                 "(channels, samples), as of its input"
             )
+        if not np.isfinite(changed).all():
+            raise UsageError(f"the step {place} gave NaN or infinity")
         batch.audio[row] = changed

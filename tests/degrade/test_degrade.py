@@ -242,3 +242,11 @@ def test_a_bad_text_is_one_clear_error(text, message):
     """It names the step, what was wanted and what is known."""
     with pytest.raises(UsageError, match=message):
         parse(text)
+
+
+@pytest.mark.parametrize("place", ["math:sqrt", "no_such_module:f", ":f", "math:", "numpy:zeros"])
+def test_a_users_step_that_fails_is_one_line_of_ours(place):
+    """Whatever a user's own code raises, the error names the step."""
+    with pytest.raises(UsageError, match="step") as caught:
+        parse(place)(np.zeros((1, 100), np.float32), 48_000, np.random.default_rng(0))
+    assert "\n" not in str(caught.value)
