@@ -26,7 +26,7 @@ from mutagen.oggspeex import OggSpeex
 from mutagen.oggvorbis import OggVorbis
 
 from . import tags as words
-from .chunks import AIFF, OF_SAMPLES, Chunk, append, chunks, container, content
+from .chunks import AIFF, OF_SAMPLES, W64, Chunk, append, beside_samples, container, content
 from .tags import Tags, in_words
 from .verbatim import BEXT, COPIERS, fields, load_ape, load_id3, saved, title
 
@@ -113,7 +113,7 @@ def _undone_by_errors(copy: Sound, folder: Path) -> Iterator[None]:
     with tempfile.TemporaryFile(dir=folder if os.access(folder, os.W_OK) else None) as spare:
         copy.file.seek(0)
         spare.write(copy.file.read(_HEAD))
-        if copy.family not in OF_SAMPLES:
+        if copy.family not in OF_SAMPLES or copy.format == "W64":  # more than the end changes
             shutil.copyfileobj(copy.file, spare)
         try:
             yield
@@ -138,7 +138,7 @@ def _readers(original: Sound) -> Iterator[Callable[[Tags], None]]:
     """Yield functions that read a part of the tags each, the more detailed part first."""
     file, family = original.file, original.family
     if family in OF_SAMPLES:
-        known = [chunk for chunk in chunks(file) if chunk.name not in OF_SAMPLES[family]]
+        known = beside_samples(file)
         for chunk in sorted(known, key=lambda chunk: chunk.name.lower() != b"id3 "):
             if chunk.name not in _TEXT_CHUNKS:
                 yield partial(_read_chunk, file, chunk)
@@ -221,14 +221,18 @@ def _write_none(file: BinaryIO, tags: Tags) -> list[str]:
 
 def _write_chunks(file: BinaryIO, tags: Tags) -> list[str]:
     """Write LIST INFO or the text chunks of AIFF, and all of it as ID3."""
-    riff = container(file) is not AIFF
+    riff, left = container(file) is not AIFF, list[str]()
+    if container(file) is W64:
+        left, tags.pictures = _pictures(tags), []
+        tags.frames.delall("APIC")
     more = [(b"LIST", [words.info(tags)])] if riff and words.info(tags) else []
     for name, values in () if riff else tags.named(words.AIFF):
-        more += [(name.encode(), [value.encode()]) for value in values]
+        texts = values if name == "ANNO" else ["; ".join(values)]  # there is one of the others
+        more += [(name.encode(), [text.encode()]) for text in texts]
     if tags.texts or tags.pictures or tags.framed:
         more.append((b"id3 " if riff else b"ID3 ", [saved(words.as_id3(tags), 4)]))
     append(file, more)
-    return []
+    return left
 
 
 def _write_caf(file: BinaryIO, tags: Tags) -> list[str]:

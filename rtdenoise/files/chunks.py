@@ -16,6 +16,7 @@ PIECE = 1 << 20  # bytes that are copied at a time
 _WAVE_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # after four letters, as in "wave", "fmt "
 _LIST_GUID = bytes.fromhex("2f91cf11a5d628db04c10000")
 _RIFF_GUID = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
+W64_ROOM = 64 << 10  # bytes that all chunks together may have which are appended to a W64 file
 _IN_DS64 = 0xFFFF_FFFF  # the size of a chunk whose true size, of 64 bits, is in the ds64 chunk
 
 # The chunks that hold the samples, describe how they are stored, were measured on them, or fill.
@@ -110,6 +111,12 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         at += size + -size % kind.align
 
 
+def beside_samples(file: BinaryIO) -> list[Chunk]:
+    """Return the chunks of *file* that are not in `OF_SAMPLES`."""
+    kind = container(file)
+    return [chunk for chunk in chunks(file) if kind and chunk.name not in OF_SAMPLES[kind.family]]
+
+
 def _long_sizes(ds64: bytes) -> dict[bytes, int]:
     """Return the true sizes of the chunks that a ds64 chunk lists."""
     if len(ds64) < 28:
@@ -150,6 +157,9 @@ def pieces(file: BinaryIO, chunk: Chunk) -> Iterator[bytes]:
 def append(file: BinaryIO, more: Iterable[tuple[bytes, Iterable[bytes]]]) -> None:
     """Append chunks to a whole *file*, and correct the size that its head states.
 
+    In W64 they come before the samples: libsndfile 1.2.2 takes the first 24 bytes of what follows
+    the samples for samples. It reads no more than 100 KiB before the samples (`W64_ROOM`).
+
     Args:
         file: File to read and write.
         more: The name of each chunk, and its bytes in pieces.
@@ -162,7 +172,8 @@ def append(file: BinaryIO, more: Iterable[tuple[bytes, Iterable[bytes]]]) -> Non
     if kind is None:
         raise ValueError("the file has no chunks")
     last = list(chunks(file))[-1]
-    at = _padded(file, last.at + last.size, kind)
+    end = last.at + last.size
+    at = first = _padded(file, end, kind)
     for name, parts in more:
         if len(name) != 4 and kind is not W64:
             raise ValueError("a chunk that only W64 can hold")
@@ -174,11 +185,26 @@ def append(file: BinaryIO, more: Iterable[tuple[bytes, Iterable[bytes]]]) -> Non
         file.seek(at)
         file.write(_fitting(kind.head, label, size + kind.counted))
         at = _padded(file, at + kind.head.size + size, kind)
+    if kind is W64:
+        at = _swap(file, last.at - kind.head.size, end, first)
     if kind.total:
         form, place, uncounted = kind.total
         file.seek(place)
         file.write(_fitting(struct.Struct(form), at - uncounted))
     file.flush()
+
+
+def _swap(file: BinaryIO, start: int, end: int, behind: int) -> int:
+    """Bring the bytes after *behind* before those from *start* to *end*; return where it ends."""
+    file.seek(behind)
+    more = file.read()
+    for at in reversed(range(start, end, PIECE)):
+        piece = content(file, Chunk(b"", at, min(PIECE, end - at)))
+        file.seek(at + len(more))
+        file.write(piece)
+    file.seek(start)
+    file.write(more)
+    return file.truncate(end + len(more))
 
 
 def _padded(file: BinaryIO, end: int, kind: Container) -> int:

@@ -7,6 +7,7 @@ has no place in the copy.
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Callable, Iterable
@@ -19,12 +20,14 @@ from mutagen import flac, id3
 from mutagen.apev2 import APENoHeaderError, APEv2
 
 from . import tags as words
-from .chunks import OF_SAMPLES, W64, Chunk, append, chunks, container, content, pieces
+from .chunks import W64, W64_ROOM, Chunk, append, beside_samples, container, content, pieces
 from .tags import Tags
 
 BEXT = struct.Struct("<256s32s32s10s8sQH64s10s180x")  # EBU Tech 3285 v2, before coding history
 _UNSET = struct.pack("<5h", *[0x7FFF] * 5)  # the five loudness values of bext, unset
-_NIST_MEASURED = {"sample_min", "sample_max", "sample_checksum"}
+_NIST_OF_SAMPLES = {"channel_count", "sample_rate", "sample_n_bytes", "sample_sig_bits"}
+_NIST_OF_SAMPLES |= {"sample_coding", "sample_byte_format", "sample_count"}
+_NIST_OF_SAMPLES |= {"sample_min", "sample_max", "sample_checksum"}
 
 
 def title(file: BinaryIO, chunk: Chunk) -> str:
@@ -36,14 +39,15 @@ def title(file: BinaryIO, chunk: Chunk) -> str:
 
 def _copy_chunks(source: BinaryIO, target: BinaryIO, tags: Tags, coding: str) -> list[str]:
     """Copy all chunks that are not of the samples."""
-    left, kind = [], container(source)
-    family = kind.family if kind else ""
+    left, room = list[str](), W64_ROOM if container(target) is W64 else math.inf
     more: list[tuple[bytes, Iterable[bytes]]] = []
-    for chunk in chunks(source):
-        if chunk.name in OF_SAMPLES[family]:
+    for chunk in beside_samples(source):
+        if chunk.size > room or (len(chunk.name) > 4 and container(target) is not W64):
+            left.append(title(source, chunk))
             continue
-        if not chunk.whole or (len(chunk.name) > 4 and container(target) is not W64):
-            left.append(title(source, chunk) + " (cut off)" * (not chunk.whole))
+        room -= chunk.size
+        if not chunk.whole:
+            left.append(f"{title(source, chunk)} (cut off)")
         elif chunk.name == b"bext":
             more.append((chunk.name, [_bext(content(source, chunk), tags, coding)]))
         elif chunk.name.lower() == b"id3 ":
@@ -112,13 +116,12 @@ def _copy_mp3(source: BinaryIO, target: BinaryIO, tags: Tags, coding: str) -> li
 
 def _copy_nist(source: BinaryIO, target: BinaryIO, tags: Tags, coding: str) -> list[str]:
     """Copy the fields of the header that libsndfile did not write, as far as they fit."""
-    lines = [line for _, _, line in fields(target)]
-    there, left = {name for name, _, _ in fields(target)}, []
+    target.seek(0)
+    lines = target.read(1024).partition(b"end_head")[0].rstrip(b"\n").split(b"\n")[2:]
+    left = []
     target.seek(8)
     size = int(target.read(8)) - 16
     for name, _, line in fields(source):
-        if name in _NIST_MEASURED or name in there:
-            continue
         if sum(map(len, lines)) + len(lines) + len(line) + len(b"\nend_head\n") > size:
             left.append(name)
         else:
@@ -130,12 +133,13 @@ def _copy_nist(source: BinaryIO, target: BinaryIO, tags: Tags, coding: str) -> l
 
 
 def fields(file: BinaryIO) -> list[tuple[str, str, bytes]]:
-    """Return (name, value, line) of each field in the header of a NIST file."""
+    """Return (name, value, line) of each field of a NIST file that says not how it is stored."""
     file.seek(8)
     size = int(file.read(8))
     lines = file.read(size - 16).partition(b"end_head")[0].split(b"\n")
-    cut = [(line.split(None, 2), line) for line in lines if line.count(b" ") > 1]
-    return [(parts[0].decode("latin1"), words.decoded(parts[2]), line) for parts, line in cut]
+    found = [(*line.split(None, 2), line) for line in lines if line.count(b" ") > 1]
+    named = [(name.decode("latin1"), words.decoded(value), line) for name, _, value, line in found]
+    return [row for row in named if row[0] not in _NIST_OF_SAMPLES]
 
 
 def load_id3(file: BinaryIO, as_is: bool = False) -> id3.ID3:
