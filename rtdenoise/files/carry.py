@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import mutagen
-from mutagen import flac
+from mutagen import flac, mp4
 from mutagen.oggflac import OggFLAC
 from mutagen.oggopus import OggOpus
 from mutagen.oggspeex import OggSpeex
@@ -73,13 +73,10 @@ def carry(
     """
     tags, warnings, alike = Tags(), list[str](), original.family == copy.family
     copier = COPIERS.get(copy.family) if alike else None
-    for read in () if copier else _readers(original):
-        try:
-            read(tags)
-        except Exception as error:  # damaged tags raise anything
-            warnings.append(f"damaged tags of the input were left out ({_reason(error)})")
     left: list[str] = []
     try:
+        for read in () if copier else _readers(original):
+            warnings += _damage(read, tags)
         if copier or tags.filled:
             with _undone_by_errors(copy, folder):
                 if copier:
@@ -99,6 +96,15 @@ def carry(
             + in_words(dict.fromkeys(tags.measured))
         )
     return warnings
+
+
+def _damage(read: Callable[[Tags], None], tags: Tags) -> list[str]:
+    """Read a part of the tags, and return a warning if it is damaged."""
+    try:
+        read(tags)
+    except Exception as error:  # damaged tags raise anything
+        return [f"damaged tags of the input were left out ({_reason(error)})"]
+    return []
 
 
 def _reason(error: Exception) -> str:
@@ -126,9 +132,9 @@ def _undone_by_errors(copy: Sound, folder: Path) -> Iterator[None]:
             raise
 
 
-def _pictures(tags: Tags) -> list[str]:
-    """Return the names of the pictures."""
-    return ["cover picture" if picture.type == 3 else "picture" for picture in tags.pictures]
+def _names(pictures: Iterable[flac.Picture]) -> list[str]:
+    """Return *pictures* in words."""
+    return ["cover picture" if picture.type == 3 else "picture" for picture in pictures]
 
 
 # From one family to another: the readers fill `Tags`, and the writers return what they left.
@@ -154,6 +160,8 @@ def _readers(original: Sound) -> Iterator[Callable[[Tags], None]]:
         yield partial(_read_au, file)
     elif family == "nist":
         yield lambda tags: tags.add((name, value) for name, value, _ in fields(file))
+    else:
+        yield partial(_read_mp4, file)
 
 
 def _read_chunk(file: BinaryIO, chunk: Chunk, tags: Tags) -> None:
@@ -206,6 +214,15 @@ def _read_ogg(file: BinaryIO, tags: Tags) -> None:
     words.read_comments(mutagen.File(file, _OGG).tags or (), tags)
 
 
+def _read_mp4(file: BinaryIO, tags: Tags) -> None:
+    """Add the atoms of MP4 (m4a, mp4, mov) to *tags*; a file of another format has none."""
+    file.seek(4)
+    if file.read(4) != b"ftyp":
+        return
+    file.seek(0)
+    words.read_mp4(mp4.MP4(file).tags or {}, tags)
+
+
 def _read_au(file: BinaryIO, tags: Tags) -> None:
     """Add the annotation in the head of an AU file to *tags*."""
     file.seek(4)
@@ -216,14 +233,14 @@ def _read_au(file: BinaryIO, tags: Tags) -> None:
 
 def _write_none(file: BinaryIO, tags: Tags) -> list[str]:
     """Write nothing."""
-    return [*(key.lower() for key in tags.grouped()), *_pictures(tags), *tags.framed]
+    return [*(key.lower() for key in tags.grouped()), *_names(tags.pictures), *tags.framed]
 
 
 def _write_chunks(file: BinaryIO, tags: Tags) -> list[str]:
     """Write LIST INFO or the text chunks of AIFF, and all of it as ID3."""
     riff, left = container(file) is not AIFF, list[str]()
     if container(file) is W64:
-        left, tags.pictures = _pictures(tags), []
+        left, tags.pictures = _names(tags.pictures), []
         tags.frames.delall("APIC")
     more = [(b"LIST", [words.info(tags)])] if riff and words.info(tags) else []
     for name, values in () if riff else tags.named(words.AIFF):
@@ -239,7 +256,7 @@ def _write_caf(file: BinaryIO, tags: Tags) -> list[str]:
     """Write an info chunk."""
     if tags.texts:
         append(file, [(b"info", [words.caf_info(tags)])])
-    return [*_pictures(tags), *tags.framed]
+    return [*_names(tags.pictures), *tags.framed]
 
 
 def _write_flac(file: BinaryIO, tags: Tags) -> list[str]:
@@ -248,11 +265,13 @@ def _write_flac(file: BinaryIO, tags: Tags) -> list[str]:
     target = flac.FLAC(file)
     held, left = words.comments(tags)
     target.tags[:] = held
+    large = [picture for picture in tags.pictures if len(picture.write()) >= 1 << 24]
     for picture in tags.pictures:
-        target.add_picture(picture)
+        if picture not in large:
+            target.add_picture(picture)
     file.seek(0)
     target.save(file)
-    return [*left, *tags.framed]
+    return [*left, *_names(large), *tags.framed]
 
 
 def _write_ogg(file: BinaryIO, tags: Tags) -> list[str]:

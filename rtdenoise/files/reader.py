@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -143,11 +144,11 @@ class SoundReader:
         """Open the bytes of the file, which stay readable if another file gets its name.
 
         stdin has one position for all: its bytes can be read before or after the blocks, not
-        between them.
+        between them. Another pipe has no bytes left.
         """
         if self._spool is not None:
             return os.fdopen(os.dup(self._spool.fileno()), "rb")
-        return Path(self.path).open("rb")
+        return Path(self.path).open("rb") if Path(self.path).is_file() else io.BytesIO()
 
     def close(self) -> None:
         """Close the file."""

@@ -11,7 +11,7 @@ import base64
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,38 +19,39 @@ from mutagen import id3
 from mutagen.apev2 import APEv2
 from mutagen.flac import Picture
 
-NAMES = [  # Vorbis comment, ID3v2.4, LIST INFO of WAV, AIFF, CAF, APEv2
-    ("TITLE", "TIT2", "INAM", "NAME", "title", "Title"),
-    ("ARTIST", "TPE1", "IART", "AUTH", "artist", "Artist"),
-    ("ALBUM", "TALB", "IPRD", "", "album", "Album"),
-    ("ALBUMARTIST", "TPE2", "", "", "", "Album Artist"),
-    ("TRACKNUMBER", "TRCK", "ITRK", "", "track number", "Track"),
-    ("DISCNUMBER", "TPOS", "", "", "", "Disc"),
-    ("DATE", "TDRC", "ICRD", "", "recorded date", "Year"),
-    ("GENRE", "TCON", "IGNR", "", "genre", "Genre"),
-    ("COMMENT", "COMM", "ICMT", "ANNO", "comments", "Comment"),
-    ("COMPOSER", "TCOM", "IMUS", "", "composer", "Composer"),
-    ("LYRICIST", "TEXT", "IWRI", "", "lyricist", "Lyricist"),
-    ("LYRICS", "USLT", "", "", "", "Lyrics"),
-    ("COPYRIGHT", "TCOP", "ICOP", "(c) ", "copyright", "Copyright"),
-    ("ISRC", "TSRC", "ISRC", "", "", "ISRC"),
-    ("BPM", "TBPM", "", "", "tempo", "BPM"),
-    ("KEY", "TKEY", "", "", "key signature", "Key"),
-    ("LANGUAGE", "TLAN", "ILNG", "", "", "Language"),
-    ("CONDUCTOR", "TPE3", "", "", "", "Conductor"),
-    ("REMIXER", "TPE4", "", "", "", "MixArtist"),
-    ("PUBLISHER", "TPUB", "IPUB", "", "", "Publisher"),
-    ("SUBTITLE", "TIT3", "", "", "", "Subtitle"),
-    ("GROUPING", "TIT1", "", "", "", "Grouping"),
-    ("MOOD", "TMOO", "", "", "", "Mood"),
-    ("ENCODED-BY", "TENC", "ITCH", "", "", "EncodedBy"),
-    ("TITLESORT", "TSOT", "", "", "", "TITLESORT"),
-    ("ARTISTSORT", "TSOP", "", "", "", "ARTISTSORT"),
-    ("ALBUMSORT", "TSOA", "", "", "", "ALBUMSORT"),
-    ("ALBUMARTISTSORT", "TSO2", "", "", "", "ALBUMARTISTSORT"),
-    ("ORIGINALDATE", "TDOR", "", "", "", "ORIGINALDATE"),
+NAMES = [  # Vorbis comment, ID3v2.4, LIST INFO of WAV, AIFF, CAF, APEv2, MP4
+    ("TITLE", "TIT2", "INAM", "NAME", "title", "Title", "©nam"),
+    ("ARTIST", "TPE1", "IART", "AUTH", "artist", "Artist", "©ART"),
+    ("ALBUM", "TALB", "IPRD", "", "album", "Album", "©alb"),
+    ("ALBUMARTIST", "TPE2", "", "", "", "Album Artist", "aART"),
+    ("TRACKNUMBER", "TRCK", "ITRK", "", "track number", "Track", "trkn"),
+    ("DISCNUMBER", "TPOS", "", "", "", "Disc", "disk"),
+    ("DATE", "TDRC", "ICRD", "", "recorded date", "Year", "©day"),
+    ("GENRE", "TCON", "IGNR", "", "genre", "Genre", "©gen"),
+    ("COMMENT", "COMM", "ICMT", "ANNO", "comments", "Comment", "©cmt"),
+    ("COMPOSER", "TCOM", "IMUS", "", "composer", "Composer", "©wrt"),
+    ("LYRICIST", "TEXT", "IWRI", "", "lyricist", "Lyricist", ""),
+    ("LYRICS", "USLT", "", "", "", "Lyrics", "©lyr"),
+    ("COPYRIGHT", "TCOP", "ICOP", "(c) ", "copyright", "Copyright", "cprt"),
+    ("ISRC", "TSRC", "ISRC", "", "", "ISRC", ""),
+    ("BPM", "TBPM", "", "", "tempo", "BPM", "tmpo"),
+    ("KEY", "TKEY", "", "", "key signature", "Key", ""),
+    ("LANGUAGE", "TLAN", "ILNG", "", "", "Language", ""),
+    ("CONDUCTOR", "TPE3", "", "", "", "Conductor", ""),
+    ("REMIXER", "TPE4", "", "", "", "MixArtist", ""),
+    ("PUBLISHER", "TPUB", "IPUB", "", "", "Publisher", ""),
+    ("SUBTITLE", "TIT3", "", "", "", "Subtitle", ""),
+    ("GROUPING", "TIT1", "", "", "", "Grouping", "©grp"),
+    ("MOOD", "TMOO", "", "", "", "Mood", ""),
+    ("ENCODED-BY", "TENC", "ITCH", "", "", "EncodedBy", ""),
+    ("TITLESORT", "TSOT", "", "", "", "TITLESORT", "sonm"),
+    ("ARTISTSORT", "TSOP", "", "", "", "ARTISTSORT", "soar"),
+    ("ALBUMSORT", "TSOA", "", "", "", "ALBUMSORT", "soal"),
+    ("ALBUMARTISTSORT", "TSO2", "", "", "", "ALBUMARTISTSORT", "soaa"),
+    ("ORIGINALDATE", "TDOR", "", "", "", "ORIGINALDATE", ""),
+    ("COMPILATION", "TCMP", "", "", "", "Compilation", "cpil"),
 ]
-ID3, INFO, AIFF, CAF, APE = range(1, 6)  # columns of NAMES
+ID3, INFO, AIFF, CAF, APE, MP4 = range(1, 7)  # columns of NAMES
 _DESCRIPTIONS = {  # of TXXX frames, as MusicBrainz Picard writes them
     "MUSICBRAINZ_ARTISTID": "MusicBrainz Artist Id",
     "MUSICBRAINZ_ALBUMID": "MusicBrainz Album Id",
@@ -145,7 +146,8 @@ class Tags:
 
 def key_of(name: str, column: int) -> str:
     """Return the key of Vorbis comments for *name*, which is *name* itself if it has no row."""
-    return next((row[0] for row in NAMES if row[column].upper() == name.upper()), name)
+    named = (row[0] for row in NAMES if name and row[column].upper() == name.upper())
+    return next(named, name)
 
 
 def in_words(names: Iterable[str], most: int = 6) -> str:
@@ -317,6 +319,24 @@ def read_ape(ape: APEv2, tags: Tags) -> None:
         else:
             tags.others.append(f"APEv2 item {name}")
     tags.add(texts)
+
+
+def read_mp4(atoms: Mapping[str, Any], tags: Tags) -> None:
+    """Add the atoms of MP4 to *tags*."""
+    texts: list[tuple[str, str]] = []
+    for name, values in atoms.items():
+        if name == "covr":
+            for data in values:
+                mime = "image/png" if data.imageformat == data.FORMAT_PNG else "image/jpeg"
+                tags.pictures.append(_picture(bytes(data), 3, mime, ""))
+            continue
+        for value in [int(values)] if isinstance(values, bool) else values:
+            text = value.decode("utf8", "replace") if isinstance(value, bytes) else str(value)
+            if isinstance(value, tuple):  # the number of a track or disc, and of all
+                text = "/".join(str(number) for number in value if number)
+            key = _KEYS.get(name.split(":")[-1].upper(), name.split(":")[-1])
+            texts += _of_total(key_of(key, MP4), text)
+    tags.add((key, text) for key, text in texts if key != "©too")  # the old encoder
 
 
 # Texts in chunks: LIST INFO of WAV, the text chunks of AIFF, the info chunk of CAF.

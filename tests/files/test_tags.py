@@ -12,7 +12,7 @@ from pathlib import Path
 import mutagen
 import numpy as np
 import pytest
-from mutagen import flac, id3
+from mutagen import flac, id3, mp4
 from mutagen.apev2 import APEv2
 
 from rtdenoise.files import carry as carrying
@@ -20,6 +20,7 @@ from rtdenoise.files.carry import Sound, carry
 from rtdenoise.files.chunks import append, chunks
 from rtdenoise.files.offline import process_file
 from rtdenoise.files.reader import SoundReader
+from rtdenoise.files.verbatim import COPIERS
 from rtdenoise.files.writer import SoundWriter
 from tests.sounds import noise, read, tell_files, write
 
@@ -357,6 +358,46 @@ def test_frames_go_between_the_formats_that_have_id3(audio, tmp_path):
     assert flac.FLAC(tmp_path / "out.flac")["comment:ort"] == ["Köln"]
 
 
+def test_the_texts_and_the_cover_of_mp4_are_read(audio, tmp_path):
+    """Tracks of a total, free keys and switches as well."""
+    av = pytest.importorskip("av", reason="a MP4 file is made by PyAV")
+    with av.open(tmp_path / "in.m4a", "w") as made:
+        stream = made.add_stream("aac", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(audio[:1, :1024], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, 0
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            made.mux(packet)
+    file = mp4.MP4(tmp_path / "in.m4a")
+    file.update({"©nam": "Deep", "trkn": [(3, 12)], "tmpo": [120], "cpil": True})
+    file["covr"] = [mp4.MP4Cover(PNG, mp4.MP4Cover.FORMAT_PNG)]
+    file["----:com.apple.iTunes:MusicBrainz Album Id"] = [b"77aa"]
+    file["----:com.apple.iTunes:iTunSMPB"] = [b"0 0 0"]
+    file.save()
+    copy = plain(tmp_path / "out.flac", audio, ".flac")
+    with (tmp_path / "in.m4a").open("rb") as source, copy.open("r+b") as target:
+        told = carry(Sound(source, "M4A"), Sound(target, "FLAC"), "", tmp_path, target.flush)
+    back = flac.FLAC(copy)
+    assert sorted(back.tags) == [
+        *(("BPM", "120"), ("COMPILATION", "1"), ("MUSICBRAINZ_ALBUMID", "77aa")),
+        *(("TITLE", "Deep"), ("TRACKNUMBER", "3"), ("TRACKTOTAL", "12")),
+    ]
+    assert [p.data for p in back.pictures] == [PNG]
+    assert len(told) == 1
+    assert "iTunSMPB" in told[0]
+
+
+def test_the_annotation_of_au_is_a_comment(audio, tmp_path):
+    """It is free text between the numbers of the head and the samples."""
+    data = plain(tmp_path / "in.au", audio, ".au").read_bytes()
+    text = b"by the sea\0\0"
+    head = data[:4] + struct.pack(">I", 24 + len(text)) + data[8:24]
+    (tmp_path / "in.au").write_bytes(head + text + data[24:])
+    through(tmp_path / "in.au", tmp_path / "out.flac")
+    assert flac.FLAC(tmp_path / "out.flac").tags == [("COMMENT", "by the sea")]
+    told = through(tmp_path / "in.au", tmp_path / "out.au").warnings
+    assert told == ("AU cannot hold what the input has beside its samples: comment",)
+
+
 def test_chunks_that_another_format_cannot_hold_are_named(audio, tmp_path):
     """By name, not by content; the texts of bext are kept."""
     path = plain(tmp_path / "in.wav", audio, ".wav")
@@ -369,6 +410,21 @@ def test_chunks_that_another_format_cannot_hold_are_named(audio, tmp_path):
     back = flac.FLAC(tmp_path / "out.flac")
     assert back["description"] == ["Birds"]
     assert back["time_reference"] == ["123456789012"]
+
+
+def test_a_picture_too_large_for_flac_is_named(audio, tmp_path):
+    """A block of FLAC has at most 16 MiB; the texts are kept."""
+    path = plain(tmp_path / "in.aiff", audio, ".aiff")
+    frames, saved = id3.ID3(), io.BytesIO()
+    frames.add(id3.TIT2(3, ["Deep"]))
+    frames.add(id3.APIC(0, "image/png", 3, "", bytes(17 << 20)))
+    frames.save(saved)
+    with path.open("r+b") as file:
+        append(file, [(b"ID3 ", [saved.getvalue()])])
+    done = through(path, tmp_path / "out.flac")
+    assert "FLAC cannot hold" in done.warnings[0]
+    assert "cover picture" in done.warnings[0]
+    assert flac.FLAC(tmp_path / "out.flac")["title"] == ["Deep"]
 
 
 MEASURED = ["REPLAYGAIN_TRACK_GAIN", "replaygain_album_peak", "R128_TRACK_GAIN"]
@@ -433,7 +489,7 @@ def test_a_tag_that_cannot_be_written_costs_no_sample(suffix, tagged, tmp_path, 
 
     for name in carrying._WRITERS:
         monkeypatch.setitem(carrying._WRITERS, name, damages)
-    monkeypatch.setitem(carrying.COPIERS, "flac", lambda source, *rest: damages(*rest))
+    monkeypatch.setitem(COPIERS, "flac", lambda source, *rest: damages(*rest))
     done = through(tagged, tmp_path / f"out{suffix}")
     again = plain(tmp_path / f"untagged{suffix}", read(tagged), suffix)
     assert np.array_equal(read(tmp_path / f"out{suffix}"), read(again))
@@ -507,9 +563,10 @@ def test_control_characters_of_tags_never_reach_the_terminal(audio, tmp_path):
 def test_stdin_and_the_input_itself_keep_their_tags(tagged, tmp_path, monkeypatch):
     """The bytes of stdin are kept aside, and an input that is replaced stays open."""
     with tagged.open("rb") as stream:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+        text = io.TextIOWrapper(stream)
+        monkeypatch.setattr(sys, "stdin", text)
         through("-", tmp_path / "out.flac")
-        sys.stdin.detach()
+        text.detach()
     before = flac.FLAC(tagged)
     through(tagged, tagged)
     for path in (tmp_path / "out.flac", tagged):
