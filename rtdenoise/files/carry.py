@@ -193,7 +193,7 @@ def _read_bext(bext: bytes, tags: Tags) -> None:
     *texts, time, version, umid, _ = BEXT.unpack_from(bext)
     pairs = list(zip(_BEXT_NAMES.split(), map(words.decoded, texts), strict=True))
     history = words.decoded(bext[BEXT.size :]).strip()
-    tags.add([*pairs, ("TIME_REFERENCE", str(time)), ("CODING_HISTORY", history)])
+    tags.add([*pairs, ("TIME_REFERENCE", str(time or "")), ("CODING_HISTORY", history)])
     if version and any(umid):
         tags.others.append("UMID")
 

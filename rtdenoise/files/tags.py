@@ -170,13 +170,14 @@ def in_words(names: Iterable[str], most: int = 6) -> str:
 
 def read_comments(pairs: Iterable[tuple[str, str]], tags: Tags) -> None:
     """Add Vorbis comments to *tags*; in Ogg, pictures are among them, in base64."""
-    texts = []
+    texts, coded = [], []
     for key, value in pairs:
         if key.upper() == "METADATA_BLOCK_PICTURE":
-            tags.pictures.append(Picture(base64.b64decode(value)))
+            coded.append(value)
         else:
             texts.append((key, value))
-    tags.add(texts)
+    tags.add(texts)  # first, so that a damaged picture costs no text
+    tags.pictures += [Picture(base64.b64decode(value)) for value in coded]
 
 
 def comments(tags: Tags) -> tuple[list[tuple[str, str]], list[str]]:

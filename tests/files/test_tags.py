@@ -545,6 +545,17 @@ def test_damaged_tags_never_cost_the_sound(suffix, tagged, rng, tmp_path):
             assert all(text.isprintable() for text in warnings)
 
 
+def test_a_damaged_picture_costs_no_text(audio, tmp_path):
+    """In Ogg it is among the comments."""
+    path = plain(tmp_path / "in.ogg", audio, ".ogg")
+    file = mutagen.File(path)
+    file.tags[:] = [("METADATA_BLOCK_PICTURE", "no base64"), ("TITLE", "Deep")]
+    file.save()
+    done = through(path, tmp_path / "out.flac")
+    assert flac.FLAC(tmp_path / "out.flac").tags == [("TITLE", "Deep")]
+    assert "damaged tags of the input were left out" in done.warnings[0]
+
+
 def test_control_characters_of_tags_never_reach_the_terminal(audio, tmp_path):
     """A key can hold an escape sequence; the report has the names of keys."""
     path = plain(tmp_path / "in.wav", audio, ".wav")
