@@ -33,7 +33,8 @@ NAMES = [  # Vorbis comment, ID3v2.4, LIST INFO of WAV, AIFF, CAF, APEv2, MP4
     ("LYRICIST", "TEXT", "IWRI", "", "lyricist", "Lyricist", ""),
     ("LYRICS", "USLT", "", "", "", "Lyrics", "©lyr"),
     ("COPYRIGHT", "TCOP", "ICOP", "(c) ", "copyright", "Copyright", "cprt"),
-    ("ISRC", "TSRC", "ISRC", "", "", "ISRC", ""),
+    ("ISRC", "TSRC", "", "", "", "ISRC", ""),
+    ("SOURCE", "", "ISRC", "", "", "", ""),  # who supplied the recording
     ("BPM", "TBPM", "", "", "tempo", "BPM", "tmpo"),
     ("KEY", "TKEY", "", "", "key signature", "Key", ""),
     ("LANGUAGE", "TLAN", "ILNG", "", "", "Language", ""),

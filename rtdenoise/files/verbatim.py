@@ -100,18 +100,20 @@ def _copy_flac(source: BinaryIO, target: BinaryIO, tags: Tags, coding: str) -> l
 
 def _copy_mp3(source: BinaryIO, target: BinaryIO, tags: Tags, coding: str) -> list[str]:
     """Copy ID3v2 in its version (2.2 becomes 2.3), ID3v1 and APEv2."""
-    items = load_ape(source)
+    left, items = list[str](), load_ape(source)
     for name in [name for name in items if tags.stale(name)]:
         del items[name]
     if items:
         items.save(target)
     frames = words.without_stale(load_id3(source, as_is=True), tags)
+    if frames.version < (2, 3):
+        left = [f"{data[:3].decode('latin1')} frame" for data in frames.unknown_frames]
     if frames or frames.unknown_frames:
         source.seek(-128, os.SEEK_END)
         v1 = 2 if source.read(3) == b"TAG" else 0
         target.seek(0)
         frames.save(target, v1=v1, v2_version=_version(frames), v23_sep=None)
-    return []
+    return left
 
 
 def _copy_nist(source: BinaryIO, target: BinaryIO, tags: Tags, coding: str) -> list[str]:
