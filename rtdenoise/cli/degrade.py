@@ -78,12 +78,13 @@ def _degrade(
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
+    from ..files.carry import Sound
     from ..files.formats import encoding
     from ..files.pending import make_folder
     from ..files.reader import SoundReader
     from ..files.writer import SoundWriter
 
-    with SoundReader(source) as reader:
+    with SoundReader(source) as reader, reader.raw() as original:
         blocks = list(reader)
         audio = np.concatenate(blocks, 1) if blocks else np.zeros((reader.channels, 0), np.float32)
         out = chain(np.nan_to_num(audio), reader.rate, np.random.default_rng(seed))
@@ -92,10 +93,18 @@ def _degrade(
             make_folder(Path(path).parent)
             format, subtype = encoding(path, reader)
             make = SoundWriter(
-                path, reader.rate, reader.channels, format, subtype, overwrite=args.force
+                path,
+                reader.rate,
+                reader.channels,
+                format,
+                subtype,
+                original=Sound(original, reader.format),
+                overwrite=args.force,
             )
             with make as writer:
                 writer.write(np.ascontiguousarray(sound))
+            for warning in writer.warnings:
+                print(f"  warning: {warning}", file=sys.stderr)
             if writer.clipped:
                 print(f"  warning: {writer.clipped} samples clipped in {path}", file=sys.stderr)
     return out.steps

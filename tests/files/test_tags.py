@@ -15,6 +15,7 @@ import pytest
 from mutagen import flac, id3, mp4
 from mutagen.apev2 import APEv2
 
+from rtdenoise.cli import main
 from rtdenoise.files import carry as carrying
 from rtdenoise.files.carry import Sound, carry
 from rtdenoise.files.chunks import OF_SAMPLES, append, chunks
@@ -591,6 +592,17 @@ def test_stdin_and_the_input_itself_keep_their_tags(tagged, tmp_path, monkeypatc
     for path in (tmp_path / "out.flac", tagged):
         assert sorted(flac.FLAC(path).tags) == sorted(before.tags)
         assert flac.FLAC(path).pictures == before.pictures
+
+
+def test_degraded_files_keep_their_tags_as_well(tagged, tmp_path, capsys):
+    """What the format cannot hold is told on stderr."""
+    for name in ("out.flac", "out.caf"):
+        assert main(["degrade", str(tagged), "-o", str(tmp_path / name), "gain -6"]) == 0
+    assert sorted(flac.FLAC(tmp_path / "out.flac").tags) == sorted(flac.FLAC(tagged).tags)
+    told = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert told == [
+        "  warning: CAF cannot hold what the input has beside its samples: cover picture"
+    ]
 
 
 def test_a_file_with_a_hidden_name_is_tagged_as_well(tagged, audio, tmp_path):
