@@ -160,7 +160,7 @@ def in_words(names: Iterable[str], most: int = 6) -> str:
     counted = [
         f"{count} {name}s" if count > 1 else name for name, count in Counter(iter(names)).items()
     ]
-    shown = ["".join(c if c.isprintable() else "?" for c in name)[:40] for name in counted]
+    shown = ["".join(c if c.isprintable() else "?" for c in name)[:80] for name in counted]
     if len(shown) > most:
         shown = [*shown[: most - 1], f"{len(shown) - most + 1} more"]
     return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
