@@ -127,22 +127,19 @@ class Tags:
 
     def named(self, column: int) -> Iterator[tuple[str, list[str]]]:
         """Yield (name, values) of the texts that have a name in *column* of NAMES."""
+        groups = self.grouped()
         for row in NAMES:
-            values = self.values(row[0])
-            if row[column] and values:
-                yield row[column], values
-
-    def values(self, key: str) -> list[str]:
-        """Return the values under *key*."""
-        return [value for name, value in self.texts if name.upper() == key]
+            if row[column] and row[0] in groups:
+                yield row[column], groups[row[0]]
 
     def grouped(self) -> dict[str, list[str]]:
         """Return the values by their key, in capitals if it is one that this file knows."""
         known = {row[0] for row in NAMES} | {*_COUNTS.values(), *_DESCRIPTIONS, _MUSICBRAINZ[0]}
-        spelled: dict[str, str] = {}
-        for key, _ in self.texts:
-            spelled.setdefault(key.upper(), key.upper() if key.upper() in known else key)
-        return {spelled[key]: self.values(key) for key in spelled}
+        groups: dict[str, tuple[str, list[str]]] = {}
+        for key, value in self.texts:
+            capital = key.upper()
+            groups.setdefault(capital, (capital if capital in known else key, []))[1].append(value)
+        return dict(groups.values())
 
 
 def key_of(name: str, column: int) -> str:
@@ -316,8 +313,9 @@ def read_ape(ape: APEv2, tags: Tags) -> None:
             mime = "image/png" if data[:4] == b"\x89PNG" else "image/jpeg"
             tags.pictures.append(_picture(data, 3, mime, ""))
         elif item.kind == 0:
+            key = key_of(name, APE)
             for value in item:
-                texts += _of_total(key_of(name, APE), value)
+                texts += _of_total(key, value)
         else:
             tags.others.append(f"APEv2 item {name}")
     tags.add(texts)
