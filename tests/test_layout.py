@@ -27,6 +27,7 @@ DOORS = {
         "files/writer",
         "degrade/damage",
     },  # degrade: codecs in memory
+    "mutagen": {"files/tags", "files/verbatim", "files/carry"},
     "sounddevice": {"live/devices"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},

@@ -107,12 +107,13 @@ def _degrade(chain: Chain, job: Job, args: argparse.Namespace, seed: list[int]) 
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
+    from ..files.carry import Sound
     from ..files.formats import encoding
     from ..files.pending import make_folder
     from ..files.reader import SoundReader
     from ..files.writer import SoundWriter
 
-    with SoundReader(job.source) as reader:
+    with SoundReader(job.source) as reader, reader.raw() as original:
         blocks = list(reader)
         audio = np.concatenate(blocks, 1) if blocks else np.zeros((reader.channels, 0), np.float32)
         out = chain(np.nan_to_num(audio), reader.rate, np.random.default_rng(seed))
@@ -126,12 +127,13 @@ def _degrade(chain: Chain, job: Job, args: argparse.Namespace, seed: list[int]) 
                 reader.channels,
                 format,
                 subtype,
+                original=Sound(original, reader.format),
                 overwrite=args.force,
                 like=job.source,
             )
             with make as writer:
                 writer.write(np.ascontiguousarray(sound))
             clipped = f"{writer.clipped} samples clipped in {printable(path)}"
-            for warning in ([clipped] if writer.clipped else []) + list(writer.notes):
+            for warning in ([clipped] if writer.clipped else []) + writer.warnings:
                 print(f"  warning: {warning}", file=sys.stderr)
     return out.steps

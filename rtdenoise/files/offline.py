@@ -15,6 +15,7 @@ from ..core.counters import Counters
 from ..core.kernels import clean
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
+from .carry import Sound
 from .formats import encoding
 from .reader import BLOCK, SoundReader
 from .scores import Scores
@@ -156,7 +157,7 @@ def process_file(
         ModelError: If the net failed in any window.
     """
     start = time.perf_counter()
-    with SoundReader(source, block) as reader:
+    with SoundReader(source, block) as reader, reader.raw() as original:
         format, subtype = encoding(target, reader)
         _check_size(target, reader, format, subtype)
         stream, counters = Stream(reader.rate, reader.channels), Counters()
@@ -168,7 +169,7 @@ def process_file(
             format,
             subtype,
             endian=reader.endian if format == reader.format else "FILE",
-            tags=reader.tags,
+            original=Sound(original, reader.format),
             overwrite=overwrite,
             like=source,
         )
@@ -192,7 +193,7 @@ def process_file(
             time.perf_counter() - start,
             writer.clipped,
             source_blocks.nonfinite,
-            (*reader.warnings, *_warnings(writer, source_blocks.nonfinite), *writer.notes),
+            (*reader.warnings, *writer.warnings, *_warnings(writer, source_blocks.nonfinite)),
         )
 
 

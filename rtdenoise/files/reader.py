@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, BinaryIO, Self
 
 import numpy as np
 import soundfile
@@ -44,7 +45,6 @@ class SoundReader:
         format: Format as libsndfile names it: "WAV", "FLAC", ...
         subtype: Subtype as libsndfile names it: "PCM_16", "FLOAT", "VORBIS", ...
         endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
-        tags: Title, artist and other texts of the file.
         warnings: Sentences about what is odd in the file, for people.
 
     Raises:
@@ -70,7 +70,6 @@ class SoundReader:
             raise AudioError(f"{self.name}: {error}") from None
         self.frames, self.format = int(self._file.frames), str(self._file.format)
         self.subtype, self.endian = str(self._file.subtype), str(self._file.endian)
-        self.tags: dict[str, str] = {k: v for k, v in self._file.copy_metadata().items() if v}
         self._warn_if_cut()
 
     @property
@@ -140,6 +139,16 @@ class SoundReader:
             self.warnings.append(
                 f"the header says {self.frames} samples, but the file held {got}, all processed"
             )
+
+    def raw(self) -> BinaryIO:
+        """Open the bytes of the file, which stay readable if another file gets its name.
+
+        stdin has one position for all: its bytes can be read before or after the blocks, not
+        between them. Another pipe has no bytes left.
+        """
+        if self._spool is not None:
+            return os.fdopen(os.dup(self._spool.fileno()), "rb")
+        return Path(self.path).open("rb") if Path(self.path).is_file() else io.BytesIO()
 
     def close(self) -> None:
         """Close the file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..audio import Samples
 from ..errors import AudioError, Problem, printable
+from .carry import Sound, carry
 from .formats import BITS, SUFFIXES
 from .pending import NAMELESS, Pending, explain
 from .reader import BLOCK
@@ -33,7 +33,8 @@ class SoundWriter:
         format: Format as libsndfile names it: "WAV", "FLAC", ... None: by the suffix of *path*.
         subtype: Subtype: "PCM_16", "FLOAT", ... None: the usual one of the format.
         endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
-        tags: Title, artist and other texts, which are left out if the format cannot hold them.
+        original: The file of which this one is a copy with other samples, open until this one is
+            closed. What it holds beside its samples is carried over as far as the format can.
         overwrite: Whether an existing file may be replaced.
         nameless: Whether the file has no name until it is whole; see `Pending`.
         like: Name of the file that this one is made from, for the mode bits; see `Pending`.
@@ -43,6 +44,8 @@ class SoundWriter:
         clipped: Samples beyond full scale, which integers cannot hold.
         padded: Samples that the format added at the end, once the file is closed: ADPCM and GSM
             come in blocks, 8-bit AIFF in pairs.
+        warnings: Sentences about what could not be carried over, or what replacing an old file has
+            changed, once the file is closed.
 
     Raises:
         AudioError: If the file exists and may not be replaced, or cannot be written, or if the
@@ -58,7 +61,7 @@ class SoundWriter:
         subtype: str | None = None,
         *,
         endian: str = "FILE",
-        tags: Mapping[str, str] | None = None,
+        original: Sound | None = None,
         overwrite: bool = False,
         nameless: bool = NAMELESS,
         like: str | Path | None = None,
@@ -68,7 +71,8 @@ class SoundWriter:
         self.subtype = subtype or usual or str(soundfile.default_subtype(self.format))
         self.name, self.rate, self.channels = printable(path), rate, channels
         self.frames = self.clipped = self.padded = 0
-        self._bits = BITS.get(self.subtype)
+        self.warnings: list[str] = []
+        self._original, self._bits = original, BITS.get(self.subtype)
         self._pending = Pending(path, overwrite, nameless, like)
         try:
             part = str(self._pending.path)
@@ -84,14 +88,6 @@ class SoundWriter:
                 f"{rate} Hz ({str(error).split(': ')[-1]})",
                 Problem.FORMAT,
             ) from None
-        for name, value in (tags or {}).items():
-            with suppress(soundfile.LibsndfileError):  # the format cannot hold this tag
-                setattr(self._file, name, value)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about what replacing an old file has changed, once the file is closed."""
-        return tuple(self._pending.notes)
 
     def write(self, block: Samples) -> None:
         """Append *block* (channels, samples) float32.
@@ -135,10 +131,36 @@ class SoundWriter:
         try:
             self._file.close()
             self._count()
+            if self._original is not None:
+                self._carry(self._original)
         except BaseException:
             self._pending.discard()
             raise
         self._pending.commit()
+        self.warnings += self._pending.notes
+
+    def _carry(self, original: Sound) -> None:
+        """Carry over what *original* holds beside its samples, before the file appears."""
+        padded = self.padded
+        with self._pending.path.open("r+b") as file:
+
+            def check() -> None:
+                file.flush()
+                self._count()
+                if self.padded != padded:
+                    raise AudioError("the samples are not the same any more")
+
+            copy = Sound(file, self.format)
+            coding = self._coding_history()
+            self.warnings += carry(original, copy, coding, self._pending.folder, check)
+        self.padded = padded
+
+    def _coding_history(self) -> str:
+        """Return a line for the coding history of a bext chunk, as EBU R 98 has it."""
+        if not self.subtype.startswith("PCM"):
+            return ""
+        mode = {1: ",M=mono", 2: ",M=stereo"}.get(self.channels, "")
+        return f"A=PCM,F={self.rate},W={self._bits}{mode},T=rtdenoise\r\n"
 
     def _count(self) -> None:
         """Open the file again, and check that every sample is in it."""

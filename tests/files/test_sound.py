@@ -67,15 +67,6 @@ def test_the_block_size_never_changes_a_sample(block, tmp_path, rng):
     assert np.array_equal(once, read(tmp_path / "a.flac"))
 
 
-def test_tags_come_along(tmp_path):
-    """Title and artist are read and written where the format has a place for them."""
-    tags = {"title": "Ça va", "artist": "Me"}
-    for name, form in (("a.wav", "WAV"), ("a.flac", "FLAC"), ("a.w64", "W64")):
-        write(tmp_path / name, np.zeros((1, 9), np.float32), form=form, subtype="PCM_16", tags=tags)
-        with SoundReader(tmp_path / name) as reader:
-            assert reader.tags == (tags if form != "W64" else {})
-
-
 @pytest.mark.parametrize(
     ("name", "subtype", "expected"),
     [
