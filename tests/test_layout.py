@@ -23,10 +23,12 @@ DOORS = {
     "pedalboard": {"chain/native"},
     "soundfile": {
         "files/formats",
+        "files/bitrate",
         "files/reader",
         "files/writer",
         "degrade/damage",
     },  # degrade: codecs in memory
+    "mutagen": {"files/bitrate"},
     "sounddevice": {"live/devices"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},

@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .arguments import add_quality
+
 if TYPE_CHECKING:
     from ..degrade import Chain
 
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write the target: what a perfect model would restore",
     )
+    add_quality(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 
@@ -78,6 +81,7 @@ def _degrade(
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
+    from ..files.bitrate import chosen
     from ..files.formats import encoding
     from ..files.pending import make_folder
     from ..files.reader import SoundReader
@@ -92,7 +96,13 @@ def _degrade(
             make_folder(Path(path).parent)
             format, subtype = encoding(path, reader)
             make = SoundWriter(
-                path, reader.rate, reader.channels, format, subtype, overwrite=args.force
+                path,
+                reader.rate,
+                reader.channels,
+                format,
+                subtype,
+                kbps=chosen(subtype, reader) if args.quality is None else args.quality,
+                overwrite=args.force,
             )
             with make as writer:
                 writer.write(np.ascontiguousarray(sound))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..audio import Samples
 from ..errors import AudioError, Problem
+from .bitrate import BitRate, measure, settings
 from .formats import BITS, SUFFIXES
 from .pending import NAMELESS, Pending, explain
 from .reader import BLOCK
@@ -32,6 +33,7 @@ class SoundWriter:
         channels: Channel count of the blocks.
         format: Format as libsndfile names it: "WAV", "FLAC", ... None: by the suffix of *path*.
         subtype: Subtype: "PCM_16", "FLOAT", ... None: the usual one of the format.
+        kbps: Bit rate of a lossy subtype in kb/s. None: a good one; see `bitrate.usual`.
         endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
         tags: Title, artist and other texts, which are left out if the format cannot hold them.
         overwrite: Whether an existing file may be replaced.
@@ -40,12 +42,13 @@ class SoundWriter:
     Attributes:
         frames: Samples per channel written so far.
         clipped: Samples beyond full scale, which integers cannot hold.
+        bit_rate: Bit rate of a lossy file, once it is closed. None: the subtype has none.
         padded: Samples that the format added at the end, once the file is closed: ADPCM and GSM
             come in blocks, 8-bit AIFF in pairs.
 
     Raises:
         AudioError: If the file exists and may not be replaced, or cannot be written, or if the
-            format cannot hold this rate or channel count.
+            format cannot hold this rate or channel count, or has not this bit rate.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class SoundWriter:
         format: str | None = None,
         subtype: str | None = None,
         *,
+        kbps: float | None = None,
         endian: str = "FILE",
         tags: Mapping[str, str] | None = None,
         overwrite: bool = False,
@@ -66,25 +70,36 @@ class SoundWriter:
         self.subtype = subtype or usual or str(soundfile.default_subtype(self.format))
         self.name, self.rate, self.channels = str(path), rate, channels
         self.frames = self.clipped = self.padded = 0
+        self.bit_rate: BitRate | None = None
         self._bits = BITS.get(self.subtype)
         self._pending = Pending(path, overwrite, nameless)
         try:
-            part = str(self._pending.path)
-            self._file = soundfile.SoundFile(
-                part, "w", rate, channels, self.subtype, endian, self.format
-            )
-        except (soundfile.LibsndfileError, ValueError) as error:
+            self._file = self._create(endian, kbps)
+        except BaseException:
             self._pending.discard()
-            if "System error" in str(error):
-                raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
-            raise AudioError(
-                f"{path}: {self.format} {self.subtype} cannot hold {channels} channels at "
-                f"{rate} Hz ({str(error).split(': ')[-1]})",
-                Problem.FORMAT,
-            ) from None
+            raise
         for name, value in (tags or {}).items():
             with suppress(soundfile.LibsndfileError):  # the format cannot hold this tag
                 setattr(self._file, name, value)
+
+    def _create(self, endian: str, kbps: float | None) -> Any:
+        """Return the open file, or raise an error that says why it cannot be written."""
+        part, kind = str(self._pending.path), f"{self.format} {self.subtype}"
+        try:
+            more = settings(self.subtype, self.rate, self.channels, kbps)
+            return soundfile.SoundFile(
+                part, "w", self.rate, self.channels, self.subtype, endian, self.format, **more
+            )
+        except AudioError as error:
+            raise AudioError(f"{self.name}: {error}", error.problem) from None
+        except (soundfile.LibsndfileError, ValueError) as error:
+            if "System error" in str(error):
+                raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
+            raise AudioError(
+                f"{self.name}: {kind} cannot hold {self.channels} channels at {self.rate} Hz "
+                f"({str(error).split(': ')[-1]})",
+                Problem.FORMAT,
+            ) from None
 
     def write(self, block: Samples) -> None:
         """Append *block* (channels, samples) float32.
@@ -134,7 +149,7 @@ class SoundWriter:
         self._pending.commit()
 
     def _count(self) -> None:
-        """Open the file again, and check that every sample is in it."""
+        """Open the file again, check that every sample is in it, and measure its bit rate."""
         try:
             with soundfile.SoundFile(str(self._pending.path)) as written:
                 self.padded = int(written.frames) - self.frames
@@ -146,6 +161,8 @@ class SoundWriter:
             raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
         if self.padded < 0:
             raise AudioError(f"cannot write {self.name}: {self._reason(AssertionError())}")
+        with self._pending.path.open("rb") as file:
+            self.bit_rate = measure(file, self.subtype, self.frames / self.rate)
 
     def discard(self) -> None:
         """Remove what was written, so that no file appears."""
