@@ -27,10 +27,11 @@ from mutagen.oggvorbis import OggVorbisInfo
 from ..errors import AudioError, Problem
 from .formats import LOSSY, Encoded
 
-# The constant rates of MPEG-1 and of MPEG-2 layer III in kb/s, and below which sample rates
-# libsndfile limits them (ISO 11172-3, ISO 13818-3; MPEG-2.5 has those of MPEG-2).
+# The constant rates of layer III in kb/s: of MPEG-1, from 32 kHz, and of MPEG-2 and 2.5, below
+# (ISO 11172-3, ISO 13818-3).
 _MPEG1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_LAME_TAG = 192  # bytes at most, with the head of the frame
 _OPUS = (6, 256)  # kb/s a channel
 # Without a lossy input to equal: kb/s a channel of mp3 and opus, level of vorbis (its quality 6).
 _USUAL_MP3, _USUAL_OPUS, _USUAL_VORBIS = 96, 64, 0.4
@@ -162,10 +163,21 @@ def limits(subtype: str, rate: int, channels: int) -> tuple[float, float] | None
 
 
 def _mp3_rates(rate: int) -> tuple[int, ...]:
-    """Return the constant rates of mp3 in kb/s that libsndfile gives at *rate* Hz."""
+    """Return the constant rates of mp3 in kb/s that libsndfile gives at *rate* Hz.
+
+    The lowest ones are left out, because their frames have no room for LAME's tag, and without it
+    a decoder does not know the delay: such a file is late and too long.
+    """
+    samples, rates = (1152, _MPEG1) if rate >= 32_000 else (576, _MPEG2)
+    room = rate * 8 * _LAME_TAG / samples / 1000
+    return tuple(kbps for kbps in rates if room <= kbps <= _mp3_span(rate)[1])
+
+
+def _mp3_span(rate: int) -> tuple[int, int]:
+    """Return what libsndfile takes for the lowest and the highest rate of mp3 at *rate* Hz."""
     if rate >= 32_000:
-        return _MPEG1
-    return _MPEG2 if rate >= 16_000 else _MPEG2[: _MPEG2.index(64) + 1]
+        return _MPEG1[0], _MPEG1[-1]
+    return _MPEG2[0], _MPEG2[-1] if rate >= 16_000 else 64
 
 
 def chosen(subtype: str, source: Source) -> float | None:
@@ -234,12 +246,13 @@ def settings(subtype: str, rate: int, channels: int, kbps: float | None) -> dict
         )
     if subtype == "VORBIS":
         return {"compression_level": _vorbis_level(kbps, rate, channels)}
-    if subtype == "MPEG_LAYER_III":  # the next rate up, but 131 kb/s by measurement is 128
-        kbps = next(step for step in (*_mp3_rates(rate), high) if step >= 0.97 * kbps)
-        kbps = min(kbps + 0.5, high)  # libsndfile rounds down
-    level = (high - kbps) / (high - low)
-    mode = {"bitrate_mode": "CONSTANT"} if subtype == "MPEG_LAYER_III" else {}
-    return {"compression_level": level, **mode}
+    if subtype == "OPUS":
+        return {"compression_level": (high - kbps) / (high - low)}
+    # The next rate up; but 131 kb/s by measurement is 128. libsndfile rounds down.
+    step = next(step for step in _mp3_rates(rate) if step >= 0.97 * kbps)
+    lowest, highest = _mp3_span(rate)
+    level = max(0.0, (highest - step - 0.5) / (highest - lowest))
+    return {"compression_level": level, "bitrate_mode": "CONSTANT"}
 
 
 def _vorbis_level(kbps: float, rate: int, channels: int) -> float:

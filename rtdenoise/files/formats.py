@@ -6,9 +6,9 @@ stores samples. Both have the names of libsndfile.
 
 from __future__ import annotations
 
-import io
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +51,9 @@ LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 # libsndfile 1.2.2 writes wrong samples into these (loud stereo noise as ALAC of over 16 bits). The
 # other subtypes that it cannot write are found by `holds`.
 UNWRITABLE = {"ALAC_20", "ALAC_24", "ALAC_32"}
+# Codecs that have an order of loudspeakers of their own: L C R where others have L R C. Of 6 to 8
+# channels they make the last one the subwoofer's, and remove all but the bass from it.
+XIPH = ("VORBIS", "OPUS")
 # Bytes of samples after which the size in the header of a format wraps around.
 MAX_BYTES = dict.fromkeys(("WAV", "WAVEX", "AIFF", "AU", "AVR"), 4_290_000_000)
 MAX_BYTES["VOC"] = 16_770_000
@@ -70,18 +73,20 @@ class Encoded(Protocol):
 def holds(format: str, subtype: str, rate: int, channels: int) -> bool:
     """Return whether a file with this encoding can be written, and reads as it was written.
 
-    A short file is written in memory, because libsndfile's own check does not look at the rate:
-    HTK makes 44247 Hz of 44100, and VOC makes 16129 Hz of 16000 if it stores 8 bits.
+    A short file is written, because libsndfile's own check does not look at the rate: HTK makes
+    44247 Hz of 44100, and VOC makes 16129 Hz of 16000 if it stores 8 bits. It is on the disk,
+    because libsndfile 1.2.2 cannot open every mp3 in memory.
     """
-    file, count = io.BytesIO(), 100
-    try:
-        with soundfile.SoundFile(file, "w", rate, channels, subtype, format=format) as written:
-            written.write(np.zeros((count, channels), np.float32))
-        file.seek(0)
-        with soundfile.SoundFile(file) as read:
-            return (rate, channels) == (read.samplerate, read.channels) and read.frames >= count
-    except (soundfile.LibsndfileError, ValueError, AssertionError):
-        return False
+    count = 4000  # mp3 needs two frames
+    with TemporaryDirectory() as folder:
+        path = str(Path(folder, "probe"))
+        try:
+            with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format) as written:
+                written.write(np.zeros((count, channels), np.float32))
+            with soundfile.SoundFile(path) as read:
+                return (rate, channels) == (read.samplerate, read.channels) and read.frames >= count
+        except (soundfile.LibsndfileError, ValueError, AssertionError):
+            return False
 
 
 def encoding(path: str | Path, like: Encoded) -> tuple[str, str]:
@@ -124,6 +129,8 @@ def _subtype(format: str, own: str | None, like: Encoded) -> str | None:
     wide = ["PCM_24"] if bits(like) > 16 else []
     wanted = [own] if own else [like.subtype, *wide, usual]
     choices = set(soundfile.available_subtypes(format)) - UNWRITABLE
+    if 6 <= like.channels <= 8 and like.subtype not in XIPH:
+        choices -= set(XIPH)
     for subtype in wanted:
         if subtype in choices and holds(format, subtype, like.rate, like.channels):
             return subtype

@@ -16,7 +16,7 @@ from ..core.kernels import clean
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
 from .bitrate import chosen, limits
-from .formats import BITS, MAX_BYTES, bits, encoding, suffixes
+from .formats import BITS, MAX_BYTES, XIPH, bits, encoding, suffixes
 from .reader import BLOCK, SoundReader
 from .scores import Scores
 from .writer import SoundWriter
@@ -229,6 +229,11 @@ def _losses(reader: SoundReader, writer: SoundWriter, asked: bool) -> Iterator[s
         yield (
             f"the input has {there.aim:.0f} kb/s, and {writer.subtype} at {reader.rate} Hz ends at "
             f"{most[1]:.0f}"
+        )
+    if reader.channels > 2 and (reader.subtype in XIPH) != (writer.subtype in XIPH):
+        yield (
+            f"the {reader.channels} channels keep their order, and ogg has another order of "
+            "loudspeakers (left, centre, right, ...) than other formats (left, right, centre, ...)"
         )
     kept = BITS.get(writer.subtype, 24)
     if kept < min(bits(reader), 24) and there is None:
