@@ -13,10 +13,10 @@ a list of those that can: opus knows 8, 12, 16, 24 and 48 kHz only, mp3 one or t
 
 mp3, ogg and opus are decoded and encoded again; their length and timing stay exact. The output has
 at least the bit rate of the input (a variable mp3 gets the constant rate above its mean, a vorbis
-file the quality that it had), or what --quality says. If the input is not lossy, mp3 gets 96 kb/s a
-channel, opus 64 a channel, and vorbis its quality 6. wav and flac made of a lossy file have 24
-bits, because its decoder gives more than 16. ADPCM and GSM hold whole blocks, so a few samples can
-follow the end; this is reported.
+file the quality that it had, or 6), or what --quality says. If the input is not lossy, mp3 gets 96
+kb/s a channel, opus 64 a channel, and vorbis its quality 6. wav and flac made of a lossy file have
+24 bits, because its decoder gives more than 16. ADPCM and GSM hold whole blocks, so a few samples
+can follow the end; this is reported.
 
 An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. A
 truncated input is processed as far as it goes, with a warning. An input that is damaged in the

@@ -77,6 +77,8 @@ def holds(format: str, subtype: str, rate: int, channels: int) -> bool:
     44247 Hz of 44100, and VOC makes 16129 Hz of 16000 if it stores 8 bits. It is on the disk,
     because libsndfile 1.2.2 cannot open every mp3 in memory.
     """
+    if format == "SD2":  # its header is a second file, which a pending output does not have
+        return False
     count = 4000  # mp3 needs two frames
     with TemporaryDirectory() as folder:
         path = str(Path(folder, "probe"))

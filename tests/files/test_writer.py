@@ -17,7 +17,7 @@ from rtdenoise.errors import AudioError, Problem
 from rtdenoise.files.bitrate import limits, settings
 from rtdenoise.files.formats import SUFFIXES
 from rtdenoise.files.offline import process_file
-from rtdenoise.files.reader import SoundReader
+from rtdenoise.files.reader import BLOCK, SoundReader
 from rtdenoise.files.writer import SoundWriter
 from tests.sounds import noise, read, write
 
@@ -44,11 +44,16 @@ class Same:
         return 0
 
 
-def tones(rate, channels, seconds=0.2):
+def tones(rate, channels, seconds=0.15):
     """Each channel has another tone, which fades in and out: coders know nothing easier."""
     t = np.arange(round(seconds * rate)) / rate
     fade = np.minimum(1, 50 * np.minimum(t, t[::-1]))
     return np.stack([0.3 * fade * np.sin(2 * np.pi * (300 + 137 * c) * t) for c in range(channels)])
+
+
+def whole(path):
+    """All of a file, in the blocks that files are processed in."""
+    return read(path, BLOCK)
 
 
 def make(path, kind, rate, channels):
@@ -56,7 +61,7 @@ def make(path, kind, rate, channels):
     form, subtype = kind
     try:
         soundfile.write(path, tones(rate, channels).T, rate, subtype, format=form)
-        return read(path).shape[1] > 0
+        return whole(path).shape[1] > 0
     except (soundfile.LibsndfileError, ValueError):
         return False
 
@@ -64,7 +69,7 @@ def make(path, kind, rate, channels):
 def check_copy(source, target):
     """The copy has the rate, the channels, the length and the tones of the original."""
     done = process_file(source, target, Same(), overwrite=True)
-    before, after = read(source), read(target)
+    before, after = whole(source), whole(target)
     with SoundReader(source) as first, SoundReader(target) as second:
         assert (second.rate, second.channels) == (first.rate, first.channels)
         assert (second.format, second.subtype) == (done.format, done.subtype)
@@ -99,22 +104,21 @@ def check_row(kind, rate, channels, folder):
     advised = set()
     for name in NAMES:
         advised |= set(check_or_advice(source, folder / name))
-    for suffix in advised:
+    for suffix in {SUFFIXES[suffix]: suffix for suffix in advised}.values():
         check_copy(source, folder / f"advised{suffix}")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_every_kind_of_file_becomes_every_other(kind, tmp_path):
     """What is read can be written in any format, or the error names the formats that hold it."""
-    for rate, channels in ((16_000, 1), (44_100, 2)):
-        check_row(kind, rate, channels, tmp_path)
+    check_row(kind, 16_000, 1, tmp_path)
 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_every_rate_and_channel_count_goes_everywhere_or_is_refused(rate, channels, tmp_path):
     """No format changes the rate or drops a channel without a word."""
-    for kind in (("WAV", "PCM_16"), ("WAV", "FLOAT"), MP3, OPUS):
+    for kind in (("WAV", "PCM_U8"), MP3, OPUS):
         check_row(kind, rate, channels, tmp_path)
 
 
@@ -124,7 +128,7 @@ def test_a_lossy_file_decoded_keeps_more_than_16_bits(kind, suffix, tmp_path):
     make(tmp_path / "in", kind, 48_000, 2)
     done = process_file(tmp_path / "in", tmp_path / f"out{suffix}", Same())
     assert done.subtype == "PCM_24"
-    assert np.abs(read(tmp_path / f"out{suffix}") - read(tmp_path / "in")).max() <= 2.0**-24
+    assert np.abs(whole(tmp_path / f"out{suffix}") - whole(tmp_path / "in")).max() <= 2.0**-24
 
 
 def test_bits_that_a_format_has_not_are_told(tmp_path):
@@ -158,7 +162,7 @@ ENCODERS |= {  # libsndfile's opus counts by the channel
 }
 
 
-def encode(path, clip, seconds=3.0, pause=0.0, **how):
+def encode(path, clip, seconds=2.0, pause=0.0, **how):
     """Encode a recording with libsndfile; returns kb/s by the size of the file."""
     audio, rate = soundfile.read(clip, always_2d=True)
     audio = audio[: round(seconds * rate)]
@@ -170,7 +174,7 @@ def encode(path, clip, seconds=3.0, pause=0.0, **how):
 
 
 @pytest.mark.parametrize("clip", ["voice_sentence.flac", "piano.flac"])
-@pytest.mark.parametrize("pause", [0.0, 3.0])
+@pytest.mark.parametrize("pause", [0.0, 2.0])
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_lossy_file_keeps_its_bit_rate(name, clip, pause, clips, tmp_path):
     """mp3 at 320 kb/s stays at 320, vorbis of quality 9 and opus too, with and without pauses."""
@@ -180,10 +184,11 @@ def test_a_lossy_file_keeps_its_bit_rate(name, clip, pause, clips, tmp_path):
     after = (tmp_path / "out").stat().st_size / (tmp_path / "in").stat().st_size * before
 
     assert after > 0.95 * before
-    if kind is not MP3 or "V" not in name:  # a variable rate becomes a constant one
+    if name not in ("mp3 V2", "mp3 V6", "vorbis q3"):  # which get more, on purpose
         assert after < 1.1 * before
-    assert done.input_kbps == pytest.approx(before, rel=0.1)  # the file has headers, too
-    assert done.output_kbps == pytest.approx(after, rel=0.1)
+    assert 0.75 * before < done.input_kbps < 1.01 * before  # the file has headers, too
+    assert 0.75 * after < done.output_kbps < 1.01 * after
+    assert done.output_kbps > 0.95 * done.input_kbps
     assert not done.warnings
 
 
@@ -206,7 +211,7 @@ def test_mp3_keeps_its_timing_at_every_rate(rate, channels, tmp_path, rng):
     audio[:, 1:] += audio[:, :-1]
     for kbps in limits("MPEG_LAYER_III", rate, channels):
         writer = write(tmp_path / "a", audio, rate, *MP3, kbps=kbps)
-        back = read(tmp_path / "a")
+        back = whole(tmp_path / "a")
         size = 2 * audio.shape[1]
         spectra = np.fft.rfft(audio[0], size), np.fft.rfft(back[0], size)
         assert back.shape == audio.shape
@@ -294,7 +299,7 @@ def test_vorbis_aims_at_the_rate_that_is_asked_for(rate, tmp_path):
     """The header of the file tells what it aims at: that rate, or a little more."""
     for channels in (1, 2, 6):
         low, high = limits("VORBIS", rate, channels)
-        for kbps in np.linspace(low, high, 5):
+        for kbps in np.linspace(low, high, 3):
             level = settings("VORBIS", rate, channels, float(kbps))["compression_level"]
             with soundfile.SoundFile(
                 tmp_path / "a", "w", rate, channels, "VORBIS", format="OGG", compression_level=level
