@@ -31,6 +31,7 @@ class Problem(StrEnum):
     FOLDER_OUT = "folder out"  # an output cannot be written to its folder
     ONE_OUTPUT = "one output"  # one name was given for several outputs
     FORMAT = "format"  # the output's format cannot hold the sound
+    BIT_RATE = "bit rate"  # the output's encoder does not know the bit rate
     NET_FAILED = "net failed"  # a net raised or gave NaN
     NO_MODEL = "no model"  # no model has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses

@@ -23,11 +23,12 @@ DOORS = {
     "pedalboard": {"chain/native"},
     "soundfile": {
         "files/formats",
+        "files/bitrate",
         "files/reader",
         "files/writer",
         "degrade/damage",
     },  # degrade: codecs in memory
-    "mutagen": {"files/tags", "files/verbatim", "files/carry"},
+    "mutagen": {"files/bitrate", "files/tags", "files/verbatim", "files/carry"},
     "sounddevice": {"live/devices"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},

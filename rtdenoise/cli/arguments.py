@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,34 @@ def add_strength(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--residual", action="store_true", help="output what was removed instead of what was kept"
     )
+
+
+def add_quality(parser: argparse._ActionsContainer) -> None:
+    """Add --quality to *parser*: the bit rate of lossy outputs in kb/s, or None."""
+    parser.add_argument(
+        "--quality",
+        type=_kbps,
+        metavar="KBPS",
+        help="bit rate of mp3, ogg and opus outputs in kb/s, as 192 or 192k; same: that of the "
+        "input, or a good one if the input is not lossy (default: same)",
+    )
+
+
+def _kbps(text: str) -> float | None:
+    """Return the bit rate that a user wrote; None: that of the input.
+
+    >>> _kbps("192k"), _kbps("96"), _kbps("same")
+    (192.0, 96.0, None)
+    """
+    if text == "same":
+        return None
+    try:
+        kbps = float(text.lower().removesuffix("b/s").removesuffix("k"))
+    except ValueError:
+        kbps = math.nan
+    if not 0 < kbps < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted kb/s, as 192 or 192k, or same; got {text!r}")
+    return kbps
 
 
 def strength(args: argparse.Namespace) -> Strength:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from ..errors import AudioError, Problem, printable
 from ..files.pending import STD
 from .advice import with_advice
-from .arguments import add_outputs, add_quiet, file_name
+from .arguments import add_outputs, add_quality, add_quiet, file_name
 
 if TYPE_CHECKING:
     from ..degrade import Chain
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the target of a single input: what a perfect model would restore",
     )
+    add_quality(parser)
     add_quiet(parser)
 
 
@@ -107,6 +108,7 @@ def _degrade(chain: Chain, job: Job, args: argparse.Namespace, seed: list[int]) 
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
+    from ..files.bitrate import chosen
     from ..files.carry import Sound
     from ..files.formats import encoding
     from ..files.pending import make_folder
@@ -127,6 +129,7 @@ def _degrade(chain: Chain, job: Job, args: argparse.Namespace, seed: list[int]) 
                 reader.channels,
                 format,
                 subtype,
+                kbps=chosen(subtype, reader) if args.quality is None else args.quality,
                 original=Sound(original, reader.format),
                 overwrite=args.force,
                 like=job.source,

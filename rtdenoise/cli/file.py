@@ -8,9 +8,15 @@
 
 The inputs can be whatever libsndfile reads: wav, w64, rf64, aiff, flac, ogg, opus, mp3, caf, au and
 more. The output keeps the subtype (24 bits stay 24 bits); integer samples are rounded and clipped
-at full scale. mp3, ogg and opus are decoded and encoded again at libsndfile's default bit rate,
-which costs some quality; their length and timing stay exact. opus knows 8, 12, 16, 24 and 48 kHz
-only. ADPCM and GSM hold whole blocks, so a few samples can follow the end; this is reported.
+at full scale. A format that cannot hold the rate or the channels is refused before the work, with
+a list of those that can: opus knows 8, 12, 16, 24 and 48 kHz only, mp3 one or two channels.
+
+mp3, ogg and opus are decoded and encoded again; their length and timing stay exact. The output has
+at least the bit rate of the input (a variable mp3 gets the constant rate above its mean, a vorbis
+file the quality that it had, or 6), or what --quality says. If the input is not lossy, mp3 gets 96
+kb/s a channel, opus 64 a channel, and vorbis its quality 6. wav and flac made of a lossy file have
+24 bits, because its decoder gives more than 16. ADPCM and GSM hold whole blocks, so a few samples
+can follow the end; this is reported.
 
 An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. A
 truncated input is processed as far as it goes, with a warning. An input that is damaged in the
@@ -42,6 +48,7 @@ from .arguments import (
     add_json,
     add_model,
     add_outputs,
+    add_quality,
     add_quiet,
     add_strength,
     file_name,
@@ -69,7 +76,8 @@ ADVICE = {
     Problem.FOLDER_IN: "Add -r to process the sound files in it",
     Problem.FOLDER_OUT: "Choose another folder with -O DIR",
     Problem.ONE_OUTPUT: "-o FILE names the output of one input, -O DIR the folder of several",
-    Problem.FORMAT: "Give another format: -o NAME.flac",
+    Problem.FORMAT: "Name the output after one of them, with -o",
+    Problem.BIT_RATE: "Leave --quality out to let the input decide",
     Problem.NET_FAILED: "Try `rtdenoise verify MODEL`, or another model with -m",
 }
 
@@ -93,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument(
         "--skip-existing", action="store_true", help="skip inputs whose output already exists"
     )
+    add_quality(out)
     how = parser.add_argument_group("processing")
     add_model(parser)
     add_strength(parser)
@@ -270,6 +279,7 @@ class _Work:
                     job.source,
                     job.target,
                     self.effect(),
+                    kbps=self.args.quality,
                     overwrite=self.args.force,
                     listen=listen,
                     watch=self.watch,

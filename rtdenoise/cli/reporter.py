@@ -131,9 +131,18 @@ def sentence(line: dict[str, Any]) -> str:
         f"{printable(line['input'])} -> "
         f"{'stdout' if line['output'] == STD else printable(line['output'])}\n"
         f"  {line['seconds']:.2f} s, {line['rate']} Hz, {channels}, {line['format']} "
-        f"{line['subtype']}, with {model}, {latency_ms:.1f} ms latency compensated, "
+        f"{line['subtype']}{_bit_rates(line)}, with {model}, {latency_ms:.1f} ms latency "
+        "compensated, "
         f"{line['real_time_factor']:.0f} x real time ({line['elapsed_s']:.2f} s)"
     )
+
+
+def _bit_rates(line: dict[str, Any]) -> str:
+    """Return the bit rates of lossy files before and after, as " 128 -> 128 kb/s"."""
+    before, after = line["input_kbps"], line["output_kbps"]
+    if after is None:
+        return "" if before is None else f" (the input had {before:.0f} kb/s)"
+    return f" {after:.0f} kb/s" if before is None else f" {before:.0f} -> {after:.0f} kb/s"
 
 
 def score_line(scores: dict[str, dict[str, float]]) -> str:

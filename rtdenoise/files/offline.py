@@ -15,14 +15,14 @@ from ..core.counters import Counters
 from ..core.kernels import clean
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
+from .bitrate import chosen, limits
 from .carry import Sound
-from .formats import encoding
+from .formats import BITS, MAX_BYTES, XIPH, bits, encoding, suffixes
 from .reader import BLOCK, SoundReader
 from .scores import Scores
 from .writer import SoundWriter
 
-MAX_RIFF_BYTES = 4_290_000_000  # wav and aiff count their bytes in 32 bits
-SAMPLE_BYTES = {"DOUBLE": 8, "PCM_24": 3, "PCM_16": 2, "PCM_U8": 1, "ULAW": 1, "ALAW": 1}
+SAMPLE_BYTES = {"DOUBLE": 8, "FLOAT": 4, "PCM_32": 4, "PCM_24": 3, "PCM_16": 2}  # others: 1 at most
 
 
 class Renders(Protocol):
@@ -63,6 +63,8 @@ class Report:
         frames: Samples per channel of input and output.
         format: Format of the output: "WAV", "FLAC", ...
         subtype: Subtype of the output: "PCM_16", "FLOAT", ...
+        input_kbps: Bit rate of a lossy input in kb/s, without its tags. None: it is not lossy.
+        output_kbps: Bit rate of a lossy output in kb/s. None: it is not lossy.
         latency: Samples by which the effect is late in a stream; the output is aligned.
         elapsed_s: Time of the work in seconds, with reading and writing.
         clipped: Number of output samples that were held at full scale.
@@ -77,6 +79,8 @@ class Report:
     frames: int
     format: str
     subtype: str
+    input_kbps: float | None
+    output_kbps: float | None
     latency: int
     elapsed_s: float
     clipped: int
@@ -132,6 +136,7 @@ def process_file(
     target: str | Path,
     effect: Renders,
     *,
+    kbps: float | None = None,
     overwrite: bool = False,
     listen: Callable[[SoundReader], Sequence[Listener]] = lambda reader: (),
     watch: Callable[[float], None] = lambda seconds: None,
@@ -140,12 +145,14 @@ def process_file(
     """Process the sound file *source* with an effect, and write it to *target*.
 
     The output has the rate, the channels, the length and the timing of the input, and its format
-    and subtype as far as the suffix of *target* allows. It appears when it is whole, or never.
+    and subtype as far as the suffix of *target* allows. A lossy output has the bit rate of a lossy
+    input. It appears when it is whole, or never.
 
     Args:
         source: Name of any file that libsndfile reads, or `-` for stdin.
         target: Name of the output, or `-` for stdout.
         effect: The effect, as `Denoise("speech")`.
+        kbps: Bit rate of a lossy output in kb/s. None: that of the input; see `bitrate.chosen`.
         overwrite: Whether *target* may be replaced if it exists, even if it is *source* itself.
         listen: Function that makes the listeners for the open file.
         watch: Function that is called after each block with the length of the block in seconds;
@@ -160,6 +167,7 @@ def process_file(
     with SoundReader(source, block) as reader, reader.raw() as original:
         format, subtype = encoding(target, reader)
         _check_size(target, reader, format, subtype)
+        asked = chosen(subtype, reader) if kbps is None else kbps
         stream, counters = Stream(reader.rate, reader.channels), Counters()
         latency = effect.latency(reader.rate)
         writer = SoundWriter(
@@ -168,6 +176,7 @@ def process_file(
             reader.channels,
             format,
             subtype,
+            kbps=asked,
             endian=reader.endian if format == reader.format else "FILE",
             original=Sound(original, reader.format),
             overwrite=overwrite,
@@ -189,23 +198,49 @@ def process_file(
             writer.frames,
             format,
             subtype,
+            reader.bit_rate.mean if reader.bit_rate else None,
+            writer.bit_rate.mean if writer.bit_rate else None,
             latency,
             time.perf_counter() - start,
             writer.clipped,
             source_blocks.nonfinite,
-            (*reader.warnings, *writer.warnings, *_warnings(writer, source_blocks.nonfinite)),
+            (
+                *reader.warnings,
+                *writer.warnings,
+                *_losses(reader, writer, kbps is not None),
+                *_warnings(writer, source_blocks.nonfinite),
+            ),
         )
 
 
 def _check_size(target: str | Path, reader: SoundReader, format: str, subtype: str) -> None:
     """Refuse an output that its format cannot hold, before any work is done."""
-    size = reader.frames * reader.channels * SAMPLE_BYTES.get(subtype, 4)
-    if format in ("WAV", "WAVEX", "AIFF") and size > MAX_RIFF_BYTES:
+    size = reader.frames * reader.channels * SAMPLE_BYTES.get(subtype, 1)
+    limit = MAX_BYTES.get(format, size)
+    if size > limit:
         raise AudioError(
-            f"{target} would have {size / 1e9:.1f} GB; a {format} file cannot hold more than 4.29, "
-            "a w64, rf64 or flac can",
+            f"{target} would have {size / 1e9:.2f} GB, and a {format} file holds at most "
+            f"{limit / 1e9:.2f}. These hold more: {', '.join(suffixes(reader, size))}",
             Problem.FORMAT,
         )
+
+
+def _losses(reader: SoundReader, writer: SoundWriter, asked: bool) -> Iterator[str]:
+    """Yield a sentence for each thing that the output's encoding cannot keep of the input's."""
+    there, most = reader.bit_rate, limits(writer.subtype, reader.rate, reader.channels)
+    if there and most and not asked and there.aim > 1.03 * most[1]:
+        yield (
+            f"the input has {there.aim:.0f} kb/s, and {writer.subtype} at {reader.rate} Hz ends at "
+            f"{most[1]:.0f}"
+        )
+    if reader.channels > 2 and (reader.subtype in XIPH) != (writer.subtype in XIPH):
+        yield (
+            f"the {reader.channels} channels keep their order, and ogg has another order of "
+            "loudspeakers (left, centre, right, ...) than other formats (left, right, centre, ...)"
+        )
+    kept = BITS.get(writer.subtype, 24)
+    if kept < min(bits(reader), 24) and there is None:
+        yield f"{writer.format} {writer.subtype} holds {kept} of the input's {bits(reader)} bits"
 
 
 def _warnings(writer: SoundWriter, nonfinite: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Self
 
@@ -17,6 +18,7 @@ import soundfile
 
 from ..audio import Samples, check_channels, check_rate
 from ..errors import AudioError, printable, quoted
+from .bitrate import BitRate, measure
 from .formats import SUFFIXES
 from .inputs import check_readable
 from .pending import STD
@@ -76,6 +78,19 @@ class SoundReader:
     def seconds(self) -> float:
         """The length in seconds, according to the header."""
         return self.frames / self.rate
+
+    @cached_property
+    def bit_rate(self) -> BitRate | None:
+        """The bit rate of a lossy file. None: the file is not lossy, or it cannot be measured."""
+        if self._spool is None:
+            with Path(self.path).open("rb") as file:
+                return measure(file, self.subtype, self.seconds)
+        handle = self._spool.fileno()  # libsndfile reads from it too, and expects it where it was
+        position = os.lseek(handle, 0, os.SEEK_CUR)
+        try:
+            return measure(self._spool, self.subtype, self.seconds)
+        finally:
+            os.lseek(handle, position, os.SEEK_SET)
 
     def _open(self) -> Any:
         """Open the file with libsndfile, or raise an error that says why it cannot be read."""

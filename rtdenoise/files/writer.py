@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..audio import Samples
 from ..errors import AudioError, Problem, printable
+from .bitrate import BitRate, measure, settings
 from .carry import Sound, carry
 from .formats import BITS, SUFFIXES
 from .pending import NAMELESS, Pending, explain
@@ -32,6 +33,7 @@ class SoundWriter:
         channels: Channel count of the blocks.
         format: Format as libsndfile names it: "WAV", "FLAC", ... None: by the suffix of *path*.
         subtype: Subtype: "PCM_16", "FLOAT", ... None: the usual one of the format.
+        kbps: Bit rate of a lossy subtype in kb/s. None: a good one; see `bitrate.usual`.
         endian: Order of the bytes: "FILE" (that of the format), "LITTLE" or "BIG".
         original: The file of which this one is a copy with other samples, open until this one is
             closed. What it holds beside its samples is carried over as far as the format can.
@@ -42,6 +44,7 @@ class SoundWriter:
     Attributes:
         frames: Samples per channel written so far.
         clipped: Samples beyond full scale, which integers cannot hold.
+        bit_rate: Bit rate of a lossy file, once it is closed. None: the subtype has none.
         padded: Samples that the format added at the end, once the file is closed: ADPCM and GSM
             come in blocks, 8-bit AIFF in pairs.
         warnings: Sentences about what could not be carried over, or what replacing an old file has
@@ -49,7 +52,7 @@ class SoundWriter:
 
     Raises:
         AudioError: If the file exists and may not be replaced, or cannot be written, or if the
-            format cannot hold this rate or channel count.
+            format cannot hold this rate or channel count, or has not this bit rate.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class SoundWriter:
         format: str | None = None,
         subtype: str | None = None,
         *,
+        kbps: float | None = None,
         endian: str = "FILE",
         original: Sound | None = None,
         overwrite: bool = False,
@@ -71,21 +75,32 @@ class SoundWriter:
         self.subtype = subtype or usual or str(soundfile.default_subtype(self.format))
         self.name, self.rate, self.channels = printable(path), rate, channels
         self.frames = self.clipped = self.padded = 0
+        self.bit_rate: BitRate | None = None
         self.warnings: list[str] = []
         self._original, self._bits = original, BITS.get(self.subtype)
         self._pending = Pending(path, overwrite, nameless, like)
         try:
-            part = str(self._pending.path)
-            self._file = soundfile.SoundFile(
-                part, "w", rate, channels, self.subtype, endian, self.format
-            )
-        except (soundfile.LibsndfileError, ValueError) as error:
+            self._file = self._create(endian, kbps)
+        except BaseException:
             self._pending.discard()
+            raise
+
+    def _create(self, endian: str, kbps: float | None) -> Any:
+        """Return the open file, or raise an error that says why it cannot be written."""
+        part, kind = str(self._pending.path), f"{self.format} {self.subtype}"
+        try:
+            more = settings(self.subtype, self.rate, self.channels, kbps)
+            return soundfile.SoundFile(
+                part, "w", self.rate, self.channels, self.subtype, endian, self.format, **more
+            )
+        except AudioError as error:
+            raise AudioError(f"{self.name}: {error}", error.problem) from None
+        except (soundfile.LibsndfileError, ValueError) as error:
             if "System error" in str(error):
                 raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
             raise AudioError(
-                f"{path}: {self.format} {self.subtype} cannot hold {channels} channels at "
-                f"{rate} Hz ({str(error).split(': ')[-1]})",
+                f"{self.name}: {kind} cannot hold {self.channels} channels at {self.rate} Hz "
+                f"({str(error).split(': ')[-1]})",
                 Problem.FORMAT,
             ) from None
 
@@ -163,7 +178,7 @@ class SoundWriter:
         return f"A=PCM,F={self.rate},W={self._bits}{mode},T=rtdenoise\r\n"
 
     def _count(self) -> None:
-        """Open the file again, and check that every sample is in it."""
+        """Open the file again, check that every sample is in it, and measure its bit rate."""
         try:
             with soundfile.SoundFile(str(self._pending.path)) as written:
                 self.padded = int(written.frames) - self.frames
@@ -175,6 +190,8 @@ class SoundWriter:
             raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
         if self.padded < 0:
             raise AudioError(f"cannot write {self.name}: {self._reason(AssertionError())}")
+        with self._pending.path.open("rb") as file:
+            self.bit_rate = measure(file, self.subtype, self.frames / self.rate)
 
     def discard(self) -> None:
         """Remove what was written, so that no file appears."""

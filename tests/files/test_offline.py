@@ -114,7 +114,7 @@ def test_a_file_too_long_for_wav_is_refused_before_the_work(identity, tmp_path):
         head[-8:] = (24 + size).to_bytes(8, "little")
         file.write(head)
         file.truncate(len(head) + size)
-    with pytest.raises(AudioError, match=r"4\.8 GB.*w64"):
+    with pytest.raises(AudioError, match=r"4\.80 GB.*w64"):
         process_file(tmp_path / "a.w64", tmp_path / "b.wav", Denoise(identity))
     assert not (tmp_path / "b.wav").exists()
 
