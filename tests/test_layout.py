@@ -27,6 +27,7 @@ DOORS = {
         "files/writer",
         "degrade/damage",
     },  # degrade: codecs in memory
+    "av": {"files/media"},
     "sounddevice": {"live/devices"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},
