@@ -91,7 +91,7 @@ system:
 
 # The extra `eval` compiles pesq. Without a C compiler its tests are skipped, and the others run.
 .venv/dev: .venv/core
-	$(PIP) -e '.[train]' --group dev
+	$(PIP) -e '.[train,media]' --group dev
 	@$(PIP) -e '.[eval]' || echo "SKIP: perceptual metrics: pip install '.[eval]' failed"
 	@touch $@
 

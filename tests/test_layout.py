@@ -29,6 +29,7 @@ DOORS = {
         "degrade/damage",
     },  # degrade: codecs in memory
     "mutagen": {"files/bitrate", "files/tags", "files/verbatim", "files/carry"},
+    "av": {"files/media"},
     "sounddevice": {"live/devices"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},
