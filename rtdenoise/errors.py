@@ -22,6 +22,7 @@ class Problem(StrEnum):
     ITSELF = "itself"  # an output is its own input
     SAME_OUTPUT = "same output"  # two inputs have one output
     FOLDER_IN = "folder in"  # an input is a folder
+    PARTIAL = "partial"  # a file was read as far as it goes, which is less than it promises
     FOLDER_OUT = "folder out"  # an output cannot be written to its folder
     ONE_OUTPUT = "one output"  # one name was given for several outputs
     FORMAT = "format"  # the output's format cannot hold the sound

@@ -23,7 +23,7 @@ DOORS = {
     "pedalboard": {"chain/native"},
     "soundfile": {
         "files/formats",
-        "files/reader",
+        "files/recording",
         "files/writer",
         "degrade/damage",
     },  # degrade: codecs in memory

@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .advice import with_advice
+
 if TYPE_CHECKING:
     from ..degrade import Chain
 
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             steps = _degrade(chain, job.source, job.target, args, [args.seed, number])
         except AudioError as error:
-            failed.append(str(error))
+            failed.append(with_advice(error))
             continue
         if not args.quiet:
             print(f"{job.source} -> {job.target}\n  {' | '.join(steps) or 'unchanged'}")

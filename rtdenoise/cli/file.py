@@ -12,9 +12,9 @@ at full scale. mp3, ogg and opus are decoded and encoded again at libsndfile's d
 which costs some quality; their length and timing stay exact. opus knows 8, 12, 16, 24 and 48 kHz
 only. ADPCM and GSM hold whole blocks, so a few samples can follow the end; this is reported.
 
-An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. A
-truncated input is processed as far as it goes, with a warning. An input that is damaged in the
-middle is refused.
+An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. Of an
+input that is cut off or damaged, what can be decoded is processed and saved, with silence in place
+of damage; the input counts as failed, and a line says how much is missing.
 
 Exit codes: 0 all done, 1 some inputs failed, 2 usage, 4 model, 130 interrupted.
 """
