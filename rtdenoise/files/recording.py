@@ -79,7 +79,8 @@ class Recording:
         self.got = self.silent = gaps = 0
         count = size
         while True:
-            frames = self._read(count)
+            # libFLAC takes what follows the last frame for damage, if it has to look at it.
+            frames = self._read(min(count, self.frames - self.got))
             if frames is None:
                 count //= 2  # what comes before the damage can be read
                 if count >= FINEST and self._restart(self.got):

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from .view import CUT, Part, Piece, Source
 
 WRAP = 1 << 32  # a size of 32 bits is counted modulo this
-LARGEST = (1 << 31) - (1 << 20)  # bytes of samples in a part, as some sizes are signed
+# Bytes of samples in a part, as some sizes are signed: a multiple of the frames of AIFF with up to
+# 4 channels, and of the blocks of its codecs.
+LARGEST = (1 << 31) // (12 * 33 * 34) * (12 * 33 * 34)
 GUID = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # end of the names of W64's chunks
 W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 # Chunks and tags that follow samples, and may themselves be cut off.
@@ -35,7 +37,7 @@ class Sized:
         fix: Function that returns the header with another size.
         follows: Function that returns where the chunks from an offset on end. None: there are none.
         wrap: The size is counted modulo this. 0: it is not.
-        block: Bytes that belong together, as a block of ADPCM.
+        block: Bytes that belong together, as a block of ADPCM. 1: it does not matter.
         largest: Bytes that a part may have. 0: any.
         clip: Whether libsndfile would take what follows for samples.
         tail: Bytes that must follow the samples.
@@ -63,6 +65,8 @@ def parts(source: Source, start: int, sized: Sized) -> tuple[list[Part], int]:
     alone = start == 0 and after == source.size and (end == after or not sized.clip)
     if alone and there == sized.size and not sized.distrusted:
         return [Part()], after
+    if there != sized.size:  # libsndfile fills up a block that is cut off with noise
+        end -= there % sized.block
     most = sized.largest // sized.block * sized.block or max(there, 1)
     made = []
     for at in range(sized.begin, max(end, sized.begin + 1), most):
@@ -161,6 +165,11 @@ def _unless_unknown(size: int) -> int | None:
     return None if size >= 0xFFFF_FF00 or 0x7FFF_0000 <= size <= 0x8000_0000 else size
 
 
+def _block(source: Source, sound: int, order: str) -> int:
+    """Return the bytes of a block of samples, which the chunk `fmt ` at an offset tells."""
+    return max(1, int.from_bytes(source.at(sound + 12, 2), "little" if order == "<" else "big"))
+
+
 def riff(source: Source, start: int) -> Sized | None:
     """Read the header of a WAV or RF64 file."""
     magic = source.at(start, 4)
@@ -171,7 +180,6 @@ def riff(source: Source, start: int) -> Sized | None:
         return None
     begin, size = found[b"data"]
     head = source.at(start, begin - start)
-    block = struct.unpack(order + "H", source.at(found[b"fmt "][0] + 12, 2))[0]
     told = _unless_unknown(size)
     wide_at = found[b"ds64"][0] + 8 - start if b"ds64" in found else 0
     distrusted = magic == b"BW64"  # libsndfile knows it under its older name alone
@@ -194,7 +202,7 @@ def riff(source: Source, start: int) -> Sized | None:
         fix,
         lambda at: chunks.follows(source, at, magic),
         0 if wide_at else WRAP,
-        max(1, block),
+        _block(source, found[b"fmt "][0], order),
         0 if wide_at else LARGEST,
         clip=False,
         distrusted=distrusted,
@@ -209,11 +217,13 @@ def w64(source: Source, start: int) -> Sized | None:
         return None
     begin, size = found[b"data" + GUID]
     head = source.at(start, begin - 8 - start)
+    sound = next((body for name, (body, _) in found.items() if name.startswith(b"fmt ")), begin)
     return Sized(
         begin,
         None if size >> 62 == 1 else max(0, size),
         lambda there: head + struct.pack("<q", there + 24),
         lambda at: chunks.follows(source, at, W64),
+        block=_block(source, sound, "<"),
     )
 
 
@@ -242,8 +252,7 @@ def form(source: Source, start: int) -> Sized | None:
         fix,
         lambda at: chunks.follows(source, at, b"FORM"),
         WRAP,
-        12 * 33 * 34,  # a multiple of the frames of up to 4 channels, and of all codecs' blocks
-        LARGEST,
+        largest=LARGEST,
         clip=False,
         distrusted=counts > 0 and size > skip and not any(head[counts : counts + 4]),
     )
