@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from .chunked import W64, caf, form, riff, w64
 from .flac import flac
 from .mpeg import MpegFrame, mpeg, tag_size
 from .ogg import ogg
-from .sized import HEADERS, parts
+from .plain import au, avr, mpc2k, nist, sds, voc, wve
+from .sized import Sized, parts
 from .view import Part, Source
 
+HEADERS: dict[bytes, Callable[[Source, int], Sized | None]] = {
+    b"RIFF": riff,
+    b"RIFX": riff,
+    b"RF64": riff,
+    b"BW64": riff,
+    W64: w64,
+    b"FORM": form,
+    b"caff": caf,
+    b".snd": au,
+    b"dns.": au,
+    b"2BIT": avr,
+    b"NIST_1A": nist,
+    b"Creative Voice File": voc,
+    b"ALawSoundFile**": wve,
+    b"\x01\x04": mpc2k,
+    b"\xf0\x7e": sds,
+}
 STREAMS = {b"OggS": ogg, b"fLaC": flac}
 
 

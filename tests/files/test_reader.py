@@ -17,7 +17,7 @@ import soundfile as sf
 from rtdenoise import Denoise
 from rtdenoise.degrade.sounds import decoded
 from rtdenoise.errors import AudioError, Problem
-from rtdenoise.files import sized
+from rtdenoise.files import chunked, plain
 from rtdenoise.files.formats import SUFFIXES, UNWRITABLE
 from rtdenoise.files.offline import Against, process_file
 from rtdenoise.files.reader import SoundReader
@@ -26,7 +26,7 @@ from tests.sounds import noise, read, tell_files, write
 # VOC's A-law and u-law are left out: libsndfile itself writes their size one too large.
 FORMATS = sorted(
     (form, subtype)
-    for form in {form for form, _ in SUFFIXES.values()} | {"WAVEX", "SVX"}
+    for form in {form for form, _ in SUFFIXES.values()} | {"WAVEX", "SVX", "WVE", "MPC2K", "SDS"}
     for subtype in sf.available_subtypes(form).keys() - UNWRITABLE
     if (form, subtype) not in {("VOC", "ULAW"), ("VOC", "ALAW"), ("WAV", "MPEG_LAYER_III")}
 )
@@ -37,7 +37,7 @@ ID3V2 = b"ID3\x04\0\0\0\0\x10\0" + bytes(0x10 << 7)
 
 def encoded(form, subtype, seconds=1.0, channels=1):
     """The bytes of a file of noise with a low tone."""
-    rate = 8000 if "GSM" in subtype or "NMS" in subtype else 48_000
+    rate = 8000 if form == "WVE" or "GSM" in subtype or "NMS" in subtype else 48_000
     count = round(seconds * rate)
     tone = 0.2 * np.sin(0.05 * np.arange(count))[:, None]
     audio = tone + 0.01 * np.random.default_rng(1).standard_normal((count, channels))
@@ -240,8 +240,9 @@ def test_an_empty_recording_is_empty(tmp_path):
 @pytest.mark.parametrize(("form", "order"), [("WAV", "<"), ("AIFF", ">"), ("AU", ">")])
 def test_a_size_that_was_wrapped_is_unwrapped(form, order, tmp_path, monkeypatch):
     """Four bytes count to 4 GiB; here they count to 10000, and parts hold at most 4000 bytes."""
-    monkeypatch.setattr(sized, "WRAP", 10_000)
-    monkeypatch.setattr(sized, "LARGEST", 13_500)
+    for room in (chunked, plain):
+        monkeypatch.setattr(room, "WRAP", 10_000)
+    monkeypatch.setattr(chunked, "LARGEST", 13_500)
     data = encoded(form, "PCM_16")
     whole = samples(data, tmp_path / "a")
     rest = LIST if form == "WAV" else b"MARK\0\0\0\2\0\0" if form == "AIFF" else b""
