@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..errors import AudioError
 from .view import CUT, DAMAGED, Part, Piece, Source, join
 
 PADDING_AT = 130  # offset, behind the count of a Xing tag, of the samples to drop at the end
@@ -32,10 +33,12 @@ class MpegFrame:
     Attributes:
         kind: What all frames of a stream share: version, layer, rate code and whether it is mono.
         size: Bytes of the frame.
+        bit_rate: Its bit rate in b/s.
     """
 
     kind: tuple[int, int, int, bool]
     size: int
+    bit_rate: int
 
     @classmethod
     def of(cls, head: bytes) -> MpegFrame | None:
@@ -52,7 +55,7 @@ class MpegFrame:
             size = (12 * bits // rate_hz + pad) * 4
         else:
             size = (72 if layer == 3 and version != 3 else 144) * bits // rate_hz + pad
-        return cls((version, layer, rate_code, head[3] >> 6 == 3), size)
+        return cls((version, layer, rate_code, head[3] >> 6 == 3), size, bits)
 
     @property
     def tag_at(self) -> int:
@@ -73,6 +76,7 @@ class _Mpeg:
         told: Number of frames according to the header. None: there is none.
         info: The frame that tells it.
         loss: As in `Part`.
+        bit_rates: The frames' bit rates in b/s.
     """
 
     begin: int
@@ -82,6 +86,7 @@ class _Mpeg:
     told: int | None = None
     info: bytes = b""
     loss: str = ""
+    bit_rates: set[int] = field(default_factory=set)
 
     def add(self, at: int, stop: int) -> None:
         """Add a frame."""
@@ -90,7 +95,11 @@ class _Mpeg:
 
 
 def mpeg(source: Source, start: int) -> Iterator[Part]:
-    """Yield the parts of an MP3 file: the streams between the tags that begin one."""
+    """Yield the parts of an MP3 file: the streams between the tags that begin one.
+
+    Raises:
+        AudioError: If libsndfile cannot be made to read all of it; the message lacks the name.
+    """
     at, run = start, _Mpeg(0)
     while at < source.size:
         head = source.at(at, 10)
@@ -106,6 +115,7 @@ def mpeg(source: Source, start: int) -> Iterator[Part]:
             run.kind = frame.kind
             if tag is None:
                 run.add(at, at + frame.size)
+                run.bit_rates.add(frame.bit_rate)
             else:
                 run.told, run.info = tag, source.at(at, frame.size)
             at += frame.size
@@ -178,6 +188,11 @@ def _stream(source: Source, run: _Mpeg, end: int) -> Part:
         promised = told / run.count
     loss = lost or (CUT if told > run.count + 1 else "")
     if run.kind is None or run.kind[1] != 3:
+        if len(run.bit_rates) > 1:
+            raise AudioError(
+                "is MPEG audio of layer I or II with a variable bit rate, which libsndfile does not "
+                "read to its end. Convert it first, e.g. to FLAC with ffmpeg"
+            )
         whole = run.begin == 0 and end == source.size and len(run.slices) <= 1
         return Part(() if whole else tuple(run.slices), loss, promised)
     tags = tag_size(source, run.begin)

@@ -92,7 +92,11 @@ class SoundReader:
         source = Source(self._file)
         named = str(self.path) != STD and Path(self.path).is_file()
         path = str(self.path) if named else None
-        for part in find_parts(source):
+        try:
+            parts = find_parts(source)
+        except AudioError as error:
+            raise AudioError(f"{self.name} {error}") from None
+        for part in parts:
             try:
                 self._recordings.append(Recording(source, part, path))
             except AudioError as error:

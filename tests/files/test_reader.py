@@ -347,6 +347,22 @@ def test_what_is_no_frame_does_not_end_an_mp3(mp3, tmp_path):
     )
 
 
+def test_layer_ii_is_read_to_its_end_or_refused(tmp_path):
+    """libsndfile guesses its length from the first frame, and there is no tag to correct it."""
+
+    def frames(kbit_code, kbits, count):
+        return count * bytes([0xFF, 0xFD, kbit_code << 4 | 4, 0]).ljust(3 * kbits, b"\0")
+
+    steady = frames(10, 192, 100)
+    assert samples(steady, tmp_path / "a", says="").shape == (2, 115_200)
+    joined = samples(steady + ID3V2 + steady, tmp_path / "a", says="")
+    assert joined.shape == (2, 230_400)
+    samples(steady + frames(10, 192, 1)[:99], tmp_path / "a", says="is cut off 2.40 s in")
+    (tmp_path / "a").write_bytes(frames(12, 256, 10) + frames(8, 128, 90))
+    with pytest.raises(AudioError, match="a is MPEG.*variable bit rate.*ffmpeg"):
+        SoundReader(tmp_path / "a")
+
+
 def with_total(flac, total):
     """A FLAC file that promises another number of samples."""
     high = flac[21] & 0xF0 | total >> 32
