@@ -190,8 +190,8 @@ def _stream(source: Source, run: _Mpeg, end: int) -> Part:
     if run.kind is None or run.kind[1] != 3:
         if len(run.bit_rates) > 1:
             raise AudioError(
-                "is MPEG audio of layer I or II with a variable bit rate, which libsndfile does not "
-                "read to its end. Convert it first, e.g. to FLAC with ffmpeg"
+                "is MPEG audio of layer I or II with a variable bit rate, which libsndfile does "
+                "not read to its end. Convert it first, e.g. to FLAC with ffmpeg"
             )
         whole = run.begin == 0 and end == source.size and len(run.slices) <= 1
         return Part(() if whole else tuple(run.slices), loss, promised)

@@ -359,7 +359,7 @@ def test_layer_ii_is_read_to_its_end_or_refused(tmp_path):
     assert joined.shape == (2, 230_400)
     samples(steady + frames(10, 192, 1)[:99], tmp_path / "a", says="is cut off 2.40 s in")
     (tmp_path / "a").write_bytes(frames(12, 256, 10) + frames(8, 128, 90))
-    with pytest.raises(AudioError, match="a is MPEG.*variable bit rate.*ffmpeg"):
+    with pytest.raises(AudioError, match=r"a is MPEG.*variable bit rate.*ffmpeg"):
         SoundReader(tmp_path / "a")
 
 
