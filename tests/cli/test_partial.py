@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtdenoise.cli import main
-from tests.files.test_reader import damaged_flac
+from tests.damaged import damaged_flac
 from tests.sounds import noise, read, tell_files, write
 from tests.toy_nets import Smoother, save
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtdenoise.errors import AudioError, Problem
-from tests.files.test_reader import damaged_flac, encoded
+from tests.damaged import damaged_flac, encoded
 from train.data.prepare import _samples
 from train.evaluate.pairs import read
 
