@@ -28,6 +28,7 @@ class Problem(StrEnum):
     PIPE = "pipe"  # an input is a pipe
     FOLDER_IN = "folder in"  # an input is a folder
     LONG_NAME = "long name"  # the name of an output is too long
+    PARTIAL = "partial"  # a file was read as far as it goes, which is less than it promises
     FOLDER_OUT = "folder out"  # an output cannot be written to its folder
     ONE_OUTPUT = "one output"  # one name was given for several outputs
     FORMAT = "format"  # the output's format cannot hold the sound

@@ -24,7 +24,7 @@ DOORS = {
     "soundfile": {
         "files/formats",
         "files/bitrate",
-        "files/reader",
+        "files/recording",
         "files/writer",
         "degrade/damage",
     },  # degrade: codecs in memory

@@ -8,6 +8,7 @@ from ..errors import Problem, RtdenoiseError
 
 GENERAL = {
     Problem.NO_MODEL: "`rtdenoise models` lists the included ones; your own: -m path/to/net.pt",
+    Problem.PARTIAL: "`rtdenoise file` saves what can be read of it",
     Problem.DEVICE: "`rtdenoise devices` lists them; files need none: --in file:x.wav --out null",
 }
 

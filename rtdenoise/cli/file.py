@@ -18,9 +18,9 @@ kb/s a channel, opus 64 a channel, and vorbis its quality 6. wav and flac made o
 24 bits, because its decoder gives more than 16. ADPCM and GSM hold whole blocks, so a few samples
 can follow the end; this is reported.
 
-An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. A
-truncated input is processed as far as it goes, with a warning. An input that is damaged in the
-middle is refused.
+An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. Of an
+input that is cut off or damaged, what can be decoded is processed and saved, with silence in place
+of damage; the input counts as failed, and a line says how much is missing.
 
 The output is for whom the input is for: it gets its mode bits, and where the system allows it, its
 owner and group. No output replaces what is read, except an input by its own output with -f. A pipe

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import Problem, printable
+from ..errors import AudioError, Problem, printable
 from ..files.pending import STD
 from .advice import with_advice
 
@@ -24,7 +24,7 @@ def as_dict(report: Report, model: str) -> dict[str, Any]:
 
     return {
         **asdict(report),
-        "status": "ok",
+        "status": "partial" if report.partial else "ok",
         "model": model,
         "seconds": report.seconds,
         "real_time_factor": report.real_time_factor,
@@ -83,7 +83,11 @@ class Reporter:
         if isinstance(result, Exception):
             self._failure(job, result)
             return
-        self.done += 1
+        partial = result["status"] == "partial"
+        if partial:
+            self.failed.append((job.source, AudioError(result["partial"], Problem.PARTIAL)))
+        else:
+            self.done += 1
         self.json(result)
         self.say(sentence(result))
         for warning in result["warnings"]:
@@ -92,6 +96,13 @@ class Reporter:
             self.say(f"  {score_line(result['scores'])} (against {printable(result['reference'])})")
         if "picture" in result:
             self.say(f"  picture: {printable(result['picture'])}")
+        if partial:
+            where = "stdout" if job.target == STD else printable(job.target)
+            print(
+                f"rtdenoise file: {result['partial']}. What can be read is in {where}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _failure(self, job: Job, error: Exception) -> None:
         """Report a job that failed."""

@@ -18,6 +18,7 @@ from ..errors import AudioError, ModelError, Problem
 from .bitrate import chosen, limits
 from .carry import Sound
 from .formats import BITS, MAX_BYTES, XIPH, bits, encoding, suffixes
+from .pending import STD
 from .reader import BLOCK, SoundReader
 from .scores import Scores
 from .writer import SoundWriter
@@ -70,6 +71,8 @@ class Report:
         clipped: Number of output samples that were held at full scale.
         nonfinite: Number of NaN and infinite input samples, which were replaced by 0.
         warnings: Sentences that the user should read.
+        partial: Sentence that says what of the input could not be read, so that the output is a
+            part of it. Empty: all was read.
     """
 
     input: str
@@ -86,6 +89,7 @@ class Report:
     clipped: int
     nonfinite: int
     warnings: tuple[str, ...]
+    partial: str = ""
 
     @property
     def seconds(self) -> float:
@@ -110,10 +114,19 @@ class _Watched:
     ) -> None:
         self.reader, self.counters = reader, counters
         self.listeners, self.watch = listeners, watch
-        self.nonfinite = 0
+        self.nonfinite, self.partial = 0, ""
+
+    def _readable(self) -> Iterator[Samples]:
+        """Yield all that can be read, and keep what is said of the rest."""
+        try:
+            yield from self.reader
+        except AudioError as error:
+            if error.problem is not Problem.PARTIAL:
+                raise
+            self.partial = str(error)
 
     def __iter__(self) -> Iterator[Samples]:
-        for block in self.reader:
+        for block in self._readable():
             self.nonfinite += clean(block, block)
             for listener in self.listeners:
                 listener.before(block)
@@ -146,7 +159,8 @@ def process_file(
 
     The output has the rate, the channels, the length and the timing of the input, and its format
     and subtype as far as the suffix of *target* allows. A lossy output has the bit rate of a lossy
-    input. It appears when it is whole, or never.
+    input. It appears when it is whole, or never. Of an input that is cut off or damaged, what can
+    be read is processed, and the report says so.
 
     Args:
         source: Name of any file that libsndfile reads, or `-` for stdin.
@@ -160,7 +174,8 @@ def process_file(
         block: Samples of a read; it changes the speed and the memory, never a sample.
 
     Raises:
-        AudioError: If the input cannot be read, or the output cannot be written.
+        AudioError: If the input cannot be read, or the output cannot be written, or would replace
+            an input that can be read in part only.
         ModelError: If the net failed in any window.
     """
     start = time.perf_counter()
@@ -190,6 +205,7 @@ def process_file(
                     listener.after(out)
                 writer.write(out)
             source_blocks.check()
+            _check_part(source, target, source_blocks.partial, writer.frames)
         return Report(
             reader.name,
             str(target),
@@ -210,7 +226,17 @@ def process_file(
                 *_losses(reader, writer, kbps is not None),
                 *_warnings(writer, source_blocks.nonfinite),
             ),
+            source_blocks.partial,
         )
+
+
+def _check_part(source: str | Path, target: str | Path, partial: str, frames: int) -> None:
+    """Refuse a part of nothing, and one that replaces a damaged input: more may be read of it."""
+    if partial and not frames:
+        raise AudioError(f"{partial}. Nothing of it can be read, so nothing was written")
+    named = STD not in (str(source), str(target)) and Path(target).exists()
+    if partial and named and Path(target).samefile(source):
+        raise AudioError(f"{partial}. The part of it that can be read does not replace it")
 
 
 def _check_size(target: str | Path, reader: SoundReader, format: str, subtype: str) -> None:
@@ -313,6 +339,7 @@ class _Take:
 
     def __init__(self, reader: SoundReader) -> None:
         self._blocks, self._rest = iter(reader), np.zeros((reader.channels, 0), np.float32)
+        self._left = reader.frames
 
     def __call__(self, count: int) -> Samples:
         while self._rest.shape[1] < count:
@@ -321,4 +348,7 @@ class _Take:
                 raise AudioError("the reference ends before the recording does")
             self._rest = np.concatenate((self._rest, block), axis=1)
         taken, self._rest = self._rest[:, :count], self._rest[:, count:]
+        self._left -= count
+        if self._left == 0:
+            next(self._blocks, None)  # this is where a damaged file says so
         return taken

@@ -18,18 +18,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
 from rtdenoise.errors import AudioError, UsageError
+from rtdenoise.files.reader import SoundReader
 
 from .layouts import Entry, find
 from .library import DEGRADED, INDEX, Recording
 
 DONE = "prepared.jsonl"
 SHORTEST_S = 0.25
-BLOCK_S = 20.0
 CLIPPED_SHARE = 1e-3  # share of samples at full scale above which a recording counts as clipped
 TRUSTED = 0.975  # share of a stated bandwidth that is used: filters and codecs end a little early
 
@@ -159,10 +158,9 @@ def _blocks(path: str) -> Iterator[tuple[NDArray[np.float32], int]]:
         scale = 32768.0 if data.dtype.kind == "i" else 1.0
         yield np.asarray(data, np.float32).reshape(-1, 1) / scale, 16_000
         return
-    with sf.SoundFile(path) as sound:
-        size = int(BLOCK_S * sound.samplerate)
-        for block in sound.blocks(size, dtype="float32", always_2d=True):
-            yield block, sound.samplerate
+    with SoundReader(path) as sound:
+        for block in sound:
+            yield block.T, sound.rate
 
 
 def _as_int16(mono: NDArray[np.float32]) -> NDArray[np.int16]:
