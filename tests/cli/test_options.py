@@ -34,7 +34,7 @@ def meaning(option, action):
 
 def test_an_option_means_one_thing_in_all_verbs():
     """One name, one place, one kind of value and one explanation."""
-    first: dict[str, object] = {}
+    first: dict[str, Any] = {}
     for option, verb, action in options():
         means = meaning(option, action)
         known, where = first.setdefault(option, (means, verb))

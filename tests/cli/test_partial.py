@@ -53,7 +53,7 @@ def test_a_picture_and_scores_of_a_part(here, model, capsys):
     pytest.importorskip("matplotlib")
     words = ["file", "damaged.flac", "-m", model, "--picture", "-o", "out.flac"]
     assert main(words) == 1
-    assert tell_files(here) == ["cut.wav", "damaged.flac", "out.flac", "out.png", "whole.wav"]
+    assert tell_files(here) == ["cut.wav", "damaged.flac", "out.flac", "out.flac.png", "whole.wav"]
     assert main(["file", "cut.wav", "-m", model, "--reference", "whole.wav"]) == 1
     assert "48000 samples" in capsys.readouterr().err
 
