@@ -117,9 +117,12 @@ class Archive:
             for module, text in texts.items():
                 new.writestr(f"net/code/{module.replace('.', '/')}.py", text.encode("latin-1"))
             for name, entry in self._entries.items():
-                if RECORD.fullmatch(name) or name in ("data.pkl", "constants.pkl", "version"):
+                if RECORD.fullmatch(name) or name in ("data.pkl", "constants.pkl"):
                     new.writestr(f"net/{name}", entry)
-            new.writestr("net/byteorder", self._entries.get("byteorder", b"little"))
+            for name in ("version", "byteorder"):  # large archives have them in .data
+                entry = self._entries.get(name, self._entries.get(f".data/{name}", b""))
+                if entry:
+                    new.writestr(f"net/{name}", entry)
         made.seek(0)
         return made
 

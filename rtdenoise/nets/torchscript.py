@@ -72,7 +72,7 @@ class Generator:
     def initial_state(self, channels: int) -> Samples:
         """See `Net.initial_state`."""
         with torch.inference_mode():
-            return np.array(self._module.initial_state(channels).numpy(), np.float32)
+            return np.array(self._module.initial_state(channels).numpy())
 
     def __call__(self, windows: Windows, state: Samples) -> tuple[Windows, Samples]:
         """See `Net.__call__`."""
