@@ -13,6 +13,8 @@ others: where an option is the fix, the error carries a `Problem`, and `cli/` kn
 
 from enum import StrEnum
 
+LONGEST_REASON = 300  # characters
+
 
 class Problem(StrEnum):
     """What an error is about, for a caller that knows a fix which the message cannot name."""
@@ -78,4 +80,8 @@ def last_line(error: BaseException) -> str:
     'ValueError: no such band'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # A stranger's net may have written it: a terminal must not get its control characters.
+    reason = "".join(each if each.isprintable() else "?" for each in lines[-1][:LONGEST_REASON])
+    return f"{type(error).__name__}: {reason}"

@@ -15,6 +15,7 @@ from importlib import import_module
 from .. import __version__
 from ..errors import RtdenoiseError, UsageError
 from .advice import with_advice
+from .interrupt import bounded
 
 VERBS = ("file", "live", "effects", "devices", "models", "info", "verify", "bench", "degrade")
 INTERRUPTED = 130
@@ -65,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     level = {0: logging.WARNING, 1: logging.INFO}.get(args.verbose, logging.DEBUG)
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
     try:
-        return int(args.run(args))
+        with bounded(f"rtdenoise {args.verb}: interrupted", INTERRUPTED):
+            return int(args.run(args))
     except RtdenoiseError as error:
         advice = getattr(import_module(f".{args.verb}", __name__), "ADVICE", None)
         print(f"rtdenoise {args.verb}: {with_advice(error, advice)}", file=sys.stderr)

@@ -41,7 +41,7 @@ def check_code(files: Mapping[str, bytes], operators: frozenset[str]) -> dict[st
     known = {f"{module}.{name}" for module, tree in trees.items() for name in _defined(tree)}
     for tree in trees.values():
         _Check(known, operators).file(tree)
-        _Silent().visit(tree)
+        _Rewritten().visit(tree)
     return {module: ast.unparse(tree) + "\n" for module, tree in trees.items()}
 
 
@@ -194,8 +194,24 @@ class _Check:
         return name in ATEN or name not in self.operators
 
 
-class _Silent(ast.NodeTransformer):
-    """A change of the code that leaves out warnings, which would go to the user's terminal."""
+class _Rewritten(ast.NodeTransformer):
+    """A change of the code that leaves out warnings, and writes texts in the way that torch does.
+
+    Warnings would go to the user's terminal. In texts, torch knows other escapes than Python.
+    """
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """Replace a text by a name that looks like the text in quotes, which is written as it is.
+
+        All but letters, digits and the like is written as an octal number.
+        """
+        if not isinstance(node.value, str):
+            return node
+        plain = "".join(
+            each if " " <= each <= "~" and each not in '"\\' else f"\\{ord(each):03o}"
+            for each in node.value
+        )
+        return ast.Name(f'"{plain}"')
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Replace torch.warn(...), whose result is None, by None."""
