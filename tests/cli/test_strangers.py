@@ -35,9 +35,9 @@ class LoopsAtOnce(Identity):
     @torch.jit.export
     def initial_state(self, channels: int) -> Tensor:
         k = torch.zeros(1)
-        while bool(k[0] < 1):
-            k = k * 1
-        return torch.zeros(channels, 0) * k  # a loop that nothing depends on would be left out
+        while bool(k[0] > -1):
+            k = k + 1
+        return torch.zeros(channels, 0) * k
 
 
 class LoopsLater(Identity):
@@ -50,7 +50,7 @@ class LoopsLater(Identity):
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         after = state + windows.shape[1]
         while bool(after[0, 0] > 30):
-            after = after * 1
+            after = after + 1
         return windows, after
 
 
@@ -71,7 +71,6 @@ def folder(tmp_path_factory) -> Path:
         ("file in.flac -m once.pt", [signal.SIGINT], 130),
         ("file in.flac -m later.pt", [signal.SIGINT], 130),
         ("file in.flac -m later.pt --jobs 2", [signal.SIGINT, signal.SIGINT], 130),
-        ("verify once.pt", [signal.SIGINT], 130),
         ("live -i file:in.flac -o file:out.wav --clock fast -m later.pt", [signal.SIGTERM], 4),
     ],
 )
