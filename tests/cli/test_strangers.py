@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rtdenoise.cli import main
+from rtdenoise.errors import ModelError
 from tests.conftest import CLIPS
 from tests.toy_nets import Identity, save
 
@@ -124,3 +126,35 @@ def test_what_a_net_raises_cannot_steer_the_terminal(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "owned" in told
     assert told.strip().isprintable()
+
+
+class Shrinks(Identity):
+    """Gives shorter windows from hop 31 on."""
+
+    @torch.jit.export
+    def initial_state(self, channels: int) -> Tensor:
+        return torch.zeros(channels, 1)
+
+    def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        after = state + windows.shape[1]
+        if bool(after[0, 0] > 30):
+            windows = windows[:, :, :100]
+        return windows, after
+
+
+def test_a_net_that_changes_its_shape_is_an_error_in_files_and_dry_in_live(tmp_path, capsys):
+    """Nothing is written in the one, and the hops are counted in the other."""
+    net, source = str(save(Shrinks(), tmp_path / "net.pt")), str(CLIPS / "clean.flac")
+    assert (
+        main(["file", source, "-o", str(tmp_path / "out.wav"), "-m", net]) == ModelError.exit_code
+    )
+    told = capsys.readouterr().err
+    assert "wanted windows (1, 1, 1024)" in told
+    assert "got (1, 1, 100) float32" in told
+    assert not (tmp_path / "out.wav").exists()
+
+    ends = ["--in", f"file:{source}", "--out", f"file:{tmp_path / 'live.wav'}", "--clock", "fast"]
+    assert main(["live", *ends, "-m", net, "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["failed"] == numbers["dry"] == numbers["hops"] // 31
+    assert numbers["faults"] == 0

