@@ -92,12 +92,7 @@ class Archive:
             if match
         }
         try:
-            texts = check_code(code, operators)
-            names = frozenset(
-                f"{module}.{name}"
-                for module, text in texts.items()
-                for name in re.findall(r"^(?:class|def) (\w+)", text, re.MULTILINE)
-            )
+            checked = check_code(code, operators)
             for pickled in ("constants", "data"):
                 if f"{pickled}.pkl" not in self._entries:
                     raise ModelError(f"it has no {pickled}.pkl")
@@ -106,7 +101,7 @@ class Archive:
                     for name, entry in self._entries.items()
                     if name.startswith(f"{pickled}/")
                 }
-                check_pickle(self._entries[f"{pickled}.pkl"], sizes, names)
+                check_pickle(self._entries[f"{pickled}.pkl"], sizes, checked.classes)
         except ModelError as error:
             raise ModelError(
                 f"{self.path} was not run: {error}. A net may compute, and nothing else: "
@@ -114,7 +109,7 @@ class Archive:
             ) from None
         made = io.BytesIO()
         with zipfile.ZipFile(made, "w") as new:
-            for module, text in texts.items():
+            for module, text in checked.texts.items():
                 new.writestr(f"net/code/{module.replace('.', '/')}.py", text.encode("latin-1"))
             for name, entry in self._entries.items():
                 if RECORD.fullmatch(name) or name in ("data.pkl", "constants.pkl"):

@@ -11,7 +11,7 @@ import io
 import pickle
 import pickletools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ModelError
 
@@ -29,14 +29,39 @@ BINPUT LONG_BINPUT BINGET LONG_BINGET BINPERSID NEWOBJ REDUCE BUILD
 OPCODES = frozenset(_OPCODES.split())
 LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
 MOST_DIMENSIONS = 16
+Classes = Mapping[str, Mapping[str, str]]
 
 
 class _Object:
-    """An object of a class of the archive, which does nothing here."""
+    """An object of a class of the archive, which does nothing here.
+
+    Attributes:
+        kind: The name of its class.
+        declared: The types of its attributes, as the code declares them.
+    """
+
+    kind: ClassVar[str] = ""
+    declared: ClassVar[Mapping[str, str]] = {}
 
     def __new__(cls, *_: Any) -> _Object:
         """Take any arguments, as the value of an enumeration."""
         return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Refuse an object where the code declares one of another class.
+
+        torch would read it beyond its end. (Tensors, numbers and texts it checks itself.)
+        """
+        if not isinstance(state, dict):
+            raise ModelError(f"the data of {self.kind[:80]} is no list of attributes")
+        for name, declared in self.declared.items():
+            value, wanted = state.get(name), declared
+            if declared.startswith("Optional[") and value is None:
+                continue
+            if declared.startswith("Optional["):
+                wanted = declared[len("Optional[") : -1]
+            if "__torch__" in wanted and getattr(value, "kind", None) != wanted:
+                raise ModelError(f"the attribute {name[:80]} is no {wanted[:80]}, as its code says")
 
 
 class _Reader(pickle.Unpickler):
@@ -45,10 +70,10 @@ class _Reader(pickle.Unpickler):
     Args:
         content: The pickle.
         sizes: The size in bytes of each record that holds the numbers of tensors, by its key.
-        classes: The names of all classes and functions in the code of the archive.
+        classes: The attributes of each class in the code of the archive, and their types.
     """
 
-    def __init__(self, content: bytes, sizes: Mapping[str, int], classes: frozenset[str]) -> None:
+    def __init__(self, content: bytes, sizes: Mapping[str, int], classes: Classes) -> None:
         super().__init__(io.BytesIO(content))
         self.sizes, self.classes = sizes, classes
 
@@ -60,7 +85,7 @@ class _Reader(pickle.Unpickler):
         """
         place = f"{module}.{name}"
         if place in self.classes:
-            return _Object
+            return type("_Object", (_Object,), {"kind": place, "declared": self.classes[place]})
         if module == "torch" and name in ITEM_BYTES:
             return name
         if module == "torch.jit._pickle" and name in LISTS:
@@ -110,13 +135,13 @@ def _tagged(data: Any, kind: str) -> Any:
     return data
 
 
-def check_pickle(content: bytes, sizes: Mapping[str, int], classes: frozenset[str]) -> None:
+def check_pickle(content: bytes, sizes: Mapping[str, int], classes: Classes) -> None:
     """Check one pickle.
 
     Args:
         content: The pickle.
         sizes: The size in bytes of each record that holds the numbers of tensors, by its key.
-        classes: The names of all classes and functions in the code of the archive.
+        classes: The attributes of each class in the code of the archive, and their types.
 
     Raises:
         ModelError: If it is damaged, or holds anything but tensors, numbers and objects.

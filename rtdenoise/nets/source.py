@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from ..errors import ModelError
 from .operators import ATEN, BUILTINS, PRIM
@@ -26,8 +27,21 @@ GRAMMAR = (
 )  # fmt: skip
 
 
-def check_code(files: Mapping[str, bytes], operators: frozenset[str]) -> dict[str, str]:
-    """Return the code of an archive, written out again after every call in it was checked.
+@dataclass(frozen=True)
+class Code:
+    """The code of an archive.
+
+    Attributes:
+        texts: The text of each file by its module, written out again after it was checked.
+        classes: The attributes of each class, as {"__torch__.nets.Net": {"memory": "Tensor"}}.
+    """
+
+    texts: dict[str, str]
+    classes: dict[str, dict[str, str]]
+
+
+def check_code(files: Mapping[str, bytes], operators: frozenset[str]) -> Code:
+    """Return the code of an archive after every call in it was checked.
 
     Args:
         files: The text of each file by its module, as in {"__torch__.nets": b"class Net(Module)"}.
@@ -42,11 +56,30 @@ def check_code(files: Mapping[str, bytes], operators: frozenset[str]) -> dict[st
     for tree in trees.values():
         _Check(known, operators).file(tree)
         _Rewritten().visit(tree)
-    return {module: ast.unparse(tree) + "\n" for module, tree in trees.items()}
+    classes = {
+        f"{module}.{node.name}": dict(_attributes(node))
+        for module, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+    return Code({module: ast.unparse(tree) + "\n" for module, tree in trees.items()}, classes)
+
+
+def _attributes(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Yield the name and the type of each attribute of a class: `a : Tensor`."""
+    for part in node.body:
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            if part.value is None:
+                yield part.target.id, ast.unparse(part.annotation)
+        elif isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Subscript):
+            # `__annotations__["0"] = Tensor`, where the name is none of Python
+            yield ast.unparse(part.targets[0].slice).strip("\"'"), ast.unparse(part.value)
 
 
 def _parsed(module: str, text: bytes) -> ast.Module:
     """Return the tree of one file; refuse grammar that torch never writes."""
+    if module.startswith("__torch__.torch.classes"):
+        raise ModelError(f"its code calls itself {module[:80]}, a name of classes of C++")
     try:  # Latin-1 keeps every byte, so that the text of messages survives
         tree = ast.parse(text.decode("latin-1"), module)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

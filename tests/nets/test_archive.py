@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtdenoise.errors import ModelError
 from rtdenoise.nets import archive
@@ -308,3 +308,48 @@ def test_a_changed_byte_anywhere_is_one_line_or_nothing(tmp_path, rng):
         except ModelError as error:
             told = str(error)
         assert "\n" not in told
+
+
+class Part(nn.Module):
+    """A part with an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = 0.5
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return windows * self.gain
+
+
+class Holds(Identity):
+    """A net with a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = Part()
+
+    def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return self.part(windows), state
+
+
+def test_an_object_is_what_the_code_declares(tmp_path):
+    """torch reads attributes by their places, and another class has others."""
+    path = save(Holds(), tmp_path / "net.pt")
+    load(path)
+
+    def confuse(name: str, content: bytes) -> bytes:
+        wrong = content.replace(b"\nPart\n", b"\nHolds\n")
+        return wrong if name.endswith("/data.pkl") else content
+
+    with pytest.raises(ModelError, match=r"the attribute part is no __torch__.*Part"):
+        load(edited(path, confuse))
+
+
+def test_code_cannot_take_the_name_of_a_class_of_torch(tmp_path):
+    """torch would take its own class, and run its code while it loads."""
+    path = save(Identity(), tmp_path / "net.pt")
+    with zipfile.ZipFile(path, "a") as file:
+        root = file.namelist()[0].partition("/")[0]
+        file.writestr(f"{root}/code/__torch__/torch/classes/x.py", "class Y(Module):\n  a : int\n")
+    with pytest.raises(ModelError, match="a name of classes of C"):
+        load(path)
