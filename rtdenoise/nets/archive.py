@@ -71,11 +71,6 @@ class Archive:
             )
         self.card = Card.from_json(self._entries[f"extra/{EXTRA_FILE}"])
 
-    @property
-    def numbers_bytes(self) -> int:
-        """The size in bytes of all numbers that the net was trained to, and its constants."""
-        return sum(len(entry) for name, entry in self._entries.items() if RECORD.fullmatch(name))
-
     def checked(self, operators: frozenset[str]) -> io.BytesIO:
         """Return a new archive with the code, the pickles and the numbers, after a check of each.
 
