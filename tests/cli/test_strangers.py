@@ -59,7 +59,7 @@ class LoopsLater(Identity):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A folder with a sound and two nets that loop."""
-    place = tmp_path_factory.mktemp("loops")
+    place: Path = tmp_path_factory.mktemp("loops")
     shutil.copy(CLIPS / "clean.flac", place / "in.flac")
     save(LoopsAtOnce(), place / "once.pt")
     save(LoopsLater(), place / "later.pt")
