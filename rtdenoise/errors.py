@@ -16,6 +16,8 @@ import shlex
 import unicodedata
 from enum import StrEnum
 
+LONGEST_REASON = 300  # characters
+
 
 class Problem(StrEnum):
     """What an error is about, for a caller that knows a fix which the message cannot name."""
@@ -86,7 +88,10 @@ def last_line(error: BaseException) -> str:
     'ValueError: no such band'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # A stranger's net may have written it: a terminal must not get its control characters.
+    return f"{type(error).__name__}: {printable(lines[-1][:LONGEST_REASON])}"
 
 
 def printable(text: object) -> str:

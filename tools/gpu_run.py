@@ -246,7 +246,7 @@ def _small(path: Path, out: Path) -> None:
     """Write the part of a checkpoint that `export` needs."""
     import torch
 
-    saved = torch.load(path, weights_only=False, map_location="cpu", mmap=True)
+    saved = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
     saved["system"] = {"average": {k: v.clone() for k, v in saved["system"]["average"].items()}}
     torch.save(saved, out.with_suffix(".new"))
     out.with_suffix(".new").replace(out)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..errors import RtdenoiseError, UsageError, printable, quoted
 from .advice import with_advice
+from .interrupt import bounded
 
 
 class Parser(argparse.ArgumentParser):
@@ -91,7 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     level = {0: logging.WARNING, 1: logging.INFO}.get(args.verbose, logging.DEBUG)
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
     try:
-        return int(args.run(args))
+        with bounded(f"rtdenoise {args.verb}: interrupted", INTERRUPTED):
+            return int(args.run(args))
     except RtdenoiseError as error:
         advice = getattr(import_module(f".{args.verb}", __name__), "ADVICE", None)
         lines = with_advice(error, advice).split("\n")

@@ -25,14 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load the model, so that a damaged one is an error, and print its card.
+    """Print the card of a model, and run nothing of the model; return the exit code.
 
-    Returns:
-        The exit code.
+    The whole file is read, so that a damaged one is an error.
     """
-    from ..nets.box import find
+    from ..nets import box
 
-    card = find(args.model).card
+    card = box.card(box.place(args.model))
     print(card.to_json() if args.json else "\n".join(lines(card)))
     return 0
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DeviceError, Problem, UsageError
+from ..errors import DeviceError, ModelError, Problem, UsageError
 from .arguments import (
     add_board,
     add_force,
@@ -32,7 +32,7 @@ from .arguments import (
     file_name,
     strength,
 )
-from .interrupt import until_interrupted
+from .interrupt import bounded, until_interrupted
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -46,6 +46,7 @@ ADVICE = {
     Problem.FOLDER_OUT: "Choose another folder",
     Problem.FORMAT: "Give another format: --out file:NAME.flac or --record NAME.flac",
 }
+STUCK = "rtdenoise live: the net does not return, so the run was ended; what it recorded is lost"
 LOOK_S = 0.1  # time between two updates of the meters
 
 
@@ -129,7 +130,11 @@ def run(
         settings = _settings(args)
         live = Live(args.source, args.out, make(args), **settings)
     try:
-        with until_interrupted() as stop, ExitStack() as running:
+        with (
+            until_interrupted() as stop,
+            bounded(STUCK, ModelError.exit_code, live.call),
+            ExitStack() as running,
+        ):
             with _named_by_flags():
                 running.enter_context(live)
             if not silent:

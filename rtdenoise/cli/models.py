@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each model with its task and its sample rate; return the exit code."""
-    from ..nets.box import find, models
+    from ..nets import box
 
-    cards = [find(name).card for name in models()]
+    cards = [box.card(box.place(name)) for name in box.models()]
     if args.json:
         print("[" + ",\n".join(card.to_json() for card in cards) + "]")
         return 0

@@ -7,6 +7,7 @@ in the audio callback. It releases the GIL, and is cached on disk where the disk
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from numba import njit, types
@@ -33,8 +34,10 @@ def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]
         signature: The numba types of the arguments and of the result.
         fast: Whether results may be wrong for NaN and infinity, so that loops are vectorised.
 
-    numba raises RuntimeError ("no locator available") from `cache=True` when neither the folder of
-    the source nor HOME can be written; compiling at each start is better than not starting.
+    The cache may fail in any way: no folder can be written, the disk is full, or a file in it is
+    damaged, and then numba raises whatever the pickle in it makes it raise. The cache of the
+    function is emptied once, which mends a damaged one. If that does not help, the function is
+    compiled without a cache, because to compile at each start is better than not to start.
     """
     options: dict[str, Any] = {
         "nogil": True,
@@ -43,13 +46,23 @@ def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]
     }
 
     def decorate(function: Function) -> Function:
-        try:
-            compiled: Function = njit(signature, cache=True, **options)(function)
-        except RuntimeError:
-            compiled = njit(signature, cache=False, **options)(function)
+        for repair in (False, True):
+            with suppress(Exception):
+                if repair:
+                    _empty_cache(function)
+                cached: Function = njit(signature, cache=True, **options)(function)
+                return cached
+        compiled: Function = njit(signature, cache=False, **options)(function)
         return compiled
 
     return decorate
+
+
+def _empty_cache(function: Function) -> None:
+    """Empty the cache on disk of one function."""
+    dispatcher: Any = njit(function)  # without a signature nothing is compiled
+    dispatcher.enable_caching()
+    dispatcher._cache.flush()
 
 
 # The compiler may hoist a plain load out of a loop, and then a reader waits forever; on ARM, plain

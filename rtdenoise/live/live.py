@@ -181,6 +181,13 @@ class Live:
             raise UsageError("this Live has not started: it runs inside its `with` block")
         return self._open
 
+    def call(self) -> int | None:
+        """Return the number of the call of the effect that runs; None: none runs."""
+        if self._open is None:
+            return -1  # the ends are being opened, and the effect is warmed up
+        session = self._open.session
+        return session.callbacks if session.inside else None
+
     def status(self) -> dict[str, Any]:
         """Return the numbers of now: peaks in dB since the last call, hop times in ms, xruns."""
         return self._begun().session.status()

@@ -42,6 +42,7 @@ class Session:
         callbacks: Number of blocks so far.
         faults: Number of blocks that became silence because the stage raised.
         fault: The exception that the stage raised last. None: it has not raised.
+        inside: Whether a call of `callback` has begun and not ended.
         recording: Ring into which the output is also written. None: there is no recording.
     """
 
@@ -58,6 +59,7 @@ class Session:
         self.inputs, self.outputs = channels
         self.rows = min(channels)
         self.fault: Exception | None = None
+        self.inside = False
         self.frames = self.callbacks = self.faults = self.clipped = 0
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self.peaks = np.zeros(2, np.float32)
@@ -79,6 +81,7 @@ class Session:
         self, indata: Frames | None, outdata: Frames | None, frames: int, _time: Any, status: Any
     ) -> None:
         """Process a block, as sounddevice calls it; data that is None is silence, or is dropped."""
+        self.inside = True
         try:
             if self._prepare is not None:
                 prepare, self._prepare = self._prepare, None
@@ -100,6 +103,7 @@ class Session:
                 outdata.fill(0)
         self.frames += frames
         self.callbacks += 1
+        self.inside = False
 
     def _measure(self, block: Samples, out: Samples) -> None:
         """Measure the peaks, and hold the output at full scale, beyond which a card wraps round."""

@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import ModelError, Problem
+from .archive import Archive
+from .card import Card
 from .net import Net
 
 BOX = Path(__file__).parents[1] / "models"
@@ -25,10 +27,19 @@ def find(name: str | Path) -> Net:
         ModelError: If *name* is neither (the message lists the names), or if the file breaks the
             contract.
     """
+    return load(place(name))
+
+
+def place(name: str | Path) -> Path:
+    """Return the path of a model that is given by its name in the box, or by its path.
+
+    Raises:
+        ModelError: If *name* is neither; the message lists the names.
+    """
     if str(name) in models():
-        return load(next(BOX.glob(f"{name}.*")))
+        return next(BOX.glob(f"{name}.*"))
     if Path(name).suffix or Path(name).exists():
-        return load(Path(name))
+        return Path(name)
     raise ModelError(
         f"no model {str(name)!r}. In the box: {', '.join(models()) or 'none'}. "
         "A file of yours is given by its path: path/to/net.pt",
@@ -45,3 +56,12 @@ def load(path: str | Path) -> Net:
     runtime = RUNTIMES.get(Path(path).suffix.lower(), USUAL)
     net: Net = import_module(f".{runtime}", __package__).load(path)
     return net
+
+
+def card(path: str | Path) -> Card:
+    """Read the card of a model file; nothing of the model is run.
+
+    Raises:
+        ModelError: If there is no such file, it is damaged, or it has no card or a wrong one.
+    """
+    return Archive(Path(path)).card

@@ -22,6 +22,17 @@ SCHEMA = 1
 EXTRA_FILE = "card.json"
 TASKS = ("denoise", "dereverb", "superres", "identity")
 KINDS = ("speech", "music", "any")
+BOUNDS = {
+    "sample_rate": (1_000, 384_000),  # Hz
+    "window": (1, 1 << 20),
+    "hop": (1, 1 << 20),
+    "lookahead": (0, 1 << 20),
+    "channels": (1, 64),
+    "parameters": (0, 10**11),
+}
+TYPES: dict[str, type] = {"str": str, "int": int, "list": list, "dict": dict}
+LONGEST_TEXT = 20_000
+DEEPEST = 20  # lists in lists
 
 
 @dataclass(frozen=True)
@@ -76,22 +87,31 @@ class Card:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        """Refuse values that the host cannot work with."""
+        """Refuse values that the host cannot work with, and texts that no terminal should get."""
+        for entry in fields(self):
+            value, kind = getattr(self, entry.name), TYPES[str(entry.type).partition("[")[0]]
+            if type(value) is not kind:
+                raise ModelError(
+                    f"card: {entry.name} = {repr(value)[:80]}, wanted {kind.__name__}"
+                    f"{' (a whole number)' if kind is int else ''}"
+                )
+            _check_plain(entry.name, value)
         for name, choices in (("task", TASKS), ("kind", KINDS)):
             if getattr(self, name) not in choices:
                 raise ModelError(
-                    f"card: {name} = {getattr(self, name)!r}, wanted one of {', '.join(choices)}"
+                    f"card: {name} = {getattr(self, name)[:80]!r}, wanted one of "
+                    f"{', '.join(choices)}"
                 )
-        for name in ("sample_rate", "window", "hop", "parameters", "lookahead", "channels"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ModelError(f"card: {name} = {value!r}, wanted a whole number >= 0")
-        if not 1 <= self.hop <= self.window:
+        for name, (least, most) in BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ModelError(
+                    f"card: {name} = {getattr(self, name)}, wanted a whole number, {least} to "
+                    f"{most}"
+                )
+        if not self.hop <= self.window:
             raise ModelError(
                 f"card: hop = {self.hop}, window = {self.window}, wanted 1 <= hop <= window"
             )
-        if not 1_000 <= self.sample_rate <= 384_000:
-            raise ModelError(f"card: sample_rate = {self.sample_rate}, wanted 1000 to 384000 Hz")
 
     def to_json(self) -> str:
         """Return the card as indented JSON, which `from_json` reads back."""
@@ -106,15 +126,17 @@ class Card:
                 unknown or a missing key.
         """
         try:
-            values = json.loads(text)
-        except (ValueError, UnicodeDecodeError) as error:
-            raise ModelError(f"the model card is not JSON ({error}): export it again") from None
+            values = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(
+                f"the model card is not JSON ({str(error)[:200]}): export it again"
+            ) from None
         if not isinstance(values, dict):
             raise ModelError("the model card is not a JSON object; export the model again")
         if values.get("schema") != SCHEMA:
             raise ModelError(
-                f"the model card has schema {values.get('schema')!r}, this host reads {SCHEMA}: "
-                "upgrade rtdenoise, or export the model again with this version"
+                f"the model card has schema {repr(values.get('schema'))[:80]}, this host reads "
+                f"{SCHEMA}: upgrade rtdenoise, or export the model again with this version"
             )
         keys = {f.name: f for f in fields(cls)}
         needed = {
@@ -122,11 +144,45 @@ class Card:
         }
         if unknown := sorted(set(values) - set(keys)):
             raise ModelError(
-                f"the model card has unknown keys {', '.join(unknown)}; known: {', '.join(keys)}"
+                f"the model card has unknown keys {', '.join(map(_shown, unknown[:9]))}; known: "
+                f"{', '.join(keys)}"
             )
         if missing := sorted(needed - set(values)):
             raise ModelError(f"the model card lacks {', '.join(missing)}; export the model again")
         return cls(**values)
+
+
+def _refuse(word: str) -> None:
+    """Refuse NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _shown(text: str) -> str:
+    """Return *text* as a terminal may get it: without control characters, and not long."""
+    return text[:80] if text.isprintable() else repr(text[:80])
+
+
+def _check_plain(name: str, value: Any, depth: int = 0) -> None:
+    """Refuse texts with control characters or of great length, anywhere in *value*.
+
+    Raises:
+        ModelError: If there is such a text. A terminal would obey it, or be flooded by it.
+    """
+    if depth > DEEPEST:
+        raise ModelError(f"card: {name} is nested more than {DEEPEST} deep")
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ModelError(f"card: {name} has {len(value)} characters, at most {LONGEST_TEXT}")
+        if not value.isprintable():
+            raise ModelError(
+                f"card: {name} has control characters ({repr(value)[:80]}), wanted plain text"
+            )
+    elif isinstance(value, dict):
+        for part in (*value, *value.values()):
+            _check_plain(name, part, depth + 1)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_plain(name, part, depth + 1)
 
 
 def weights_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:

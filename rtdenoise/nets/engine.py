@@ -22,7 +22,7 @@ from ..core.kernels import all_finite
 from ..core.overlap import cut, overlap_add
 from ..core.ring import Ring
 from ..core.stream import Stream
-from .net import Net, Windows
+from .net import Net, Windows, check_answer, check_state
 
 BATCH = 131_072  # samples a call: 128 windows of 1024 samples run at matrix speed, in 0.5 MB
 
@@ -30,15 +30,19 @@ BATCH = 131_072  # samples a call: 128 windows of 1024 samples run at matrix spe
 class Engine:
     """A stage that runs a net on a stream at the net's own rate.
 
-    If the net raises or gives NaN, the hop goes out dry: its windowed input takes the place of the
-    net's output, so that the overlap-add crossfades to the aligned input and back, and the latency
-    stays. With a deadline, a late hop is followed by as many dry hops as it took time from.
+    If the net raises, or gives NaN or another shape or type, the hop goes out dry: its windowed
+    input takes the place of the net's output, so that the overlap-add crossfades to the aligned
+    input and back, and the latency stays. With a deadline, a late hop is followed by as many dry
+    hops as it took time from.
 
     Args:
         net: The net that processes the windows.
         stream: The stream, at the net's rate.
         counters: Where hops are counted. None: in counters of its own.
         clock: Function that returns the time in seconds, for hop times and the deadline.
+
+    Raises:
+        ModelError: If the net's initial state breaks the contract.
     """
 
     def __init__(
@@ -65,6 +69,9 @@ class Engine:
         self._ready = Ring(channels, self._delay + self._span + self.hop)
         self._hops = np.empty(channels * self._span, np.float32)
         self._windows = np.empty(channels * self._most * self.window, np.float32)
+        self._given = np.empty_like(self._windows)
+        self._initial = net.initial_state(channels)
+        check_state(self._initial, channels)
         self.reset()
 
     def push(self, block: Samples) -> Samples:
@@ -79,7 +86,7 @@ class Engine:
 
     def reset(self) -> None:
         """See `Stage.reset`. The counters keep their numbers."""
-        self.state = self.net.initial_state(self.stream.channels)
+        self.state = self._initial.copy()
         self._history[:] = 0
         self._tail[:] = 0
         self._waiting.reset()
@@ -111,22 +118,28 @@ class Engine:
             self.counters.add("hops", count)
             return windows
         start = self._clock()
+        # The net gets a copy, because what it writes into its input must not reach the dry signal.
+        given = self._given[: windows.size].reshape(windows.shape)
+        given[:] = windows
+        before = self.state if count == 1 else self.state.copy()
         try:
-            out, state = self.net(windows, self.state)
+            out, state = self.net(given, before)
+            check_answer(given, before, out, state)
             good = all_finite(out) and all_finite(state[None])
         except Exception as fault:  # a net may raise anything, and the audio thread must go on
             self.counters.fault, good = fault, False
         if not good and count > 1:  # one by one: only the hop that fails is dry, as in a stream
-            return np.concatenate(
-                [self._processed(windows[:, t : t + 1].copy()) for t in range(count)], axis=1
-            )
+            whole = np.empty_like(windows)
+            for t in range(count):
+                whole[:, t : t + 1] = self._processed(windows[:, t : t + 1])
+            return whole
         self._account((self._clock() - start) / count, count)
-        if good:
-            self.state = state
+        if good:  # a state that is a view of the input would change with the next windows
+            self.state = state.copy() if np.may_share_memory(state, given) else state
             return out
         self.counters.add("failed")
         self.counters.add("dry")
-        self.state = self.net.initial_state(self.stream.channels)
+        self.state = self._initial.copy()
         return windows
 
     def _account(self, hop_s: float, count: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from ..errors import ModelError, last_line
 from .card import Card
 
 Windows = NDArray[np.float32]  # (channels, T, N)
+FLOAT = np.dtype(np.float32)
+MOST_STATE = 1 << 24  # values a channel, 67 MB
 WARM_UP_HOPS = 20  # TorchScript profiles the first two calls, which take 45 and 3 ms
 
 
@@ -93,6 +95,51 @@ def warm_up(net: Net, channels: int) -> None:
         _, state = net(silence, state)
 
 
+def check_state(state: Any, channels: int) -> None:
+    """Check the initial state that a net gave for *channels* channels.
+
+    Raises:
+        ModelError: If it is none of the shape (channels, S), not float32, too large or not finite.
+    """
+    shaped = isinstance(state, np.ndarray) and state.ndim == 2 and state.shape[0] == channels
+    if not shaped or state.dtype != FLOAT:
+        raise ModelError(f"wanted an initial state ({channels}, S) of float32, got {_told(state)}")
+    if state.shape[1] > MOST_STATE:
+        raise ModelError(f"its state has {state.shape[1]} values, wanted at most {MOST_STATE}")
+    if not np.isfinite(state).all():
+        raise ModelError("its initial state has NaN or infinity")
+
+
+def check_answer(windows: Windows, state: Samples, out: Any, after: Any) -> None:
+    """Check the answer *out*, *after* of a net to *windows*, *state*: the shapes and the types.
+
+    A kernel does not check them: it would read beyond the end of a smaller array. This costs 1 us,
+    so that every answer is checked. The layout is free, because the kernels follow the strides.
+
+    Raises:
+        ModelError: If the shape or the type of either is not that of the question.
+    """
+    arrays = isinstance(out, np.ndarray) and isinstance(after, np.ndarray)
+    if (
+        arrays
+        and out.shape == windows.shape
+        and after.shape == state.shape
+        and out.dtype == after.dtype == FLOAT
+    ):
+        return
+    raise ModelError(
+        f"wanted windows {windows.shape} and state {state.shape} of float32, got {_told(out)} and "
+        f"{_told(after)}"
+    )
+
+
+def _told(value: object) -> str:
+    """Return the shape and type of an array, or the type of something else."""
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.dtype}"
+    return type(value).__name__
+
+
 def check_contract(net: Net, path: Path) -> None:
     """Call *net*, loaded from *path*, once with each kind of shape that the host will use.
 
@@ -103,17 +150,13 @@ def check_contract(net: Net, path: Path) -> None:
         silence = np.zeros((channels, count, net.card.window), np.float32)
         try:
             state = net.initial_state(channels)
+            check_state(state, channels)
             windows, after = net(silence, state)
+            check_answer(silence, state, windows, after)
+        except ModelError as error:
+            raise ModelError(f"{path} breaks the contract: {error}") from None
         except Exception as error:  # a net may raise anything
             raise ModelError(
                 f"{path} breaks the contract: forward(windows {silence.shape}, state) failed: "
                 f"{last_line(error)}"
             ) from None
-        fits = windows.shape == silence.shape and after.shape == state.shape
-        floats = windows.dtype == after.dtype == np.float32
-        if not (fits and floats) or state.ndim != 2 or state.shape[0] != channels:
-            raise ModelError(
-                f"{path} breaks the contract: wanted windows {silence.shape} and state "
-                f"({channels}, S) of float32, got {windows.shape} {windows.dtype} and "
-                f"{after.shape} {after.dtype} from an initial state {state.shape}"
-            )

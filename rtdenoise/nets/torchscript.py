@@ -15,6 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 
 from ..audio import Samples
 from ..errors import ModelError
-from .card import EXTRA_FILE, Card, weights_sha256
+from .archive import Archive, damaged
+from .card import Card, weights_sha256
 from .net import Windows, check_contract, windows_of
 
 
@@ -70,7 +72,7 @@ class Generator:
     def initial_state(self, channels: int) -> Samples:
         """See `Net.initial_state`."""
         with torch.inference_mode():
-            return np.array(self._module.initial_state(channels).numpy(), np.float32)
+            return np.array(self._module.initial_state(channels).numpy())
 
     def __call__(self, windows: Windows, state: Samples) -> tuple[Windows, Samples]:
         """See `Net.__call__`."""
@@ -91,39 +93,38 @@ class Generator:
         return {name: value.numpy().copy() for name, value in self._module.state_dict().items()}
 
 
-def _open(path: Path) -> tuple[Any, str]:
-    """Return the module of a file, and the text of its card."""
-    extra = {EXTRA_FILE: ""}
+@cache
+def _operators() -> frozenset[str]:
+    """Return the names of all operators that this torch has, without their namespaces."""
+    schemas: Any = torch._C._jit_get_all_schemas()
+    return frozenset(schema.name.partition("::")[2] for schema in schemas)
+
+
+def _open(archive: Archive) -> Any:
+    """Return the module of a file, after the check of all that it could do."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
-            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
+            return torch.jit.load(archive.checked(_operators()), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
-        raise ModelError(
-            f"{path} is not a TorchScript file, or it is damaged ({reason}). Wanted: a file that "
-            "`python -m train export` or torch.jit.save(..., _extra_files={'card.json': ..}) made."
-        ) from None
-    if not extra[EXTRA_FILE]:
-        raise ModelError(
-            f"{path} has no card. Save it with _extra_files={{'{EXTRA_FILE}': card.to_json()}}; "
-            "rtdenoise.Card lists the fields."
-        )
-    return module, extra[EXTRA_FILE]
+        if isinstance(error, ModelError):
+            raise
+        raise damaged(archive.path, error) from None
 
 
 def load(path: str | Path) -> Generator:
     """Load a TorchScript file and check that it obeys the contract.
 
+    Nothing in the file runs before all of it was checked; docs/models-from-strangers.md says what
+    that promises.
+
     Raises:
-        ModelError: If there is no such file, it is not TorchScript, it has no card or a wrong one,
-            its weights do not match the card, or its methods break the contract.
+        ModelError: If there is no such file, it is not TorchScript, it could do more than compute,
+            it has no card or a wrong one, its weights do not match the card, or its methods break
+            the contract.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}. Models in the box have names, not paths.")
-    module, text = _open(path)
-    card = Card.from_json(text)
+    archive = Archive(Path(path))
+    card, module = archive.card, _open(archive)
     module.eval()
     weights = {name: value.numpy() for name, value in module.state_dict().items()}
     if (digest := weights_sha256(weights)) != card.sha256:
@@ -139,5 +140,5 @@ def load(path: str | Path) -> Generator:
             "Decorate the method with @torch.jit.export."
         )
     net = Generator(module, card)
-    check_contract(net, path)
+    check_contract(net, archive.path)
     return net

@@ -53,3 +53,51 @@ def test_every_kernel_is_compiled_when_it_is_imported():
         assert len(kernel.nopython_signatures) == 1
         with pytest.raises(TypeError):
             kernel(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3))
+
+
+RUN = """
+import numpy
+from rtdenoise.core import kernels
+print(kernels.all_finite(numpy.ones((1, 1, 1), "f")))
+"""
+
+
+def run_with_cache(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
+    """Run a kernel in a new process whose cache is *folder*, after the command *before*."""
+    env = os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(PACKAGE.parent)}
+    return subprocess.run(
+        [*before, sys.executable, "-c", RUN], env=env, capture_output=True, text=True, check=False
+    )
+
+
+DAMAGES = (
+    lambda content: b"",
+    lambda content: content[: len(content) // 2],
+    lambda content: bytes(len(content)),
+    lambda content: b"hello" * 100,
+)
+
+
+def test_a_damaged_cache_is_mended(tmp_path):
+    """Empty, cut off, zeros or garbage, in the index and in the code: it is compiled again."""
+    assert run_with_cache(tmp_path).stdout == "True\n"
+    files = sorted(tmp_path.rglob("*.nb?"))
+    sizes = [file.stat().st_size for file in files]
+    assert len(files) >= 8
+    for number, file in enumerate(files):  # each way for the index of one and the code of another
+        file.write_bytes(DAMAGES[number % len(DAMAGES)](file.read_bytes()))
+    done = run_with_cache(tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert [file.stat().st_size for file in files] == pytest.approx(sizes, rel=0.05)
+
+
+def test_a_cache_on_a_full_disk_is_left_out():
+    """It is compiled at each start then, which is slower but works."""
+    script = 'mount -t tmpfs -o size=16k none "$0" && exec "$@"'
+    folder = "/mnt"
+    done = run_with_cache(Path(folder), "unshare", "-m", "sh", "-c", script, folder)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("no right to mount a small disk")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")

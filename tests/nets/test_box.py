@@ -29,7 +29,7 @@ def test_a_net_that_raises_is_told_in_its_own_last_line(tmp_path, capsys):
     path = save(Breaks(1, raises=True), tmp_path / "net.pt")
     with pytest.raises(ModelError, match=r"breaks the contract: .*this net broke on purpose$"):
         load(path)
-    assert main(["info", str(path)]) == 4
+    assert main(["verify", str(path)]) == 4
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "Traceback" not in told

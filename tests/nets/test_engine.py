@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import gcd
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,3 +148,142 @@ def test_windows_that_do_not_add_up_to_one_are_refused():
     """Otherwise the net would be blamed for a tremolo at the hop rate."""
     with pytest.raises(ModelError, match="do not add up to one"):
         generator_for(Identity(), analysis_window="hann", synthesis_window="hann")
+
+
+FIRST = object()  # the initial state that obeys the contract
+
+
+class Answers:
+    """A net that gives what *answer* makes of windows and state from hop *start* on."""
+
+    def __init__(self, answer, start: int = 30, batches: bool = False, first: Any = FIRST) -> None:
+        self.card, self.analysis, self.synthesis = (
+            HALVES.card,
+            HALVES.analysis,
+            HALVES.synthesis,
+        )
+        self.answer, self.start, self.batches, self.first = answer, start, batches, first
+
+    def initial_state(self, channels: int) -> np.ndarray:
+        return np.zeros((channels, 3), np.float32) if self.first is FIRST else self.first
+
+    def __call__(self, windows: np.ndarray, state: np.ndarray):
+        state = state + np.float32(windows.shape[1])
+        if (windows.shape[1] > 1) if self.batches else (state[0, 0] > self.start):
+            return self.answer(windows, state)
+        return windows * np.float32(0.5), state
+
+    def prepare_thread(self) -> None:
+        """Nothing to prepare."""
+
+    def one_thread(self):
+        return nullcontext()
+
+
+HALVES = generator_for(Breaks(10**9))
+WRONG = {
+    "short": lambda w, s: (w[:, :, :1000], s),
+    "long": lambda w, s: (np.zeros((*w.shape[:2], 4096), np.float32), s),
+    "flat": lambda w, s: (w[0], s),
+    "one channel more": lambda w, s: (np.concatenate([w, w]), s),
+    "one window fewer": lambda w, s: (w[:, 1:], s),
+    "doubles": lambda w, s: (w.astype(np.float64), s),
+    "half": lambda w, s: (w.astype(np.float16), s),
+    "whole numbers": lambda w, s: (w.astype(np.int32), s),
+    "other byte order": lambda w, s: (w.astype(">f4"), s),
+    "objects": lambda w, s: (w.astype(object), s),
+    "a short state": lambda w, s: (w, s[:, :1]),
+    "a flat state": lambda w, s: (w, s[0]),
+    "a state of doubles": lambda w, s: (w, s.astype(np.float64)),
+    "a state of NaN": lambda w, s: (w, s * np.nan),
+    "one thing": lambda w, s: w,
+    "three things": lambda w, s: (w, s, s),
+    "nothing": lambda w, s: None,
+    "lists": lambda w, s: (w.tolist(), s.tolist()),
+    "infinity": lambda w, s: (w + np.inf, s),
+}
+
+
+@pytest.mark.parametrize("block", [512, 3000])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_every_answer_is_checked_before_a_kernel_sees_it(wrong, block):
+    """At hop 31 as at the first: the hop goes out dry and is counted, and the sound goes on."""
+    audio, engine = noise(2, 48_000), Engine(Answers(WRONG[wrong]), Stream(48_000, 2))
+    parts = np.split(audio, range(block, 48_000, block), axis=1)
+    out = np.concatenate([*(engine.push(b) for b in parts), drain(engine)], axis=1)[:, 1024:]
+    hops = engine.counters["hops"]
+
+    assert engine.counters["failed"] == engine.counters["dry"] == hops // 31
+    np.testing.assert_allclose(out[:, 2000:10_000], 0.5 * audio[:, 2000:10_000], atol=1e-6)
+    ratio = out / audio
+    assert 0.5 - 1e-3 < ratio.min() < ratio.max() < 1.0 + 1e-3
+
+
+@pytest.mark.parametrize("layout", ["reversed", "wide", "transposed", "same for all", "read-only"])
+def test_any_layout_of_an_answer_is_the_same_sound(layout):
+    """The kernels follow the strides."""
+
+    def answer(windows: np.ndarray, state: np.ndarray):
+        out = windows * np.float32(0.5)
+        if layout == "reversed":
+            out = np.ascontiguousarray(out[:, :, ::-1])[:, :, ::-1]
+        elif layout == "wide":
+            out = np.repeat(out, 2, axis=2)[:, :, ::2]
+        elif layout == "transposed":
+            out = np.ascontiguousarray(out.transpose(2, 1, 0)).transpose(2, 1, 0)
+        elif layout == "same for all":
+            out, state = out, np.broadcast_to(state[:1, :1], state.shape)
+        else:
+            out.flags.writeable = False
+        return out, state
+
+    audio = noise(2, 20_000)
+    engine = Engine(Answers(answer, start=0), Stream(48_000, 2))
+    out = np.concatenate([engine.push(audio), drain(engine)], axis=1)[:, 1024:]
+
+    assert engine.counters["failed"] == 0
+    np.testing.assert_allclose(out, 0.5 * audio, atol=1e-6)
+
+
+def test_a_net_that_is_wrong_for_many_windows_sounds_as_in_a_stream():
+    """`w[:, :, :1000]` for large T: the windows run one by one then, and none is lost."""
+    audio, net = noise(1, 60_000), Answers(WRONG["short"], batches=True)
+    whole, stream = Engine(net, Stream(48_000, 1)), Engine(net, Stream(48_000, 1))
+    blocks = [stream.push(audio[:, i : i + 512]) for i in range(0, 60_000, 512)]
+
+    np.testing.assert_allclose(np.concatenate(blocks, axis=1), whole.push(audio), atol=1e-6)
+    assert whole.counters["failed"] == stream.counters["failed"] == 0
+
+
+def test_what_a_net_writes_into_its_input_does_not_reach_the_dry_signal():
+    """Nor the second try of a batch, nor the state that it gave as a view of its input."""
+
+    def spoils(windows: np.ndarray, state: np.ndarray):
+        windows[:] = 7.0
+        raise ValueError("after the damage")
+
+    audio = noise(1, 60_000)
+    engine = Engine(Answers(spoils, start=0), Stream(48_000, 1))
+    out = np.concatenate([engine.push(audio), drain(engine)], axis=1)[:, 1024:]
+    np.testing.assert_allclose(out, audio, atol=1e-6)
+
+    def views(windows: np.ndarray, state: np.ndarray):
+        return windows + state[:, :1, None], windows[:, -1, :3]
+
+    whole, stream = (Engine(Answers(views, start=0), Stream(48_000, 1)) for _ in range(2))
+    first = whole.push(audio[:, :512])
+    assert not np.may_share_memory(whole.state, whole._given)
+    blocks = [stream.push(audio[:, i : i + 512]) for i in range(0, 1024, 512)]
+    second = whole.push(audio[:, 512:1024])
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), np.hstack([first, second]))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [np.zeros(3, np.float32), np.zeros((2, 3), np.float32), np.zeros((1, 3)), None, [[0.0]],
+     np.full((1, 3), np.nan, np.float32)],
+)  # fmt: skip
+def test_an_initial_state_that_breaks_the_contract_is_refused(state):
+    """Before the first hop."""
+    with pytest.raises(ModelError, match="initial state"):
+        Engine(Answers(WRONG["short"], first=state), Stream(48_000, 1))

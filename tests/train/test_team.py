@@ -30,7 +30,7 @@ def test_two_processes_train_one_net(cache, tmp_path):
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     fit(config.load(RECIPES / "tiny.toml", ["optim.steps=6"]), cache, tmp_path / "alone")
     alone, pair = (
-        torch.load(path / CHECKPOINT, weights_only=False)["system"]["net"]
+        torch.load(path / CHECKPOINT, weights_only=True)["system"]["net"]
         for path in (tmp_path / "alone", tmp_path)
     )
     assert any(not torch.equal(alone[name], pair[name]) for name in alone)

@@ -19,6 +19,7 @@ from ..data.library import Library
 from ..systems.base import System
 
 CHECKPOINT = "checkpoint.pt"
+CONTENT = {"recipe", "system", "step", "spent_s", "ancestors", "data"}
 Writer = Callable[[dict[str, Any], Path], object]
 
 
@@ -61,6 +62,25 @@ def save(path: Path, content: dict[str, Any], write: Writer = torch.save) -> Non
     os.replace(fresh, path)  # noqa: PTH105 - atomic on every system
 
 
+def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint; a file that would run code when it is read is refused.
+
+    Raises:
+        UsageError: the file is damaged, or holds more than tensors, numbers and texts.
+    """
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        missing = sorted(CONTENT - set(saved))
+    except Exception as error:  # a damaged file can raise anything
+        raise UsageError(
+            f"{path} is damaged, or holds more than tensors, numbers and texts "
+            f"({type(error).__name__}), and was not read. Take another one, or begin the run again."
+        ) from None
+    if missing:
+        raise UsageError(f"{path} is no checkpoint of a run: it lacks {', '.join(missing)}")
+    return saved
+
+
 def keep(run: Path, recipe: Recipe, system: System, library: Library, state: Progress) -> None:
     """Save a run's checkpoint, from process 0: all processes hold the same weights."""
     if system.team.leads:
@@ -78,7 +98,7 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
         UsageError: the run was begun with another recipe, or the model is of another network.
     """
     if (run / CHECKPOINT).is_file():
-        saved = torch.load(run / CHECKPOINT, weights_only=False, map_location=system.device)
+        saved = read(run / CHECKPOINT, system.device)
         if stored(saved["recipe"]) != recipe:
             raise UsageError(f"{run} was begun with another recipe; take another folder")
         system.load_state(saved["system"])

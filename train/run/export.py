@@ -27,7 +27,7 @@ from .. import networks
 from ..config import stored
 from ..errors import ArgumentError
 from ..networks.protocol import Trainable
-from .checkpoint import CHECKPOINT
+from .checkpoint import CHECKPOINT, read
 
 TOLERANCE = 1e-5
 
@@ -111,8 +111,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
 def _checkpoint(run: Path) -> dict[str, Any]:
     if not (run / CHECKPOINT).is_file():
         raise ArgumentError(f"there is no {CHECKPOINT} in {run}", "run")
-    saved: dict[str, Any] = torch.load(run / CHECKPOINT, weights_only=False, map_location="cpu")
-    return saved
+    return read(run / CHECKPOINT)
 
 
 def _mean(values: list[Tensor]) -> Tensor:

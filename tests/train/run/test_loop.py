@@ -31,7 +31,7 @@ def test_a_run_that_was_stopped_goes_on_exactly(cache, run, tmp_path):
     fit(steady, cache, tmp_path / "parts", steps=5)
     fit(steady, cache, tmp_path / "parts", steps=12)
     whole, parts = (
-        torch.load(tmp_path / name / CHECKPOINT, weights_only=False)["system"]["net"]
+        torch.load(tmp_path / name / CHECKPOINT, weights_only=True)["system"]["net"]
         for name in ("whole", "parts")
     )
 
@@ -56,7 +56,7 @@ def test_a_run_ended_from_outside_goes_on_exactly(cache, tmp_path, sign, checkpo
             if line.startswith(b"15 "):
                 process.send_signal(getattr(signal, sign))
     ended_at = len(read_rows(tmp_path / "ended" / "log.csv"))
-    saved = torch.load(tmp_path / "ended" / CHECKPOINT, weights_only=False)["step"]
+    saved = torch.load(tmp_path / "ended" / CHECKPOINT, weights_only=True)["step"]
     fit(recipe, cache, tmp_path / "ended")
     fit(recipe, cache, tmp_path / "whole")
     ended, whole = (
@@ -109,7 +109,7 @@ def test_a_stopped_run_goes_on_exactly_adversary_and_all(name, caches, feature_f
     fit(recipe, cache, tmp_path / "parts", steps=5)
     fit(recipe, cache, tmp_path / "parts", steps=8)
     whole, parts = (
-        torch.load(tmp_path / side / CHECKPOINT, weights_only=False)["system"]
+        torch.load(tmp_path / side / CHECKPOINT, weights_only=True)["system"]
         for side in ("whole", "parts")
     )
 
@@ -130,7 +130,7 @@ def test_a_cache_without_the_kind_is_one_clear_error(caches, feature_files, tmp_
 def test_a_run_of_an_older_recipe_goes_on(cache, tmp_path):
     """Its checkpoint does not say what it trains on, and calls dev_s otherwise."""
     fit(TINY, cache, tmp_path, steps=2)
-    saved = torch.load(tmp_path / CHECKPOINT, weights_only=False)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     del saved["recipe"]["train"]
     saved["recipe"]["run"]["judge_s"] = saved["recipe"]["run"].pop("dev_s")
     torch.save(saved, tmp_path / CHECKPOINT)

@@ -65,7 +65,7 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
     degraded = batch[0][:1]
     assert isinstance(system, WaveSystem)
     with torch.inference_mode():
-        state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=False)["system"]["average"]
+        state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["system"]["average"]
         system.net.load_state_dict(state)
         whole = system.net.wave(degraded).numpy()
     streamed = process(Line(net, Stream(48_000, 1)), degraded.numpy())
