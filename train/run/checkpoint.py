@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -95,6 +96,9 @@ def load(path: Path, device: torch.device | str) -> dict[str, Any]:
         TrainingError: the file is damaged, or is no checkpoint.
     """
     try:
+        with zipfile.ZipFile(path) as parts:  # torch does not compare the check sums
+            if part := parts.testzip():
+                raise ValueError(f"the check sum of {part} is wrong")
         saved: dict[str, Any] = torch.load(path, weights_only=False, map_location=device)
         if missing := KEYS - saved.keys():
             raise KeyError(f"no {', '.join(sorted(missing))}")
