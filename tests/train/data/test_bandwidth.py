@@ -93,4 +93,6 @@ def test_the_smaller_of_the_stated_and_the_measured_bandwidth_is_used(tmp_path, 
 
     assert hz == pytest.approx([8000, 20_000, 9000, 12_000], abs=500)
     said = capsys.readouterr().out
-    assert "of 3 that the manifest states, 1 are more than 10% above the measured one, and 1" in said
+    assert (
+        "of 3 that the manifest states, 1 are more than 10% above the measured one, and 1" in said
+    )
