@@ -21,7 +21,7 @@ from ..data.library import Library
 from ..systems.base import System
 
 CHECKPOINT = "checkpoint.pt"
-KEYS = {"recipe", "system", "step", "spent_s", "ancestors", "data"}  # of every checkpoint
+CONTENT = {"recipe", "system", "step", "spent_s", "ancestors", "data"}
 Writer = Callable[[dict[str, Any], Path], object]
 
 
@@ -89,26 +89,40 @@ def save(path: Path, content: dict[str, Any], write: Writer = torch.save) -> Non
     os.replace(fresh, path)  # noqa: PTH105 - atomic on every system
 
 
-def load(path: Path, device: torch.device | str) -> dict[str, Any]:
-    """Read a checkpoint.
+def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint; a file that would run code when it is read is refused.
 
     Raises:
-        TrainingError: the file is damaged, or is no checkpoint.
+        UsageError: the file is damaged, or holds more than tensors, numbers and texts.
     """
     try:
         with zipfile.ZipFile(path) as parts:  # torch does not compare the check sums
-            if part := parts.testzip():
-                raise ValueError(f"the check sum of {part} is wrong")
-        saved: dict[str, Any] = torch.load(path, weights_only=False, map_location=device)
-        if missing := KEYS - saved.keys():
-            raise KeyError(f"no {', '.join(sorted(missing))}")
-        stored(saved["recipe"])
-    except Exception as error:  # whatever is raised by bytes that are not those of a checkpoint
-        raise TrainingError(
-            f"{path} is damaged or no checkpoint ({last_line(error)}): bring back a copy of it, or "
-            "delete it and begin again"
+            if parts.testzip():
+                raise ValueError("wrong check sum")
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        missing = sorted(CONTENT - set(saved))
+    except Exception as error:  # a damaged file can raise anything
+        raise UsageError(
+            f"{path} is damaged, or holds more than tensors, numbers and texts "
+            f"({type(error).__name__}), and was not read. Take another one, or begin the run again."
         ) from None
+    if missing:
+        raise UsageError(f"{path} is no checkpoint of a run: it lacks {', '.join(missing)}")
     return saved
+
+
+def recipe_in(path: Path, saved: dict[str, Any]) -> Recipe:
+    """Return the recipe of a checkpoint.
+
+    Raises:
+        UsageError: it has none that this version knows.
+    """
+    try:
+        return stored(saved["recipe"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"{path} holds no recipe that this version knows ({last_line(error)})"
+        ) from None
 
 
 def union(*tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -143,13 +157,14 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
         How far the run is; a new run is at step 0.
 
     Raises:
-        UsageError: the run was begun with another recipe, or the model is of another network.
-        TrainingError: the checkpoint is damaged, or holds the averaged weights alone.
+        UsageError: the run was begun with another recipe, the model is of another network, or the
+            checkpoint is damaged.
+        TrainingError: the checkpoint holds the averaged weights alone.
     """
     path = run / CHECKPOINT
     if path.is_file():
-        saved = load(path, system.device)
-        changed = differences(stored(saved["recipe"]), recipe)
+        saved = read(path, system.device)
+        changed = differences(recipe_in(path, saved), recipe)
         told = [f"{name} = {now!r}, was {was!r}" for name, (was, now) in changed.items()]
         if any(not changeable(name) for name in changed):
             raise UsageError(

@@ -24,10 +24,9 @@ from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
 
 from .. import networks
-from ..config import stored
 from ..errors import ArgumentError
 from ..networks.protocol import Trainable
-from .checkpoint import CHECKPOINT, TrainingError, load, say_unknown, union
+from .checkpoint import CHECKPOINT, TrainingError, read, recipe_in, say_unknown, union
 
 TOLERANCE = 1e-5
 
@@ -46,17 +45,19 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
         metrics: JSON {"SI-SDR dB": {"identity": 3.1, "model": 12.0, ...}, ...} for the card.
 
     Raises:
-        UsageError: a run has no checkpoint, the runs cannot be averaged, or a metric lacks the
-            value of the identity.
+        UsageError: a run has no checkpoint or a damaged one, the runs cannot be averaged, or a
+            metric lacks the value of the identity.
         ModelError: the net breaks the contract, or has not heard the rate of its card; the message
             says where.
-        TrainingError: a checkpoint is damaged.
+        TrainingError: a checkpoint holds the weights of another net.
     """
     folders = [runs] if isinstance(runs, Path) else list(runs)
     checkpoints = [_checkpoint(run) for run in folders]
     saved = checkpoints[0]
-    for run, other in zip(folders, checkpoints, strict=True):
-        if other["recipe"]["net"] != saved["recipe"]["net"]:
+    recipes = [recipe_in(run / CHECKPOINT, s) for run, s in zip(folders, checkpoints, strict=True)]
+    recipe = recipes[0]
+    for run, other, its in zip(folders, checkpoints, recipes, strict=True):
+        if its.net != recipe.net:
             raise UsageError(f"{run} has another [net] than {folders[0]}: their mean is no net")
         # Runs can be averaged if they have the same ancestors, or if one began with the other:
         # then their weights lie in one basin of the loss.
@@ -68,7 +69,6 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
                 f"{run} and {folders[0]} did not begin with the same weights: their mean is no net",
                 "start",
             )
-    recipe = stored(saved["recipe"])
     net = networks.make(**recipe.net)
     averages = [other["system"].get("average", {}) for other in checkpoints]
     try:
@@ -120,7 +120,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
 def _checkpoint(run: Path) -> dict[str, Any]:
     if not (run / CHECKPOINT).is_file():
         raise ArgumentError(f"there is no {CHECKPOINT} in {run}", "run")
-    return load(run / CHECKPOINT, "cpu")
+    return read(run / CHECKPOINT)
 
 
 def _check_heard(run: Path, saved: dict[str, Any], net: Trainable) -> None:

@@ -17,7 +17,7 @@ from train.claim import claimed
 from train.cli import main
 from train.config import Recipe, changeable, differences
 from train.data.cache import INDEX, read
-from train.run.checkpoint import CHECKPOINT, TrainingError, keep, load, resume
+from train.run.checkpoint import CHECKPOINT, TrainingError, keep, read as read_checkpoint, resume
 from train.run.export import export, write
 from train.run.journal import forget_after, read_rows
 from train.run.loop import fit
@@ -144,8 +144,8 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(run, tmp_path):
     path = tmp_path / CHECKPOINT
     for content in damages((run / CHECKPOINT).read_bytes()):
         path.write_bytes(content)
-        with pytest.raises(TrainingError, match=f"{path} is damaged") as error:
-            load(path, "cpu")
+        with pytest.raises(UsageError, match=f"{path} is damaged") as error:
+            read_checkpoint(path)
         assert "\n" not in str(error.value)
 
 
@@ -158,8 +158,13 @@ def test_a_checkpoint_that_lacks_something_says_what(cache, copy, capsys):
     assert main(["fit", *words]) == 1
     assert f"{copy / CHECKPOINT} does not hold all" in capsys.readouterr().err
     changed(copy, step=None)
-    assert main(["export", str(copy), "-o", str(copy / "net.pt")]) == 1
-    assert f"{copy / CHECKPOINT} is damaged or no checkpoint" in capsys.readouterr().err
+    assert main(["export", str(copy), "-o", str(copy / "net.pt")]) == 2
+    assert (
+        f"{copy / CHECKPOINT} is no checkpoint of a run: it lacks step" in capsys.readouterr().err
+    )
+    changed(copy, step=1, recipe={"net": {}})
+    assert main(["export", str(copy), "-o", str(copy / "net.pt")]) == 2
+    assert f"{copy / CHECKPOINT} holds no recipe that this" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"[1", b"7", b'{"PESQ": 3}', b"\xff", None])
