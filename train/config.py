@@ -22,6 +22,14 @@ UNREAD = {
     "waves": ("degrade", "scenes", "loss", "run.pool", "run.compile"),
 }
 
+# What a run may change when it continues: its length, and how it uses the machine and reports.
+CHANGEABLE = {
+    "optim": {"minutes", "steps"},
+    "run": {
+        "threads", "compile", "log_steps", "checkpoint_s", "dev_s", "unseen_s", "tensorboard",
+    },
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -104,7 +112,7 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
         values = tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise UsageError(f"cannot read the recipe {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of TOML, or of UTF-8
         raise UsageError(f"{path} is not TOML: {error}") from None
     for change in changes or []:
         key, equals, text = change.partition("=")
@@ -118,6 +126,8 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
         at = values
         for table in tables:
             at = at.setdefault(table, {})
+            if not isinstance(at, dict):
+                raise UsageError(f"{change!r}: {table} is no table, but {at!r}")
         at[last] = value
     recipe: Recipe = build(Recipe, values | {"train": train_table(values)})
     if unread := [key for name in UNREAD[recipe.train.on] for key in _keys_set(values, name)]:
@@ -135,3 +145,24 @@ def stored(values: dict[str, Any]) -> Recipe:
         run["dev_s"] = run.pop("judge_s")
     recipe: Recipe = build(Recipe, values | {"train": train_table(values), "run": run})
     return recipe
+
+
+def differences(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return the settings, such as optim.lr, that differ between two recipes: before, after."""
+    old, new = (_flat(recipe.as_dict()) for recipe in (before, after))
+    names = sorted(old.keys() | new.keys())
+    return {n: (old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)}
+
+
+def changeable(name: str) -> bool:
+    """Whether a run may change the setting *name*, such as optim.steps, when it continues."""
+    table, _, key = name.partition(".")
+    return key in CHANGEABLE.get(table, ())
+
+
+def _flat(values: dict[str, Any], table: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{table}{key}.") if inner else {f"{table}{key}": value}
+    return flat

@@ -6,17 +6,24 @@
 | maestro | maestro-v*.csv | the performance; its own splits |
 | beethoven | music_train.npy, _valid, _test (Mehri et al. 2016) | the chunk; its own splits |
 | voicebank | clean_trainset_*wav, noisy_trainset_*wav, clean_testset_wav | the speaker; own test |
-| dns | clean_fullband (or clean), noise_fullband (or noise) | the subfolder, or the file |
-| librispeech | train-clean-100/SPEAKER/CHAPTER/*.flac | the speaker; its own splits |
-| pairs | clean/ beside noisy/ or degraded/, equal names | the file |
-| folders | speech/, noise/, music/ | the subfolder, or the file |
-| plain | any other sound files, of the kind given | the subfolder, or the file |
+| dns | clean_fullband (or clean), noise_fullband (or noise) | the speaker; the noise recording |
+| librispeech | train-clean-100/SPEAKER/CHAPTER/SPEAKER-CHAPTER-* | the speaker; its own splits |
+| vctk | wav48*/SPEAKER/SPEAKER_* | the speaker |
+| pairs | clean/ beside noisy/ or degraded/, equal names | the speaker, or the file |
+| folders | speech/, noise/, music/ | the speaker, the subfolder, or the file |
+| plain | any other sound files, of the kind given | the speaker, the subfolder, or the file |
+
+sources.py finds the speaker of a file.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +32,14 @@ from typing import Any
 from rtdenoise.errors import UsageError
 from rtdenoise.files.formats import SUFFIXES
 
+from .sources import below, in_chapters, recording, speaker
+
 KINDS = ("speech", "noise", "music")
-SPLITS = {"train": "train", "validation": "dev", "valid": "dev", "dev": "dev", "test": "test"}
+SPLITS = {
+    "train": ("train", "training"),
+    "dev": ("dev", "development", "valid", "validation", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
 WIDE_HZ = 1e6  # bandwidth that a data set does not state: half the rate of the file
 
 
@@ -93,47 +106,98 @@ def sounds(folder: Path) -> list[Path]:
     )
 
 
-def below(path: Path, root: Path) -> str:
-    """Return the source of a plain file: the first folder below *root*, or its own name."""
-    parts = path.relative_to(root).parts
-    return parts[0] if len(parts) > 1 else path.stem
+def side_named(word: str, where: str) -> str:
+    """Return train, dev or test for a data set's own *word* for it; no word gives no side.
+
+    Raises:
+        UsageError: the word, at *where*, names no side.
+    """
+    plain = word.strip().lower()
+    for side, words in SPLITS.items():
+        if plain in words:
+            return side
+    if plain:
+        known = "; ".join(f"{side}: {', '.join(words)}" for side, words in SPLITS.items())
+        raise UsageError(
+            f"{where}: the split {word!r} is unknown; known: {known}; empty: by the source's name"
+        )
+    return ""
+
+
+def _source(kind: str, path: Path, root: Path) -> str:
+    return speaker(path, root) if kind == "speech" else below(path, root)
+
+
+def _rows(table: Path, *needed: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of a CSV file, or of JSON lines, each after the name of its line.
+
+    Raises:
+        UsageError: the table is damaged, or a row lacks one of the *needed* columns.
+    """
+    try:
+        text = io.StringIO(table.read_text("utf-8-sig"))
+        if table.suffix == ".jsonl":
+            found = [(n, json.loads(line)) for n, line in enumerate(text, 1) if line.strip()]
+        else:
+            reader = csv.DictReader(text, strict=True)
+            found = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"{table} cannot be read: {error}") from None
+    for number, row in found:
+        where = f"{table}, line {number}"
+        if not isinstance(row, dict):
+            raise UsageError(f"{where}: wanted a row of named values, got {row!r}")
+        if table.suffix == ".csv" and (None in row or None in row.values()):
+            raise UsageError(f"{where}: wanted {len(reader.fieldnames or ())} values, one a column")
+        if missing := [name for name in needed if not row.get(name)]:
+            raise UsageError(f"{where}: there is no {', '.join(missing)}")
+        yield where, row
+
+
+def _bandwidth_hz(value: object, where: str) -> float:
+    """Return a stated bandwidth in Hz; an empty *value* means that nothing is stated."""
+    if value in (None, ""):
+        return WIDE_HZ
+    try:
+        hz = float(str(value))
+    except ValueError:
+        hz = math.nan
+    if not hz > 0:
+        raise UsageError(f"{where}: bandwidth_hz = {value!r}; wanted a frequency in Hz, or nothing")
+    return hz
 
 
 def _manifest(folder: Path, kind: str) -> Iterator[Entry]:
     """Read a manifest; *kind*, the path and the file's bandwidth stand in for missing columns."""
-    table = folder / "manifest.csv"
-    if table.is_file():
-        with table.open(newline="") as lines:
-            rows: list[dict[str, Any]] = list(csv.DictReader(lines))
-    else:
-        rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
-    for number, row in enumerate(rows):
-        if not row.get("path"):
-            raise UsageError(f"{folder}: row {number + 1} of the manifest has no path")
-        of = str(row.get("kind") or kind).split("-")[0]
-        if of not in KINDS:  # such as rooms
+    table, others = folder / "manifest.csv", Counter[str]()
+    for where, row in _rows(table if table.is_file() else table.with_suffix(".jsonl"), "path"):
+        of = str(row.get("kind") or kind).strip().split("-")[0].lower()
+        if of not in KINDS:
+            others[of] += 1
             continue
         yield Entry(
-            str(folder / row["path"]),
+            str(folder / str(row["path"])),
             of,
             str(row.get("source_id") or row["path"]),
             str(row.get("origin") or folder.name),
             str(row.get("licence") or "not said"),
-            float(row.get("bandwidth_hz") or WIDE_HZ),
-            SPLITS.get(str(row.get("split") or ""), ""),
+            _bandwidth_hz(row.get("bandwidth_hz"), where),
+            side_named(str(row.get("split") or ""), where),
         )
+    if others:  # such as rooms
+        found = ", ".join(f"{count} of kind {of}" for of, count in others.items())
+        print(f"left out of {folder}: {found}; known: {', '.join(KINDS)}")
 
 
 def _maestro(folder: Path, kind: str) -> Iterator[Entry]:
     """Read MAESTRO v3 (Hawthorne et al. 2019)."""
     table = next(iter(sorted(folder.glob("maestro-v*.csv"))))
-    with table.open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            name = row["audio_filename"]
-            yield Entry(
-                str(folder / name), "music", f"maestro:{Path(name).stem}", "MAESTRO",
-                "CC-BY-NC-SA-4.0", split=SPLITS[row["split"]],
-            )  # fmt: skip
+    for where, row in _rows(table, "audio_filename", "split"):
+        name = row["audio_filename"]
+        yield Entry(
+            str(folder / name), "music", f"maestro:{Path(name).stem}", "MAESTRO",
+            "CC-BY-NC-SA-4.0", split=side_named(row["split"], where),
+        )  # fmt: skip
 
 
 def _beethoven(folder: Path, kind: str) -> Iterator[Entry]:
@@ -168,30 +232,47 @@ def _dns(folder: Path, kind: str) -> Iterator[Entry]:
 
     Its impulse responses are for the degradation `rir`.
     """
-    root = _dns_root(folder)
-    for of, names in (
-        ("speech", ("clean_fullband", "clean")),
-        ("noise", ("noise_fullband", "noise")),
+    root = _inside(folder, "datasets_fullband")
+    for of, names, source in (
+        ("speech", ("clean_fullband", "clean"), speaker),
+        ("noise", ("noise_fullband", "noise"), recording),
     ):
         for name in names:
             for path in sounds(root / name) if (root / name).is_dir() else ():
-                source = f"{of}:{below(path, root / name)}"
-                yield Entry(str(path), of, source, "DNS Challenge")
+                yield Entry(str(path), of, f"{of}:{source(path, root / name)}", "DNS Challenge")
 
 
-def _dns_root(folder: Path) -> Path:
-    inner = folder / "datasets_fullband"
-    return inner if inner.is_dir() else folder
+def _inside(folder: Path, pattern: str) -> Path:
+    """Return the first folder in *folder* that is named so, or else *folder* itself."""
+    return next((path for path in sorted(folder.glob(pattern)) if path.is_dir()), folder)
+
+
+def _subsets(folder: Path) -> dict[Path, str]:
+    """Return the subsets of a set like LibriSpeech (train-clean-100, ..) with their sides."""
+    root, sides = _inside(folder, "Libri*"), {}
+    words = {word: side for side, words in SPLITS.items() for word in words}
+    for subset in sorted(path for path in root.iterdir() if path.is_dir()):
+        word = re.split("[-_]", subset.name)[0].lower()
+        files = (path for path in subset.glob("*/*/*") if path.suffix.lower() in SUFFIXES)
+        if word in words and (first := next(files, None)) and in_chapters(first):
+            sides[subset] = words[word]
+    return sides
 
 
 def _librispeech(folder: Path, kind: str) -> Iterator[Entry]:
-    """Read LibriSpeech (Panayotov et al. 2015): SUBSET/SPEAKER/CHAPTER/*.flac."""
-    for subset in sorted(folder.glob("*-clean*")) + sorted(folder.glob("*-other*")):
-        split = SPLITS.get(subset.name.split("-")[0], "")
+    """Read LibriSpeech (Panayotov et al. 2015), LibriTTS and the like."""
+    for subset, split in _subsets(folder).items():
         for path in sounds(subset):
-            speaker = path.relative_to(subset).parts[0]
-            yield Entry(str(path), "speech", f"libri:{speaker}", "LibriSpeech", "CC-BY-4.0",
-                        split=split)  # fmt: skip
+            source = f"libri:{path.relative_to(subset).parts[0]}"
+            yield Entry(str(path), "speech", source, "LibriSpeech", "CC-BY-4.0", split=split)
+
+
+def _vctk(folder: Path, kind: str) -> Iterator[Entry]:
+    """Read VCTK (Yamagishi et al. 2019)."""
+    root = _inside(folder, "VCTK*")
+    for wav in sorted(root.glob("wav48*")):
+        for path in sounds(wav):
+            yield Entry(str(path), "speech", f"vctk:{speaker(path, wav)}", "VCTK", "CC-BY-4.0")
 
 
 def _pairs(folder: Path, kind: str) -> Iterator[Entry]:
@@ -201,7 +282,8 @@ def _pairs(folder: Path, kind: str) -> Iterator[Entry]:
     for path in sounds(folder / "clean"):
         twin = damaged / path.relative_to(folder / "clean")
         if twin.is_file():
-            yield Entry(str(path), kind, path.stem, folder.name, degraded=str(twin))
+            source = _source(kind, path, folder / "clean")
+            yield Entry(str(path), kind, source, folder.name, degraded=str(twin))
         else:
             alone.append(path.name)
     if alone:
@@ -212,12 +294,12 @@ def _folders(folder: Path, kind: str) -> Iterator[Entry]:
     """Read the folders speech/, noise/ and music/."""
     for of in KINDS:
         for path in sounds(folder / of) if (folder / of).is_dir() else ():
-            yield Entry(str(path), of, f"{of}:{below(path, folder / of)}", folder.name)
+            yield Entry(str(path), of, f"{of}:{_source(of, path, folder / of)}", folder.name)
 
 
 def _plain(folder: Path, kind: str) -> Iterator[Entry]:
     for path in sounds(folder):
-        yield Entry(str(path), kind, below(path, folder), folder.name)
+        yield Entry(str(path), kind, _source(kind, path, folder), folder.name)
 
 
 def _has(*names: str) -> Callable[[Path], bool]:
@@ -229,8 +311,12 @@ LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, str], Iterator[
     "maestro": (_has("maestro-v*.csv"), _maestro),
     "beethoven": (_has("music_train.npy"), _beethoven),
     "voicebank": (_has("clean_trainset*wav", "clean_testset*wav"), _voicebank),
-    "dns": (lambda f: _has("clean_fullband", "noise_fullband")(_dns_root(f)), _dns),
-    "librispeech": (_has("*-clean*/*/*/*.flac", "*-other*/*/*/*.flac"), _librispeech),
+    "dns": (
+        lambda f: _has("clean_fullband", "noise_fullband")(_inside(f, "datasets_fullband")),
+        _dns,
+    ),
+    "librispeech": (lambda f: bool(_subsets(f)), _librispeech),
+    "vctk": (lambda f: _has("wav48*/*/*_*")(_inside(f, "VCTK*")), _vctk),
     "pairs": (lambda f: _has("clean")(f) and _has("noisy", "degraded")(f), _pairs),
     "folders": (_has(*KINDS), _folders),
     "plain": (lambda f: True, _plain),

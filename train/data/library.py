@@ -7,9 +7,7 @@ makes caches.
 
 from __future__ import annotations
 
-import json
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,40 +19,10 @@ from rtdenoise.errors import UsageError
 
 from ..errors import ArgumentError
 from ..sections import Data
+from .cache import DEGRADED, INDEX as INDEX, Recording as Recording, read
 from .layouts import KINDS
 
-INDEX = "index.json"
-DEGRADED = ".degraded.i16"  # suffix, after the kind, of the file with the degraded twins
 Excerpts = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recording in the cache: samples start..stop of the file of its kind.
-
-    Attributes:
-        kind: Kind of sound: speech, noise or music.
-        source: Speaker, performance or place.
-        origin: Name of the data set.
-        licence: Licence of the recording.
-        start: Index of the first sample.
-        stop: Index after the last sample.
-        bandwidth_hz: Highest frequency in it.
-        split: train, dev or test where the data set defines it; empty: by hash of the source.
-        paired: Whether the cache also holds a degraded twin.
-        digest: CRC-32 of the samples, which finds one recording under two names; 0 if absent.
-    """
-
-    kind: str
-    source: str
-    origin: str
-    licence: str
-    start: int
-    stop: int
-    bandwidth_hz: float
-    split: str = ""
-    paired: bool = False
-    digest: int = 0
 
 
 def side_of(recording: Recording, data: Data) -> str:
@@ -78,27 +46,22 @@ class Library:
         side: train, dev or test.
 
     Raises:
-        UsageError: the folder is no cache or one of another rate, or the side is empty.
+        UsageError: the folder is no cache, or a damaged one, or one of another rate, or the side is
+            empty.
     """
 
     def __init__(self, cache: Path, data: Data, side: str = "train") -> None:
-        if not (cache / INDEX).is_file():
-            raise ArgumentError(f"there is no cache in {cache}", "cache")
-        self.data = data
-        index = json.loads((cache / INDEX).read_text())
-        if isinstance(index, list):  # the format of caches before they had a rate
-            index = {"rate_hz": 48_000, "recordings": index}
-        self.side, self.rate_hz = side, int(index["rate_hz"])
+        self.cache, self.data, self.side = cache, data, side
+        self.contents = contents = read(cache)
+        self.rate_hz = contents.rate_hz
         if self.rate_hz != data.rate_hz:
             raise ArgumentError(
                 f"{cache} is at {self.rate_hz} Hz, but data.rate_hz = {data.rate_hz}", "cache"
             )
-        self.every = every = [Recording(**row) for row in index["recordings"]]
         self.recordings = {
-            kind: [r for r in every if r.kind == kind and side_of(r, data) == side]
+            kind: [r for r in contents.recordings if r.kind == kind and side_of(r, data) == side]
             for kind in KINDS
         }
-        self.cache = cache
         if not any(self.recordings.values()):
             raise UsageError(f"nothing on the {self.side} side of {cache}")
         self._samples = {
@@ -138,6 +101,10 @@ class Library:
     def hours(self, kind: str) -> float:
         """Return the length of all recordings of *kind*, in hours."""
         return sum(r.stop - r.start for r in self.recordings[kind]) / self.rate_hz / 3600
+
+    def reach_hz(self, kind: str) -> float:
+        """Return the highest frequency in any recording of *kind*; 0 if there is none."""
+        return max((r.bandwidth_hz for r in self.recordings[kind]), default=0.0)
 
     def piece(
         self, kind: str, source: str, seconds: float, rng: np.random.Generator
@@ -306,10 +273,13 @@ def check(cache: Path, data: Data) -> str:
         The table as Markdown.
 
     Raises:
-        UsageError: the split leaks, or the training or development side is empty.
+        UsageError: the split leaks, or the training or development side is empty, or a recording
+            of the cache is damaged.
     """
     sides = [Library(cache, data, side) for side in ("train", "dev")]
-    if data.test_share or any(r.split == "test" for r in sides[0].every):
+    contents = sides[0].contents
+    contents.check_samples((*contents.recordings, *contents.rooms))
+    if data.test_share or any(r.split == "test" for r in sides[0].contents.recordings):
         sides.append(Library(cache, data, "test"))
     check_no_leak(*sides)
     lines = ["| side | kind | hours | recordings | sources |", "|---|---|---|---|---|"]

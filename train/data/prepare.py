@@ -24,13 +24,17 @@ from numpy.typing import NDArray
 from rtdenoise.errors import AudioError, UsageError
 from rtdenoise.files.reader import SoundReader
 
-from .layouts import Entry, find
-from .library import DEGRADED, INDEX, Recording
+from ..claim import claimed
+from .bandwidth import measure
+from .cache import DEGRADED, INDEX, Recording
+from .layouts import WIDE_HZ, Entry, find
 
 DONE = "prepared.jsonl"
 SHORTEST_S = 0.25
 CLIPPED_SHARE = 1e-3  # share of samples at full scale above which a recording counts as clipped
-TRUSTED = 0.975  # share of a stated bandwidth that is used: filters and codecs end a little early
+TRUSTED = 0.975  # share of a bandwidth that is used: filters and codecs end a little early
+MANY = 20  # recordings of a kind from which on it is said that most of them are one source
+AGREE = 0.1  # share of a stated bandwidth that the measured one may differ by without being counted
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Decoded:
         audio: Mono samples at the rate of the cache, (samples,).
         twin: Samples of the degraded twin, of equal length; None if there is none.
         rate_hz: Sample rate of the file.
+        bandwidth_hz: Measured bandwidth of the samples.
         fault: Why the file cannot be used; empty if it can.
         clipped: Whether too many samples are at full scale.
     """
@@ -48,6 +53,7 @@ class Decoded:
     audio: NDArray[np.int16]
     twin: NDArray[np.int16] | None
     rate_hz: int
+    bandwidth_hz: float = 0.0
     fault: str = ""
     clipped: bool = False
 
@@ -76,25 +82,26 @@ def prepare(
         Number of recordings that were used, and of those skipped for each reason.
 
     Raises:
-        UsageError: folder or layout is unknown, or the cache is of another rate or data set.
+        UsageError: folder or layout is unknown, the cache is of another rate or data set, or
+            another process writes to it.
         AudioError: no recording can be used, or the cache cannot be written.
     """
     entries = find(folder, layout, kind)
-    cache.mkdir(parents=True, exist_ok=True)
-    before = _read_done(cache, {"rate_hz": rate_hz, "folder": str(folder)})
-    todo = [f for f in entries if f.path not in before]
-    try:
-        with _Writer(cache, before) as writer:
-            for f, decoded in _decode_all(todo, rate_hz, jobs):
-                if skip_clipped and decoded.clipped and not decoded.fault:
-                    decoded.fault = "clipped"
-                writer.add(f, decoded)
-    except OSError as error:
-        raise AudioError(
-            f"cannot write the cache {cache}: {error.strerror}. The recordings decoded so far are "
-            "kept; make room and run the same command again"
-        ) from None
-    return _finish(cache, rate_hz)
+    with claimed(cache):
+        before = _read_done(cache, {"rate_hz": rate_hz, "folder": str(folder)})
+        todo = [f for f in entries if f.path not in before]
+        try:
+            with _Writer(cache, before) as writer:
+                for f, decoded in _decode_all(todo, rate_hz, jobs):
+                    if skip_clipped and decoded.clipped and not decoded.fault:
+                        decoded.fault = "clipped"
+                    writer.add(f, decoded)
+            return _finish(cache, rate_hz)
+        except OSError as error:
+            raise AudioError(
+                f"cannot write the cache {cache}: {error.strerror}. The recordings decoded so far "
+                "are kept; make room and run the same command again"
+            ) from None
 
 
 def _decode_all(entries: list[Entry], rate_hz: int, jobs: int) -> Iterator[tuple[Entry, Decoded]]:
@@ -112,7 +119,7 @@ def _decode(entry: Entry, rate_hz: int) -> Decoded:
         audio, own_hz, clipped = _samples(entry.path, rate_hz)
         twin = _samples(entry.degraded, rate_hz)[0] if entry.degraded else None
     except (OSError, RuntimeError, ValueError) as error:
-        return Decoded(nothing, None, rate_hz, f"unreadable ({error})")
+        return Decoded(nothing, None, rate_hz, fault=f"unreadable ({error})")
     fault = ""
     if len(audio) < SHORTEST_S * rate_hz:
         fault = f"shorter than {SHORTEST_S} s"
@@ -122,7 +129,7 @@ def _decode(entry: Entry, rate_hz: int) -> Decoded:
         fault = "its degraded twin has another length"
     if twin is not None and not fault:
         twin = np.pad(twin[: len(audio)], (0, max(0, len(audio) - len(twin))))
-    return Decoded(audio, twin, own_hz, fault, clipped)
+    return Decoded(audio, twin, own_hz, measure(audio, rate_hz), fault, clipped)
 
 
 def _samples(path: str, rate_hz: int) -> tuple[NDArray[np.int16], int, bool]:
@@ -210,14 +217,18 @@ class _Writer:
                 sides.append((f"{entry.kind}{DEGRADED}", decoded.twin))
             for name, audio in sides:
                 file = self._file(name, start)
+                file.truncate(2 * start)  # zeros stand for the twins of recordings without one
                 file.write(audio.tobytes())
                 file.flush()
             own = min(entry.bandwidth_hz, decoded.rate_hz / 2)
             self.at[entry.kind] = stop
+            line["measured_hz"] = decoded.bandwidth_hz
+            if entry.bandwidth_hz < WIDE_HZ:
+                line["stated_hz"] = entry.bandwidth_hz
             line["recording"] = asdict(
                 Recording(
                     entry.kind, entry.source, entry.origin, entry.licence, start, stop,
-                    own, entry.split, decoded.twin is not None,
+                    min(own, decoded.bandwidth_hz), entry.split, decoded.twin is not None,
                     zlib.crc32(decoded.audio.tobytes()),
                 )
             )  # fmt: skip
@@ -233,16 +244,31 @@ def _read_done(cache: Path, header: dict[str, Any]) -> dict[str, dict[str, Any]]
             raise UsageError(f"{cache} is a finished cache; take another folder, or delete it")
         path.write_text(json.dumps(header) + "\n")
         return {}
-    lines = []
-    for text in path.read_text().splitlines():
+    lines: list[dict[str, Any]] = []
+    held = {file.name: file.stat().st_size for file in cache.glob("*.i16")}
+    for text in path.read_bytes().splitlines():
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:  # a kill cut this line in two: its audio is decoded again
+            line = json.loads(text)
+            if lines and not _holds(held, line):
+                break
+        except (ValueError, KeyError, TypeError):
             break
+        lines.append(line)
     if not lines or lines[0] != header:
         raise UsageError(f"{cache} was begun from {lines[:1]}, not {header}; take another folder")
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return {line["path"]: line for line in lines[1:]}
+
+
+def _holds(held: dict[str, int], line: dict[str, Any]) -> bool:
+    """Whether files of *held* bytes hold the samples of a line of prepared.jsonl.
+
+    If a kill or a lost disk cut them, or the line, the recording is decoded again.
+    """
+    if line["path"] and (r := line.get("recording")):
+        names = [f"{r['kind']}.i16", f"{r['kind']}{DEGRADED}"][: 1 + r["paired"]]
+        return all(2 * r["stop"] <= held.get(name, 0) for name in names)
+    return "fault" in line
 
 
 def _finish(cache: Path, rate_hz: int) -> Counter[str]:
@@ -261,7 +287,33 @@ def _finish(cache: Path, rate_hz: int) -> Counter[str]:
         raise AudioError(
             f"nothing usable: all {sum(counts.values())} files were skipped, see above"
         )
+    _report(lines, rate_hz)
     part = cache / (INDEX + ".part")
     part.write_text(json.dumps({"rate_hz": rate_hz, "recordings": recordings}))
     part.replace(cache / INDEX)
     return counts
+
+
+def _report(lines: list[dict[str, Any]], rate_hz: int) -> None:
+    """Print how many stated bandwidths are wrong, and which source is most of a kind."""
+    stated = [
+        line["measured_hz"] / min(line["stated_hz"], rate_hz / 2)
+        for line in lines
+        if "stated_hz" in line and "measured_hz" in line
+    ]
+    less, more = (sum(r < 1 - AGREE for r in stated), sum(r > 1 + AGREE for r in stated))
+    if less or more:
+        print(
+            f"bandwidth: of {len(stated)} that the manifest states, {less} are more than "
+            f"{AGREE:.0%} above the measured one, and {more} below it; the smaller one is used"
+        )
+    sources: dict[str, Counter[str]] = {}
+    for r in (line["recording"] for line in lines if "recording" in line):
+        sources.setdefault(r["kind"], Counter())[r["source"]] += 1
+    for kind, counts in sources.items():
+        source, most = counts.most_common(1)[0]
+        if counts.total() >= MANY and most > counts.total() / 2:
+            print(
+                f"{most} of {counts.total()} recordings of {kind} are one source, {source}, which "
+                "is on one side of a split; name their speakers in a manifest if they are several"
+            )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rtdenoise.errors import RtdenoiseError, UsageError
+from rtdenoise.errors import RtdenoiseError, UsageError, last_line
 from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.box import find
 
-from ..config import Recipe, stored
+from ..config import Recipe, changeable, differences, stored
 from ..data.library import Library
 from ..systems.base import System
 
@@ -31,11 +33,36 @@ class Progress:
         step: Number of steps made.
         spent_s: Training time of all slices.
         ancestors: Description of the runs whose weights this one began with, oldest first.
+        data: What the net has heard, and the model that it began with, as rows of a card.
+        caches: Digests of the caches that it has heard.
+        rate_hz: Sample rate of these; 0 before the first step.
+        reach_hz: Highest frequency in what it was to restore; 0 before the first step.
+        changes: The settings that were changed when the run continued, each with its step.
     """
 
     step: int = 0
     spent_s: float = 0.0
     ancestors: list[dict[str, Any]] = field(default_factory=list)
+    data: list[dict[str, Any]] = field(default_factory=list)
+    caches: list[str] = field(default_factory=list)
+    rate_hz: int = 0
+    reach_hz: float = 0.0
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+    def hears(self, library: Library, kind: str) -> None:
+        """Note that the net hears *library*, to restore sound of *kind*; say if it is another."""
+        digest = library.contents.digest
+        if digest not in self.caches:
+            if self.caches:
+                print(
+                    f"from step {self.step} on: another cache than before (digest {digest}); the "
+                    "card will name the data of both",
+                    flush=True,
+                )
+            self.caches = [*self.caches, digest]
+        self.data = union(self.data, library.summary())
+        self.rate_hz = library.rate_hz
+        self.reach_hz = max(self.reach_hz, library.reach_hz(kind))
 
 
 class TrainingError(RtdenoiseError):
@@ -69,6 +96,9 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         UsageError: the file is damaged, or holds more than tensors, numbers and texts.
     """
     try:
+        with zipfile.ZipFile(path) as parts:  # torch does not compare the check sums
+            if parts.testzip():
+                raise ValueError("wrong check sum")
         saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         missing = sorted(CONTENT - set(saved))
     except Exception as error:  # a damaged file can raise anything
@@ -81,11 +111,43 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     return saved
 
 
-def keep(run: Path, recipe: Recipe, system: System, library: Library, state: Progress) -> None:
+def recipe_in(path: Path, saved: dict[str, Any]) -> Recipe:
+    """Return the recipe of a checkpoint.
+
+    Raises:
+        UsageError: it has none that this version knows.
+    """
+    try:
+        return stored(saved["recipe"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"{path} holds no recipe that this version knows ({last_line(error)})"
+        ) from None
+
+
+def union(*tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join tables of data for a card; equal rows come once."""
+    rows: list[dict[str, Any]] = []
+    for row in (row for table in tables for row in table):
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
+def say_unknown(path: Path) -> None:
+    """Say what a checkpoint of an earlier version does not."""
+    print(
+        f"{path} is of an earlier version and has no digest of the cache: that its net heard the "
+        "data which it names, at the rate of its recipe, is not known",
+        file=sys.stderr,
+    )
+
+
+def keep(run: Path, recipe: Recipe, system: System, state: Progress) -> None:
     """Save a run's checkpoint, from process 0: all processes hold the same weights."""
     if system.team.leads:
         content = {"recipe": recipe.as_dict(), "system": system.state(), **asdict(state)}
-        save(run / CHECKPOINT, content | {"data": library.summary()})
+        save(run / CHECKPOINT, content)
 
 
 def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None = None) -> Progress:
@@ -95,14 +157,34 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
         How far the run is; a new run is at step 0.
 
     Raises:
-        UsageError: the run was begun with another recipe, or the model is of another network.
+        UsageError: the run was begun with another recipe, the model is of another network, or the
+            checkpoint is damaged.
+        TrainingError: the checkpoint holds the averaged weights alone.
     """
-    if (run / CHECKPOINT).is_file():
-        saved = read(run / CHECKPOINT, system.device)
-        if stored(saved["recipe"]) != recipe:
-            raise UsageError(f"{run} was begun with another recipe; take another folder")
-        system.load_state(saved["system"])
-        return Progress(saved["step"], saved["spent_s"], saved["ancestors"])
+    path = run / CHECKPOINT
+    if path.is_file():
+        saved = read(path, system.device)
+        changed = differences(recipe_in(path, saved), recipe)
+        told = [f"{name} = {now!r}, was {was!r}" for name, (was, now) in changed.items()]
+        if any(not changeable(name) for name in changed):
+            raise UsageError(
+                f"{run} was begun with another recipe ({'; '.join(told)}): take another folder"
+            )
+        try:
+            system.load_state(saved["system"])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise TrainingError(
+                f"{path} does not hold all that a run continues with ({last_line(error)})"
+            ) from None
+        names = [f.name for f in fields(Progress) if f.name in saved]
+        at = Progress(**{name: saved[name] for name in names})
+        if changed:
+            print(f"from step {at.step} on: {'; '.join(told)}", flush=True)
+            was = {name: before for name, (before, _) in changed.items()}
+            at.changes.append({"step": at.step, "was": was})
+        if at.step and not at.caches:
+            say_unknown(path)
+        return at
     if start is None:
         return Progress()
     model = find(start)
@@ -115,4 +197,4 @@ def resume(run: Path, recipe: Recipe, system: System, start: str | Path | None =
         parts = sorted({name.partition(".")[0] for name in grown})
         before |= {"grown": ", ".join(parts), "seed": recipe.run.seed}
     older = card.config.get("ancestors", [])
-    return Progress(ancestors=[*older, {"sha256": card.sha256, **before}])
+    return Progress(ancestors=[*older, {"sha256": card.sha256, **before}], data=card.data)

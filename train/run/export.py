@@ -19,15 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rtdenoise.errors import ModelError, UsageError
+from rtdenoise.errors import ModelError, UsageError, last_line
 from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
 
 from .. import networks
-from ..config import stored
 from ..errors import ArgumentError
 from ..networks.protocol import Trainable
-from .checkpoint import CHECKPOINT, read
+from .checkpoint import CHECKPOINT, TrainingError, read, recipe_in, say_unknown, union
 
 TOLERANCE = 1e-5
 
@@ -46,15 +45,19 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
         metrics: JSON {"SI-SDR dB": {"identity": 3.1, "model": 12.0, ...}, ...} for the card.
 
     Raises:
-        UsageError: a run has no checkpoint, the runs cannot be averaged, or a metric lacks the
-            value of the identity.
-        ModelError: the net breaks the contract; the message says where.
+        UsageError: a run has no checkpoint or a damaged one, the runs cannot be averaged, or a
+            metric lacks the value of the identity.
+        ModelError: the net breaks the contract, or has not heard the rate of its card; the message
+            says where.
+        TrainingError: a checkpoint holds the weights of another net.
     """
     folders = [runs] if isinstance(runs, Path) else list(runs)
     checkpoints = [_checkpoint(run) for run in folders]
     saved = checkpoints[0]
-    for run, other in zip(folders, checkpoints, strict=True):
-        if other["recipe"]["net"] != saved["recipe"]["net"]:
+    recipes = [recipe_in(run / CHECKPOINT, s) for run, s in zip(folders, checkpoints, strict=True)]
+    recipe = recipes[0]
+    for run, other, its in zip(folders, checkpoints, recipes, strict=True):
+        if its.net != recipe.net:
             raise UsageError(f"{run} has another [net] than {folders[0]}: their mean is no net")
         # Runs can be averaged if they have the same ancestors, or if one began with the other:
         # then their weights lie in one basin of the loss.
@@ -66,13 +69,17 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
                 f"{run} and {folders[0]} did not begin with the same weights: their mean is no net",
                 "start",
             )
-    recipe = stored(saved["recipe"])
     net = networks.make(**recipe.net)
-    averages = [other["system"]["average"] for other in checkpoints]
-    net.load_state_dict({name: _mean([a[name] for a in averages]) for name in averages[0]})
-    scores = json.loads(metrics.read_text()) if metrics else {}
-    if bare := [name for name, values in scores.items() if "identity" not in values]:
-        raise UsageError(f"{metrics}: {', '.join(bare)} has no 'identity' value beside it")
+    averages = [other["system"].get("average", {}) for other in checkpoints]
+    try:
+        net.load_state_dict({name: _mean([a[name] for a in averages]) for name in averages[0]})
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"the weights in {folders[0] / CHECKPOINT} are not those of its recipe's net "
+            f"({last_line(error)})"
+        ) from None
+    for run, other in zip(folders, checkpoints, strict=True):
+        _check_heard(run, other, net)
     weights = {name: value.numpy() for name, value in net.state_dict().items()}
     card = Card(
         name=recipe.name,
@@ -87,8 +94,8 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
         parameters=sum(p.numel() for p in net.parameters()),
         licence=recipe.licence,
         sha256=weights_sha256(weights),
-        data=saved["data"],
-        metrics=scores,
+        data=union(*(other["data"] for other in checkpoints)),
+        metrics=_scores(metrics),
         versions={
             "torch": str(torch.__version__),
             "rtdenoise": version("rtdenoise"),
@@ -98,6 +105,8 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
             **recipe.as_dict()["net"],
             "recipe": recipe.as_dict(),
             "ancestors": saved["ancestors"],
+            "caches": sorted({d for other in checkpoints for d in other.get("caches", [])}),
+            "changes": [change for other in checkpoints for change in other.get("changes", [])],
             "steps": sum(other["step"] for other in checkpoints),
             "training_minutes": round(sum(other["spent_s"] for other in checkpoints) / 60, 1),
             "runs": len(checkpoints),
@@ -114,6 +123,42 @@ def _checkpoint(run: Path) -> dict[str, Any]:
     return read(run / CHECKPOINT)
 
 
+def _check_heard(run: Path, saved: dict[str, Any], net: Trainable) -> None:
+    """Check that a run has heard sound at the rate of its net.
+
+    Raises:
+        ModelError: it has heard another rate, or nothing above a quarter of the rate.
+    """
+    if not saved.get("caches"):
+        if saved["step"]:
+            say_unknown(run / CHECKPOINT)
+        return
+    rate_hz, reach_hz = saved["rate_hz"], saved["reach_hz"]
+    if rate_hz != net.rate_hz or 0 < reach_hz <= rate_hz / 4:
+        raise ModelError(
+            f"{run} has heard sound at {rate_hz} Hz that reaches up to {reach_hz:.0f} Hz: a model "
+            f"at {net.rate_hz} Hz would say that it knows more. Train at the rate of the data"
+        )
+
+
+def _scores(metrics: Path | None) -> dict[str, Any]:
+    """Read the scores for a card; each has the value of the identity.
+
+    Raises:
+        UsageError: the file cannot be read, or a value is missing.
+    """
+    if not metrics:
+        return {}
+    try:
+        scores = dict(json.loads(metrics.read_text()))
+        bare = [name for name, values in scores.items() if "identity" not in values]
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"{metrics} holds no scores: {error}") from None
+    if bare:
+        raise UsageError(f"{metrics}: {', '.join(bare)} has no 'identity' value beside it")
+    return scores
+
+
 def _mean(values: list[Tensor]) -> Tensor:
     """Average the values of one parameter; integers (counters of batch norms) are the first's."""
     return torch.stack(values).mean(0) if values[0].is_floating_point() else values[0]
@@ -124,8 +169,14 @@ def write(net: Trainable, card: Card, out: Path) -> None:
 
     Raises:
         ModelError: the scripted net differs from the eager one, T windows in one call differ from T
-            calls, the card has a gap, or the host refuses to load the file.
+            calls, the card has a gap or another rate than the net, or the host refuses to load the
+            file.
     """
+    if card.sample_rate != net.rate_hz:
+        raise ModelError(
+            f"the card of {card.name!r} says {card.sample_rate} Hz, but its net is for "
+            f"{net.rate_hz} Hz"
+        )
     if missing := [name for name in ("data", "config", "versions") if not getattr(card, name)]:
         raise ModelError(f"the card of {card.name!r} lacks {', '.join(missing)}")
     net.eval()

@@ -23,6 +23,7 @@ from rtdenoise.files.scores import Scores
 from ..config import Recipe
 from ..extras import needed
 from ..systems.base import Number
+from .checkpoint import TrainingError
 
 SAMPLES = 3  # examples of the development side that are written as sound and pictures
 NAMES = ("degraded", "restored", "target")
@@ -138,31 +139,59 @@ def scores(degraded: np.ndarray, restored: np.ndarray, target: np.ndarray) -> di
 
 
 def add_row(path: Path, row: dict[str, float]) -> None:
-    """Append a row to a CSV file; a new file gets a header."""
+    """Append a row to a CSV file; a new file gets a header.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
     fresh = not path.is_file()
-    with path.open("a", newline="") as out:
-        writer = csv.DictWriter(out, row.keys())
-        if fresh:
-            writer.writeheader()
-        writer.writerow({name: round(value, 6) for name, value in row.items()})
+    try:
+        with path.open("a", newline="") as out:
+            writer = csv.DictWriter(out, row.keys())
+            if fresh:
+                writer.writeheader()
+            writer.writerow({name: round(value, 6) for name, value in row.items()})
+    except OSError as error:
+        raise TrainingError(f"cannot write {path}: {error.strerror}") from None
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """Read the rows of a CSV file of numbers; a missing file has none."""
+    """Read a CSV file of numbers; a last line that a kill cut is left out.
+
+    Raises:
+        TrainingError: the file is damaged; the message names it and the line.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as lines:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+    rows: list[dict[str, float]] = []
+    try:
+        whole, _, cut = path.read_text().rpartition("\n")
+        names, *lines = whole.splitlines() or [""]
+        if whole and "step" not in names.split(","):
+            raise ValueError("there is no column 'step'")
+        for line in lines:
+            rows.append(dict(zip(names.split(","), map(float, line.split(",")), strict=True)))
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"{path} is damaged after {len(rows)} rows ({error}): mend it, or move it away"
+        ) from None
+    if cut:
+        print(f"{path}: its last line was cut, and is left out", file=sys.stderr)
+    return rows
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drop the rows after *step*, whose steps will be made again."""
+    """Drop the rows after *step*, whose steps will be made again, and what a kill cut.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
     rows = read_rows(path)
-    if any(row["step"] > step for row in rows):
+    kept = [row for row in rows if row["step"] <= step]
+    if len(kept) < len(rows) or (path.is_file() and not path.read_bytes().endswith(b"\n")):
         path.unlink()
-        for row in rows:
-            if row["step"] <= step:
-                add_row(path, row | {"step": int(row["step"])})
+        for row in kept:
+            add_row(path, row | {"step": int(row["step"])})
 
 
 def curves(run: Path) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import torch
 
+from rtdenoise.errors import UsageError
+
+from ..claim import claimed
 from ..config import Recipe
 from ..data.library import Library, check_no_leak
 from ..systems import make
@@ -35,7 +38,8 @@ def fit(
     """Begin a run or continue it, until its time or that of this slice is over.
 
     Args:
-        recipe: Settings of the run, which have to equal those of its checkpoint.
+        recipe: Settings of the run, which have to equal those of its checkpoint but for
+            `config.CHANGEABLE`: a finished run can be extended.
         cache: Folder that `data.prepare` wrote.
         run: Folder of the run, which is created if necessary.
         minutes: Training time of this slice; None means until the run is over.
@@ -48,49 +52,71 @@ def fit(
         Number of steps so far.
 
     Raises:
-        UsageError: the checkpoint has another recipe, or the split leaks or has an empty side.
-        TrainingError: the loss is not a number (the batch is saved), or the disk is full.
+        UsageError: the checkpoint has another recipe, the split leaks or has an
+            empty side, the cache is damaged or too narrow, or another process uses the run.
+        TrainingError: the loss is not a number (the batch is saved), the disk is full, or the
+            checkpoint or the records of the run are damaged.
     """
     seed = recipe.run.seed
     _set_torch(seed, recipe.run.threads)
+    library, dev = _sides(cache, recipe)
+    team = Team()
+    with claimed(run, team.leads):
+        system = make(recipe, team)
+        at = resume(run, recipe, system, start)
+        feed = system.feed(library, at.step, seed + 7919 * team.rank)
+        unseen = few(system.feed(dev, 0, DEV_SEED, few=True).batch(0)) if team.leads else ()
+        dev_losses = Unseen(system, dev, run, recipe.run.unseen_s if team.leads else 0.0)
+
+        slice_s = saved_s = scored_s = stopped = 0.0
+        with Journal(run, recipe, at.step, team.leads) as journal:
+            while not stopped and (minutes is None or slice_s < 60 * minutes):
+                progress = recipe.optim.progress(at.step, at.spent_s)
+                if progress >= 1 or (steps is not None and at.step >= steps):
+                    break
+                begin = time.perf_counter()
+                # Like the examples, dropout and the latent z depend on seed, step and process.
+                torch.manual_seed((seed * 1_000_003 + at.step) * 64 + team.rank)
+                examples = feed.batch(at.step)
+                losses = _step(system, examples, at.step, progress, run)
+                took_s = team.agreed(time.perf_counter() - begin)
+                stopped = team.agreed(stop is not None and stop.is_set())
+                if not slice_s:
+                    at.hears(library, recipe.kind)
+                at.step, at.spent_s, slice_s = at.step + 1, at.spent_s + took_s, slice_s + took_s
+                journal.note(at.step, at.spent_s, losses)
+                if slice_s - saved_s > recipe.run.checkpoint_s:
+                    keep(run, recipe, system, at)
+                    saved_s = slice_s
+                dev_losses.note(at.step, at.spent_s)
+                if slice_s - scored_s > recipe.run.dev_s and team.leads:
+                    journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
+                    scored_s = slice_s
+            keep(run, recipe, system, at)
+            dev_losses.note(at.step, at.spent_s, last=True)
+            if team.leads:
+                journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
+        team.close()
+    return at.step
+
+
+def _sides(cache: Path, recipe: Recipe) -> tuple[Library, Library]:
+    """Return the training and the development side of a cache.
+
+    Raises:
+        UsageError: a side is empty, the split leaks, or the sound of the recipe's kind would fit
+            into half the rate, so that a net would not learn what to do above it.
+    """
     library, dev = Library(cache, recipe.data), Library(cache, recipe.data, "dev")
     check_no_leak(library, dev)
-    team = Team()
-    system = make(recipe, team)
-    run.mkdir(parents=True, exist_ok=True)
-    at = resume(run, recipe, system, start)
-    feed = system.feed(library, at.step, seed + 7919 * team.rank)
-    unseen = few(system.feed(dev, 0, DEV_SEED, few=True).batch(0)) if team.leads else ()
-    dev_losses = Unseen(system, dev, run, recipe.run.unseen_s if team.leads else 0.0)
-
-    slice_s = saved_s = scored_s = stopped = 0.0
-    with Journal(run, recipe, at.step, team.leads) as journal:
-        while not stopped and (minutes is None or slice_s < 60 * minutes):
-            progress = recipe.optim.progress(at.step, at.spent_s)
-            if progress >= 1 or (steps is not None and at.step >= steps):
-                break
-            begin = time.perf_counter()
-            # Like the examples, dropout and the latent z depend on seed, step and process alone.
-            torch.manual_seed((seed * 1_000_003 + at.step) * 64 + team.rank)
-            examples = feed.batch(at.step)
-            losses = _step(system, examples, at.step, progress, run)
-            took_s = team.agreed(time.perf_counter() - begin)
-            stopped = team.agreed(stop is not None and stop.is_set())
-            at.step, at.spent_s, slice_s = at.step + 1, at.spent_s + took_s, slice_s + took_s
-            journal.note(at.step, at.spent_s, losses)
-            if slice_s - saved_s > recipe.run.checkpoint_s:
-                keep(run, recipe, system, library, at)
-                saved_s = slice_s
-            dev_losses.note(at.step, at.spent_s)
-            if slice_s - scored_s > recipe.run.dev_s and team.leads:
-                journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
-                scored_s = slice_s
-        keep(run, recipe, system, library, at)
-        dev_losses.note(at.step, at.spent_s, last=True)
-        if team.leads:
-            journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
-    team.close()
-    return at.step
+    reach_hz = library.reach_hz(recipe.kind)
+    if 0 < reach_hz <= library.rate_hz / 4:
+        raise UsageError(
+            f"no {recipe.kind} of the training side of {cache} reaches above {reach_hz:.0f} Hz, so "
+            f"a net at {library.rate_hz} Hz would not learn what is above: take recipe and cache "
+            f"at {library.rate_hz // 2} Hz or less, or add recordings"
+        )
+    return library, dev
 
 
 def _step(

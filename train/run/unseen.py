@@ -12,7 +12,7 @@ import torch
 
 from ..data.library import Library
 from ..systems.base import Batch, System
-from .journal import add_row, forget_after
+from .journal import add_row, forget_after, read_rows
 
 DEV_SEED = 1_000_003  # seed of the examples on which all runs are compared
 BATCHES = 3  # batches whose losses are averaged
@@ -37,6 +37,8 @@ class Unseen:
 
     def __init__(self, system: System, dev: Library, run: Path, every_s: float) -> None:
         self.system, self.file, self.every_s, self.next_s = system, run / FILE, every_s, 0.0
+        if every_s:
+            read_rows(self.file)  # a damaged file is found before any time is spent
         feed = system.feed(dev, 0, DEV_SEED) if every_s else None
         self.batches = [feed.batch(number) for number in range(BATCHES)] if feed else []
 
