@@ -14,7 +14,7 @@ from tests.toy_nets import Identity, card_for
 from tests.train.evaluate.sounds import RATE, at_snr, low, room, voice
 from train.cli import main
 from train.evaluate import checks
-from train.evaluate.run import shifted
+from train.evaluate.estimates import shifted
 
 FINE = {
     "noise at 0 dB": lambda x: np.stack([at_snr(row, 0) for row in x]),
@@ -28,8 +28,8 @@ FINE = {
 WRONG = {
     r"at -6.0 dB re.*sox -m": lambda x: 0.5 * x,
     r"at \+3.0 dB re": lambda x: 1.413 * at_snr(x[0], 10),
-    r"are 37 samples \(2.3 ms\) late": lambda x: np.pad(x, ((0, 0), (37, 0)))[:, : x.shape[1]],
-    r"are -20 samples": lambda x: np.pad(x[:, 20:], ((0, 0), (0, 20))),
+    r"comes 37 samples \(2.3 ms\) late": lambda x: np.pad(x, ((0, 0), (37, 0)))[:, : x.shape[1]],
+    r"comes -20 samples": lambda x: np.pad(x[:, 20:], ((0, 0), (0, 20))),
     "polarity is reversed": lambda x: -x,
     "two different recordings": lambda x: voice(seed=999)[None],
 }

@@ -35,8 +35,8 @@ def test_estimates_of_others_are_aligned_and_ours_is_not_touched(pairs, tmp_path
     assert float(snr["late"]) == pytest.approx(float(snr["input"]), abs=0.3)  # its end is cut
     assert snr["prompt"] == snr["input"]
     text = (tmp_path / "csv/late.csv").read_text().splitlines()
-    assert text[0].startswith("file,delay_ms,gain_db,polarity,snr,si_sdr")
-    assert text[1].split(",")[1] == "30"
+    assert text[0].startswith("file,gain_db,polarity,delay_ms,failed,snr,si_sdr")
+    assert text[1].split(",")[3:5] == ["30", "0"]
     assert main([*args, "--aligned"]) == 0
     rows = {row.split("|")[1].strip(): row for row in table_rows(capsys.readouterr().out)}
     assert float(rows["late"].split("|")[2].split()[0]) < 0
@@ -65,8 +65,8 @@ def test_a_model_is_scored_with_baselines_report_and_card(pairs, tmp_path, capsy
     assert "PESQ-WB" in card
 
 
-def test_files_that_cannot_be_scored_are_named_and_skipped(pairs, capsys):
-    """Silent, NaN, short, unreadable, of another rate: the others still count."""
+def test_pairs_that_cannot_be_scored_are_refused_by_name_or_left_out(pairs, capsys):
+    """Silent, NaN, short, unreadable, of another rate: nothing is left out unasked."""
     folder = pairs(lambda x: at_snr(x[0], 5), files=6)
     names = sorted(path.name for path in (folder / "clean").iterdir())
     bad = {0: np.zeros(RATE), 1: np.full(RATE, np.nan), 2: voice()[:2000]}
@@ -76,11 +76,17 @@ def test_files_that_cannot_be_scored_are_named_and_skipped(pairs, capsys):
     (folder / "degraded" / names[3]).write_bytes(b"no sound")
     sf.write(folder / "clean" / names[4], voice(), 8000, "FLOAT")
     args = ["evaluate", "--data", str(folder), "--kind", "music", "--baseline", "none"]
-    assert main(args) == 0
+    assert main(args) == 2
+    err = capsys.readouterr().err
+    assert "5 of 6 pairs cannot be scored" in err
+    assert "--leave-out scores the others" in err
+    assert main([*args, "--leave-out"]) == 0
     out = capsys.readouterr().out
     assert "1 of 6 pairs" in out
+    assert "Left out 5: " in out
     for word in ("is silent", "NaN", "shorter than", "not a sound file", "clean at 8000 Hz"):
         assert word in out
+        assert word in err
     (folder / "clean" / names[5]).unlink()
     assert main(args) == 2
     assert "lack a twin" in capsys.readouterr().err
