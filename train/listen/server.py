@@ -67,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer with a listener's plan, or store a rating."""
-        self.close_connection = True  # unless all is well: a rest is not to be read as a request
+        # The rest of a body that is not read whole must not be taken for a request.
+        closes, self.close_connection = self.close_connection, True
         if not (self._meant_for_us() and self._from_our_page()):
             self._answer(HTTPStatus.FORBIDDEN)
             return
@@ -89,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, RecursionError) as error:
             self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode(errors="replace"))
         else:
-            self.close_connection = self.headers.get("Connection", "").lower() == "close"
+            self.close_connection = closes
             self._answer(status, out, "application/json")
 
     def _meant_for_us(self) -> bool:
