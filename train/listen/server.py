@@ -60,8 +60,15 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path in FILES:
             name, kind = FILES[self.path]
             self._answer(HTTPStatus.OK, (HERE / name).read_bytes(), kind)
-        elif self.path.startswith("/audio/") and (wav := self.store.sound(self.path[7:])):
-            self._answer(HTTPStatus.OK, wav, "audio/wav")
+        elif self.path.startswith("/audio/"):
+            try:
+                wav = self.store.sound(self.path[7:])
+            except RtdenoiseError:  # as for a rating
+                self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+            else:
+                self._answer(
+                    HTTPStatus.OK if wav else HTTPStatus.NOT_FOUND, wav or b"", "audio/wav"
+                )
         else:
             self._answer(HTTPStatus.NOT_FOUND)
 
@@ -195,9 +202,9 @@ def serve(store: Store, test: Test, host: str, port: int) -> Server:
     Raises:
         UsageError: the port is taken, or the address does not belong to this machine.
     """
-    names = frozenset(name.lower() for name in ("localhost", host, socket.gethostname()))
+    names = {name.lower() for name in ("localhost", host, socket.gethostname()) if name}
     try:
-        return Server((host, port), partial(Handler, store, names))
+        return Server((host, port), partial(Handler, store, frozenset(names)))
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ArgumentError(f"cannot listen at {host}:{port}: {why}", "port") from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import http.client
+import ipaddress
 import json
 import random
 import socket
@@ -16,6 +18,7 @@ from collections import Counter
 import pytest
 
 from tests.train.listening import NAMES
+from train.cli import listen
 
 pytest.importorskip("pyloudnorm", reason="loudness needs the eval extra")
 
@@ -182,31 +185,32 @@ def test_a_hundred_listeners_at_once_lose_nothing(served):
         assert base.execute("SELECT count(*) FROM sessions").fetchone()[0] == 100
 
 
-@pytest.mark.parametrize(
-    ("host", "known"),
-    [
-        ("127.0.0.1", True),
-        ("localhost:8765", True),  # the port of a tunnel is another
-        ("LOCALHOST", True),
-        ("[::1]:80", True),
-        ("192.168.1.7", True),  # nobody can rebind an address
-        ("evil.example", False),
-        ("evil.example:8765", False),
-        ("127.0.0.1.evil.example", False),
-        ("localhost.evil.example", False),
-        ("127.0.0.1@evil.example", False),
-        ("", False),
-    ],
-)
-def test_a_name_of_somebody_else_is_refused(served, host, known):
+HOSTS = {
+    "127.0.0.1": True,
+    "localhost:8765": True,  # the port of a tunnel is another
+    "LOCALHOST": True,
+    "[::1]:80": True,
+    "192.168.1.7": True,  # nobody can rebind an address
+    "evil.example": False,
+    "evil.example:8765": False,
+    "127.0.0.1.evil.example": False,
+    "localhost.evil.example": False,
+    "127.0.0.1@evil.example": False,
+    "": False,
+}
+
+
+def test_a_name_of_somebody_else_is_refused(served):
     """DNS rebinding: a strange page gives itself our address, but cannot choose its own name."""
     _, url, db = served
-    body = json.dumps(rating(url)).encode()
-    assert post(url, body, f"Host: {host}") == (204 if known else 403)
-    assert count(db) == known
-    for path in ("/", "/page.js", "/audio/" + "0" * 32):
-        expected = (404 if "audio" in path else 200) if known else 403
-        assert raw(url, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()) == expected
+    for host, known in HOSTS.items():
+        before, body = count(db), json.dumps(rating(url)).encode()
+        assert post(url, body, f"Host: {host}") == (204 if known else 403), host
+        assert count(db) == before + known
+        for path in ("/", "/page.js", "/audio/" + "0" * 32):
+            expected = (404 if "audio" in path else 200) if known else 403
+            get = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+            assert raw(url, get) == expected, (host, path)
 
 
 def test_no_host_or_two_are_refused(served):
@@ -219,26 +223,27 @@ def test_no_host_or_two_are_refused(served):
     assert count(db) == 0
 
 
-@pytest.mark.parametrize(
-    ("origin", "ours"),
-    [
-        ("http://127.0.0.1", True),
-        ("https://127.0.0.1", True),
-        ("http://evil.example", False),
-        ("http://127.0.0.1:1", False),
-        ("http://localhost", False),
-        ("http://127.0.0.1.evil.example", False),
-        ("null", False),
-        ("", False),
-    ],
-)
-def test_only_our_own_page_may_rate(served, origin, ours):
+ORIGINS = {
+    "http://127.0.0.1": True,
+    "https://127.0.0.1": True,
+    "http://evil.example": False,
+    "http://127.0.0.1:1": False,
+    "http://localhost": False,
+    "http://127.0.0.1.evil.example": False,
+    "null": False,
+    "": False,
+}
+
+
+def test_only_our_own_page_may_rate(served):
     """A browser says which page asks; a form of another one cannot rate for a listener."""
     _, url, db = served
-    body = json.dumps(rating(url)).encode()
-    assert post(url, body, f"Origin: {origin}") == (204 if ours else 403)
-    assert post(url, b"{}", f"Origin: {origin}", path="/api/session") == (200 if ours else 403)
-    assert count(db) == ours
+    for origin, ours in ORIGINS.items():
+        before, body = count(db), json.dumps(rating(url)).encode()
+        assert post(url, body, f"Origin: {origin}") == (204 if ours else 403), origin
+        plan = post(url, b"{}", f"Origin: {origin}", path="/api/session")
+        assert plan == (200 if ours else 403), origin
+        assert count(db) == before + ours
 
 
 BAD = {
@@ -292,6 +297,26 @@ def test_a_wrong_length_is_a_bad_request(served):
     assert post(url, chunks, "Transfer-Encoding: chunked", length=False) == 400
     assert post(url, chunks, "Transfer-Encoding: chunked") == 400
     assert count(db) == 0
+
+
+def test_a_data_base_that_is_gone_is_said(served):
+    """The page shows that a rating was not saved; the connection does not just end."""
+    _, url, db = served
+    good = json.dumps(rating(url)).encode()
+    for path in db.parent.glob("r.sqlite*"):
+        path.unlink()
+    db.write_bytes(b"this is no data base" * 100)
+    assert post(url, good) == 503
+    assert post(url, b"{}", path="/api/session") == 503
+    assert status(url + "/audio/" + "0" * 32) == 503
+    assert status(url + "/") == 200
+
+
+def test_it_listens_on_loopback_unless_told_otherwise():
+    """Others take part only if somebody asked for that."""
+    parser = argparse.ArgumentParser()
+    listen.add_arguments(parser)
+    assert ipaddress.ip_address(parser.parse_args([]).host).is_loopback
 
 
 def test_mutilated_bodies_are_stored_whole_or_refused(served):
