@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from rtdenoise.degrade import parse
+from rtdenoise.degrade.language import EXAMPLES, KEEPS_LEVEL
 from rtdenoise.errors import UsageError
 from tests.train.sets import RECIPES, TINY
 from train import config
 from train.cli import main
 from train.data.library import Library
 from train.data.prepare import prepare
-from train.evaluate import mixes
+from train.evaluate import checks, mixes
 
 
 def test_mixes_have_the_snr_they_say(cache, tmp_path):
@@ -148,6 +150,20 @@ def test_damage_that_keeps_the_level_states_no_other(caches, tmp_path):
     for row in origins(tmp_path):
         assert (row["gain_db"], row["lag"], row["polarity"]) == ("0.000", "0", "1")
         assert row["steps"].count("|") == 2
+
+
+@pytest.mark.parametrize("name", sorted(KEEPS_LEVEL))
+def test_steps_that_promise_a_level_keep_it(clips, name):
+    """Such a step must never be the excuse of a wrong gain: 0 dB, in place, upright."""
+    audio, rate = sf.read(clips / "clean.flac", dtype="float32")
+    chain = parse(f"{name} {EXAMPLES.get(name, '')}")
+    for seed in range(3):
+        done = chain(audio[None, : 3 * rate], rate, np.random.default_rng(seed))
+        assert done.keeps_level
+        assert checks.faults(done.audio, done.reference, rate) == []
+    assert not parse(f"{name} {EXAMPLES.get(name, '')} | clip -6")(
+        audio[None, :rate], rate, np.random.default_rng(0)
+    ).keeps_level
 
 
 BROKEN = {
