@@ -19,7 +19,7 @@ from .metrics import METRICS, names
 from .page import page
 from .pairs import find, stock
 from .run import Result, Settings, run
-from .tables import INPUT, by_group, gains, on_card, overall, to_csv, values
+from .tables import FEWEST, INPUT, by_group, gains, on_card, overall, to_csv, values
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,9 @@ def notes_on(data: Path, result: Result, count: int, metrics: Sequence[str]) -> 
         f"{files} of {count} pairs of {data}; {stand}mean [95 % {over}], n files; bold: the "
         "interval of the paired difference leaves out zero."
     ]
+    if (voices := len(set(speakers or range(files)))) < FEWEST:
+        what = "voices" if speakers else "files"
+        notes.append(f"No intervals: {voices} {what} are too few, wanted {FEWEST} or more.")
     if result.delays:
         words = "; ".join(f"{name} {text}" for name, text in result.delays.items())
         notes.append(f"Delay of each system: {words}.")
@@ -192,14 +195,17 @@ def notes_on(data: Path, result: Result, count: int, metrics: Sequence[str]) -> 
             notes.append(
                 f"{label} has no value for {len(none)} of {files} references: {', '.join(none)}."
             )
+    return notes + _levels(result)
+
+
+def _levels(result: Result) -> list[str]:
+    """Say how loud the systems are, and which of them reverse the polarity."""
     loud, turned = [], []
     for name, scores in result.systems.items():
         gain_db = values(scores, "gain_db")
         heard = gain_db[np.isfinite(gain_db)]
         loud.append(f"{name} {np.median(heard):+.1f} dB" if len(heard) else f"{name} silent")
         if number := int((values(scores, "polarity") < 0).sum()):
-            turned.append(f"{name} on {number} of {files}")
-    notes.append(f"Gain re clean, median: {', '.join(loud)}.")
-    if turned:
-        notes.append(f"Polarity reversed: {', '.join(turned)}.")
-    return notes
+            turned.append(f"{name} on {number} of {len(result.pairs)}")
+    notes = [f"Gain re clean, median: {', '.join(loud)}."]
+    return notes + ([f"Polarity reversed: {', '.join(turned)}."] if turned else [])

@@ -25,6 +25,7 @@ from .metrics import METRICS
 
 INPUT = "input"  # the system that does nothing, the baseline of all others
 RESAMPLES = 2000
+FEWEST = 5  # voices without which there is no interval: a bootstrap of two promises far too much
 Scores = Mapping[str, Mapping[str, float]]  # file -> metric -> value
 
 
@@ -58,7 +59,7 @@ def counted(x: NDArray[np.float64], digits: int, sign: str = "") -> str:
 def interval(
     x: NDArray[np.float64], speakers: Sequence[str] | None = None, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the mean of *x* (files,); NaN for less than two voices.
+    """Return the 95 % bootstrap interval of the mean of *x* (files,); NaN below five voices.
 
     Args:
         x: A value for each file; NaN where there is none.
@@ -73,7 +74,7 @@ def interval(
     names = np.array(range(len(x)) if speakers is None else speakers)[kept]
     _, voice = np.unique(names, return_inverse=True)
     files, sums = np.bincount(voice), np.bincount(voice, x[kept])
-    if len(files) < 2:
+    if len(files) < FEWEST:
         return math.nan, math.nan
     drawn = np.random.default_rng(seed).integers(len(files), size=(RESAMPLES, len(files)))
     low, high = np.percentile(sums[drawn].sum(1) / files[drawn].sum(1), [2.5, 97.5])

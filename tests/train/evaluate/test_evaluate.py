@@ -210,6 +210,7 @@ def test_intervals_are_over_voices_where_they_are_known(pairs, capsys):
     out = capsys.readouterr().out
     assert "not known whose voices they are (no pairs.csv)" in out
     assert "interval over files, too narrow if a voice has several" in out
+    assert "No intervals" not in out
     names = sorted(path.stem for path in (folder / "clean").iterdir())
     made = Link(0, 0.0, 1, 0.9)
     write_origins(
@@ -220,3 +221,4 @@ def test_intervals_are_over_voices_where_they_are_known(pairs, capsys):
     out = capsys.readouterr().out
     assert "6 pairs of" in out
     assert "2 voices, 1 noise, 0 rooms; mean [95 % bootstrap interval over voices]" in out
+    assert "No intervals: 2 voices are too few, wanted 5 or more." in out
