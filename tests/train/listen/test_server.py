@@ -257,7 +257,7 @@ BAD = {
     "deep objects": b'{"a":' * 800,
     "no fields": b"{}",
 }
-WRONG = {
+WRONG: dict[str, list[object]] = {
     "value": ["3", None, True, [], {}, float("nan"), float("inf"), 1e300, 10**400, -1, 101, 10**20],
     "plays": ["1", None, True, 1.0, float("nan"), -1, 0, 10**30, []],
     "session": [None, 5, "", "x", "0" * 32, "0" * 31, "\ud800" * 32, "\0" * 32, ["0" * 32]],
