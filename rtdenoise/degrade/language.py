@@ -80,6 +80,8 @@ STEPS: dict[str, tuple[Run, tuple[Field, ...]]] = {
 }
 SHORT = {"snr": "snr_db", "t60": "t60_s", "drr": "drr_db", "ms": "packet_ms", "early": "early_ms"}
 CHANCE = Field("p", "1", 0, 1)
+# Steps after which what audio and reference have in common has the same level, place and polarity.
+KEEPS_LEVEL = frozenset({"lowpass", "highpass", "resample", "noise", "hum", "gain"})
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,14 @@ class Degraded:
     audio: NDArray[np.float32]
     reference: NDArray[np.float32]
     steps: tuple[str, ...]
+
+    @property
+    def keeps_level(self) -> bool:
+        """Whether `audio` holds the sound of `reference` at its level, to the sample.
+
+        Clipping, lost packets, codecs, microphones, rooms and users' steps do not promise that.
+        """
+        return all(step.split()[0] in KEEPS_LEVEL for step in self.steps)
 
 
 class Chain:

@@ -95,7 +95,7 @@ class SoundReader:
     def raw(self) -> BinaryIO:
         """Open the bytes of the file, which stay readable if another file gets its name.
 
-        The copy of stdin has one position for all: its bytes can be read before or after the blocks,
+        The copy of stdin has one position for all: its bytes are read before or after the blocks,
         not between them.
         """
         if str(self.path) != STD and Path(self.path).is_file():

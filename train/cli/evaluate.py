@@ -19,7 +19,8 @@ ADVICE = {
     "card": "It holds the numbers of a --model",
     "cutoff_hz": "Give --cutoff-hz HZ, the end of the band that was kept",
     "data": "`python -m train mixes` makes such a folder",
-    "force": "--despite-checks scores them nevertheless, and says so in the table",
+    "force": "--leave-out scores the others; --despite-checks scores all that can be read, and "
+    "says so",
     "names": "Give NAME=VALUE",
 }
 
@@ -48,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kind", choices=("speech", "music"), help="kind of sound (default: the model's)")
     add("--cutoff-hz", type=float, help="super-resolution: also score above and below this")
     add("--metrics", metavar="NAME,..", help="default: all that apply; DNSMOS takes longest")
-    add("--despite-checks", action="store_true", help="also score pairs that the checks refuse")
+    bad = parser.add_mutually_exclusive_group()
+    bad.add_argument("--despite-checks", action="store_true", help="score pairs that are refused")
+    bad.add_argument("--leave-out", action="store_true", help="leave them out, and name them")
     add("--jobs", type=int, default=1, metavar="N", help="number of files at once (default: 1)")
     add("--csv", type=Path, metavar="FOLDER", help="write a CSV per system with a row per file")
     add("--report", type=Path, metavar="PAGE.html", help="write a page with tables and players")
@@ -71,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         cutoff_hz=args.cutoff_hz,
         metrics=args.metrics.split(",") if args.metrics else (),
         force=args.despite_checks,
+        leave_out=args.leave_out,
         jobs=args.jobs,
         shown=args.report_files,
     )

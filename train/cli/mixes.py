@@ -3,7 +3,8 @@
     python -m train mixes RECIPE --cache CACHE -o PAIRS --side test
 
 They are degraded as the recipe says. If it has no `degradation`, noise is mixed at each --snr in
-turn. `evaluate` scores any system on them.
+turn. `evaluate` scores any system on them. No other verb reads the test side; another --seed gives
+a fresh set of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from pathlib import Path
 from .arguments import NO_CACHE, add_recipe, numbers, recipe_of
 
 HELP = "write pairs of degraded and clean files from unseen sources"
-ADVICE = {"cache": NO_CACHE}
+ADVICE = {
+    "cache": NO_CACHE,
+    "side": "--side chooses it, and data.test_share of the recipe, set before training, fills it",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,5 +37,5 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluate.mixes import make
 
     snr_db = numbers("--snr", args.snr)
-    make(args.cache, recipe_of(args), args.out, args.count, args.side, snr_db, args.seed)
+    print(make(args.cache, recipe_of(args), args.out, args.count, args.side, snr_db, args.seed))
     return 0

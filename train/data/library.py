@@ -37,6 +37,16 @@ def side_of(recording: Recording, data: Data) -> str:
     return "test" if place < (data.dev_share + data.test_share) * 10_000 else "train"
 
 
+def is_active(piece: NDArray[np.int16], samples: int) -> bool:
+    """Say whether sound above -61 dBFS fills more than 35 % of an excerpt of *samples*.
+
+    Args:
+        piece: What there is of the excerpt, (n,); silence fills it up.
+        samples: Length of the excerpt.
+    """
+    return bool((np.abs(piece[::16]) > 30).mean() * len(piece) > 0.35 * samples)
+
+
 class Library:
     """The recordings of one side of the split, and the excerpts drawn from them.
 
@@ -209,7 +219,7 @@ class Library:
                 at = pick.start + int(rng.integers(max(1, length - samples + 1)))
                 length = min(samples, pick.stop - at)
                 piece = self._samples[kind][at : at + length]
-                if not active or (np.abs(piece[::16]) > 30).mean() * length > 0.35 * samples:
+                if not active or is_active(piece, samples):
                     break
             places.append((at, length))
             bandwidth_hz[row] = pick.bandwidth_hz

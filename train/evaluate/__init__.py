@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
+
+import numpy as np
 
 from rtdenoise.files.pending import Pending
 from rtdenoise.nets.box import find as find_model
 
 from ..errors import ArgumentError
 from .baselines import choose
-from .metrics import names
+from .metrics import METRICS, names
 from .page import page
-from .pairs import find
+from .pairs import find, stock
 from .run import Result, Settings, run
-from .tables import by_group, gains, on_card, overall, to_csv
+from .tables import FEWEST, INPUT, by_group, gains, on_card, overall, to_csv, values
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def settle(
     estimates: Mapping[str, Path] | None = None,
     aligned: bool = False,
     force: bool = False,
+    leave_out: bool = False,
     jobs: int = 1,
     shown: int = 0,
 ) -> Settings:
@@ -60,6 +64,7 @@ def settle(
         estimates: Folders of other systems' outputs, by name.
         aligned: Whether these outputs have no delay; otherwise their delay is estimated.
         force: Whether to score pairs that the checks refuse.
+        leave_out: Whether to leave out pairs that the checks refuse.
         jobs: Number of processes that score at the same time.
         shown: Number of pairs in the report; 0 means all.
 
@@ -83,6 +88,7 @@ def settle(
         estimates=dict(estimates or {}),
         aligned=aligned,
         force=force,
+        leave_out=leave_out,
         jobs=jobs,
         shown=shown,
     )
@@ -119,13 +125,13 @@ def evaluate(
         settings = replace(settings, media=_media(outputs.report))
     pairs = find(data)
     result = run(pairs, settings, say)
-    metrics = settings.metrics
+    metrics, speakers = settings.metrics, _speakers(result)
     tables = {
-        "All files": overall(result.systems, metrics),
-        "Paired difference to the input": gains(result.systems, metrics),
+        "All files": overall(result.systems, metrics, speakers),
+        "Paired difference to the input": gains(result.systems, metrics, speakers),
         "By condition": by_group(result.systems, metrics),
     }
-    notes = _notes(data, result, len(pairs))
+    notes = notes_on(data, result, len(pairs), metrics)
     if outputs.csv:
         outputs.csv.mkdir(parents=True, exist_ok=True)
         for name, scores in result.systems.items():
@@ -149,25 +155,57 @@ def _media(report: Path) -> Path:
     return report.with_name(report.stem + "_files")
 
 
-def _notes(data: Path, result: Result, count: int) -> list[str]:
-    scored = len(next(iter(result.systems.values())))
+def _speakers(result: Result) -> list[str] | None:
+    """Return the speaker of every pair that was scored, or None if one of them is not known."""
+    speakers = [pair.origin.speaker if pair.origin else "" for pair in result.pairs]
+    return speakers if all(speakers) else None
+
+
+def notes_on(data: Path, result: Result, count: int, metrics: Sequence[str]) -> list[str]:
+    """Say what the tables stand on: voices, delays, failures, missing values, gains."""
+    speakers = _speakers(result)
+    files = len(result.pairs)
+    if speakers:
+        stand = f"{stock([pair.origin for pair in result.pairs if pair.origin])}; "
+        over = "bootstrap interval over voices"
+    else:
+        stand = "it is not known whose voices they are (no pairs.csv); "
+        over = "bootstrap interval over files, too narrow if a voice has several"
     notes = [
-        f"{scored} of {count} pairs of {data}; mean [95 % bootstrap interval]; "
-        "bold: the interval of the paired difference leaves out zero."
+        f"{files} of {count} pairs of {data}; {stand}mean [95 % {over}], n files; bold: the "
+        "interval of the paired difference leaves out zero."
     ]
+    if (voices := len(set(speakers or range(files)))) < FEWEST:
+        what = "voices" if speakers else "files"
+        notes.append(f"No intervals: {voices} {what} are too few, wanted {FEWEST} or more.")
     if result.delays:
         words = "; ".join(f"{name} {text}" for name, text in result.delays.items())
         notes.append(f"Delay of each system: {words}.")
-    if result.skipped:
-        notes.append(f"Skipped {len(result.skipped)}: " + "; ".join(result.skipped))
-    off = {
-        name: float(_median([row["gain_db"] for row in scores.values()]))
-        for name, scores in result.systems.items()
-    }
-    loud = ", ".join(f"{name} {gain_db:+.1f} dB" for name, gain_db in off.items())
-    notes.append(f"Gain re clean, median: {loud}.")
-    return notes
+    if result.left_out:
+        notes.append(f"Left out {len(result.left_out)}: " + "; ".join(result.left_out))
+    for name, failed in result.failed.items():
+        whys = "; ".join(f"{file}: {why}" for file, why in failed.items())
+        notes.append(f"{name} failed on {len(failed)} of {files} files, scored as silence: {whys}.")
+    for metric in metrics:
+        x = values(result.systems[INPUT], metric)
+        if none := [
+            p.name for p, value in zip(result.pairs, x, strict=True) if not isfinite(value)
+        ]:
+            label = METRICS[metric].label
+            notes.append(
+                f"{label} has no value for {len(none)} of {files} references: {', '.join(none)}."
+            )
+    return notes + _levels(result)
 
 
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
+def _levels(result: Result) -> list[str]:
+    """Say how loud the systems are, and which of them reverse the polarity."""
+    loud, turned = [], []
+    for name, scores in result.systems.items():
+        gain_db = values(scores, "gain_db")
+        heard = gain_db[np.isfinite(gain_db)]
+        loud.append(f"{name} {np.median(heard):+.1f} dB" if len(heard) else f"{name} silent")
+        if number := int((values(scores, "polarity") < 0).sum()):
+            turned.append(f"{name} on {number} of {len(result.pairs)}")
+    notes = [f"Gain re clean, median: {', '.join(loud)}."]
+    return notes + ([f"Polarity reversed: {', '.join(turned)}."] if turned else [])

@@ -109,38 +109,71 @@ def channel_of(estimate: NDArray[Any], reference: Samples) -> str:
     return f"{best} (" + ", ".join(f"{name} {value:.2f}" for name, value in alikes.items()) + ")"
 
 
-def verdict(links: dict[str, Link], rate_hz: int) -> list[str]:
-    """List what is wrong with pairs of (degraded, clean), given the link of each file.
+def faults(degraded: Samples, clean: Samples, rate_hz: int, made: Link | None = None) -> list[str]:
+    """List what is wrong with a pair, both (channels, samples): every channel is checked.
 
-    A single file may deviate by chance (a burst of noise), so gain and lag are medians over files.
+    Args:
+        degraded: The degraded sound.
+        clean: The clean sound.
+        rate_hz: Sample rate of both.
+        made: Link of the pair when it was made, where the damage itself changes level or timing;
+            None means that it changes neither.
     """
-    faults = [
-        f"{name}: the correlation is {one.correlation:.2f}; these are two different recordings"
-        for name, one in links.items()
-        if one.correlation < CORRELATED
-    ]
-    fit = [one for one in links.values() if one.correlation >= CORRELATED]
-    if not fit:
-        return faults
-    gain_db = float(np.median([one.gain_db for one in fit]))
-    lag = int(np.median([one.lag for one in fit]))
-    if abs(gain_db) > GAIN_DB:
-        cause = "; mixing by `sox -m` halves both inputs" if abs(gain_db + 6.02) < 0.5 else ""
-        faults.append(f"the degraded files are at {gain_db:+.1f} dB re the clean ones{cause}")
+    crossed = swaps(degraded, clean, rate_hz)
+    found = [f"channels {one} and {other} are swapped" for one, other in crossed]
+    for row, (e, r) in enumerate(zip(degraded, clean, strict=True)):
+        if not any(row in both for both in crossed):
+            where = f"channel {row}: " if len(clean) > 1 else ""
+            wrong = _wrong(link(e, r, rate_hz), made or Link(0, 0.0, 1, 1.0), rate_hz)
+            found += [where + fault for fault in wrong]
+    return found
+
+
+def _wrong(one: Link, made: Link, rate_hz: int) -> list[str]:
+    """List what is wrong with a channel that has the link *one* and should have *made*."""
+    if one.correlation < min(CORRELATED, made.correlation / 2):
+        return [f"the correlation is {one.correlation:.2f}; these are two different recordings"]
+    found, lag = [], one.lag - made.lag
+    if abs(one.gain_db - made.gain_db) > GAIN_DB:
+        fault = f"the degraded sound is at {one.gain_db:+.1f} dB re the clean one"
+        if made.gain_db:
+            fault += f"; its damage alone gives {made.gain_db:+.1f} dB"
+        elif abs(one.gain_db + 6.02) < 0.5:
+            fault += "; mixing by `sox -m` halves both inputs"
+        found.append(fault)
     if abs(lag) > LAG:
-        faults.append(f"they are {lag} samples ({1e3 * lag / rate_hz:.1f} ms) late")
-    if 2 * sum(one.polarity < 0 for one in fit) > len(fit):
-        faults.append("their polarity is reversed")
-    return faults
+        found.append(f"it comes {lag} samples ({1e3 * lag / rate_hz:.1f} ms) late")
+    if one.polarity != made.polarity:
+        found.append("its polarity is reversed")
+    return found
+
+
+def swaps(degraded: Samples, clean: Samples, rate_hz: int) -> list[tuple[int, int]]:
+    """List the channels that are exchanged, of sounds (channels, samples).
+
+    An exchange reverses the difference of two channels and keeps their sum. That shows even where
+    the two resemble each other, as in most stereo; where they are equal there is nothing to see.
+    """
+    found = []
+    for one in range(len(clean)):
+        for other in range(one + 1, len(clean)):
+            signs = []
+            for sign in (-1.0, 1.0):
+                e, r = (x[one] + sign * x[other] for x in (degraded, clean))
+                both = link(e, r, rate_hz)
+                signs.append(both.polarity if both.correlation >= CORRELATED else 0)
+            if signs[0] * signs[1] < 0:
+                found.append((one, other))
+    return found
 
 
 def in_band(share: float, cutoff_hz: float) -> list[str]:
-    """List what is wrong with low-passed pairs, given their median coherence below the cut-off."""
+    """List what is wrong with a low-passed pair, given its coherence below the cut-off."""
     if share >= 0.9:
         return []
     return [
-        f"the coherence below {0.8 * cutoff_hz:g} Hz is {share:.2f}, wanted 0.9 to 1: the "
-        "degraded files are of another channel (left against a mono mix?) or of another take"
+        f"the coherence below {0.8 * cutoff_hz:g} Hz is {share:.2f}, wanted 0.9 to 1: the degraded "
+        "sound is of another channel (left against a mono mix?) or of another take"
     ]
 
 

@@ -4,10 +4,15 @@ Each is computed per channel, then averaged. LSD has a column for each definitio
 pair of files has an LSD of 0.6 or 4.6, depending on window, logarithm and order of means, so only
 columns of one name can be compared. Every LSD has Hann windows and a floor of 1e-8 on the power,
 about that of 16-bit quantisation noise.
+
+A score never depends on whether a system dared to answer: an estimate that is silent, or for which
+a metric has no value although an exact copy of the reference has one, gets the metric's worst
+value. NaN is left for references without a value (PESQ where nobody speaks).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +29,8 @@ from rtdenoise.files.scores import score
 from ..extras import needed
 
 FLOOR = 1e-8
+SILENT = 2.0**-16  # largest peak of silence: a file of 16 bits would hold zeros only
+RATIO_DB = (-30.0, 100.0)  # limits of SNR and SI-SDR; an exact copy would have infinity
 Mono = NDArray[np.float64]
 
 
@@ -35,35 +42,37 @@ class Metric:
         label: Name in tables and on cards.
         digits: Number of decimals in tables.
         better: 1 if high values are good, -1 if low values are good.
+        worst: Value of silence: the end of the scale, or 8 decades of power for an LSD.
         group: When the metric applies: always, to speech, or with a cutoff.
     """
 
     label: str
     digits: int
     better: int
+    worst: float
     group: str = "always"
 
 
 METRICS = {
-    "snr": Metric("SNR dB", 2, 1),
-    "si_sdr": Metric("SI-SDR dB", 2, 1),
-    "seg_snr": Metric("segSNR dB", 2, 1),
-    "lsd": Metric("LSD", 2, -1),
-    "lsd_origin": Metric("LSD origin", 2, -1, "cutoff"),
-    "lsd_mugan": Metric("LSD MU-GAN", 2, -1, "cutoff"),
-    "lsd_kul_code": Metric("LSD Kuleshov code", 2, -1, "cutoff"),
-    "lsd_kul_paper": Metric("LSD Kuleshov paper", 2, -1, "cutoff"),
-    "lsd_hf": Metric("LSD-HF", 2, -1, "cutoff"),
-    "lsd_lf": Metric("LSD-LF", 2, -1, "cutoff"),
-    "coherence_hf": Metric("coherence HF", 3, 1, "cutoff"),
-    "coherence_lf": Metric("coherence LF", 3, 1, "cutoff"),
-    "pesq_wb": Metric("PESQ-WB", 2, 1, "speech"),
-    "pesq_nb": Metric("PESQ-NB", 2, 1, "speech"),
-    "stoi": Metric("STOI", 3, 1, "speech"),
-    "estoi": Metric("ESTOI", 3, 1, "speech"),
-    "sig": Metric("DNSMOS SIG", 2, 1, "speech"),
-    "bak": Metric("DNSMOS BAK", 2, 1, "speech"),
-    "ovrl": Metric("DNSMOS OVRL", 2, 1, "speech"),
+    "snr": Metric("SNR dB", 2, 1, RATIO_DB[0]),
+    "si_sdr": Metric("SI-SDR dB", 2, 1, RATIO_DB[0]),
+    "seg_snr": Metric("segSNR dB", 2, 1, -10.0),
+    "lsd": Metric("LSD", 2, -1, 8.0),
+    "lsd_origin": Metric("LSD origin", 2, -1, 8.0, "cutoff"),
+    "lsd_mugan": Metric("LSD MU-GAN", 2, -1, 8.0, "cutoff"),
+    "lsd_kul_code": Metric("LSD Kuleshov code", 2, -1, 8 * np.log(10), "cutoff"),
+    "lsd_kul_paper": Metric("LSD Kuleshov paper", 2, -1, 8 * np.log(10), "cutoff"),
+    "lsd_hf": Metric("LSD-HF", 2, -1, 8.0, "cutoff"),
+    "lsd_lf": Metric("LSD-LF", 2, -1, 8.0, "cutoff"),
+    "coherence_hf": Metric("coherence HF", 3, 1, 0.0, "cutoff"),
+    "coherence_lf": Metric("coherence LF", 3, 1, 0.0, "cutoff"),
+    "pesq_wb": Metric("PESQ-WB", 2, 1, 1.0, "speech"),
+    "pesq_nb": Metric("PESQ-NB", 2, 1, 1.0, "speech"),
+    "stoi": Metric("STOI", 3, 1, 0.0, "speech"),
+    "estoi": Metric("ESTOI", 3, 1, 0.0, "speech"),
+    "sig": Metric("DNSMOS SIG", 2, 1, 1.0, "speech"),
+    "bak": Metric("DNSMOS BAK", 2, 1, 1.0, "speech"),
+    "ovrl": Metric("DNSMOS OVRL", 2, 1, 1.0, "speech"),
 }
 
 
@@ -95,7 +104,7 @@ def measure(
     chosen: Sequence[str] = (),
     quality: Callable[[Mono], dict[str, float]] | None = None,
 ) -> dict[str, float]:
-    """Compute the metrics of an estimate; NaN where one has no value (PESQ without speech).
+    """Compute the metrics of an estimate; NaN where the reference has no value of one.
 
     Args:
         estimate: Output of a system, (channels, samples).
@@ -111,25 +120,54 @@ def measure(
     20
     """
     columns = names(kind, cutoff_hz, chosen)
-    scores = dict(zip(("si_sdr", "snr", "lsd"), score(estimate, reference).values(), strict=True))
     rows = [
         _channel(e, r, rate_hz, cutoff_hz or 0.0, set(columns), quality or dnsmos)
-        for e, r in zip(estimate.astype(np.float64), reference.astype(np.float64), strict=True)
+        for e, r in zip(estimate, reference, strict=True)
     ]
-    scores |= {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return {name: scores[name] for name in columns}
+    return {name: float(np.mean([row[name] for row in rows])) for name in columns}
+
+
+def silent(x: NDArray[np.floating]) -> bool:
+    """Say whether nothing in *x* would be left in a file of 16 bits."""
+    return float(np.abs(x).max(initial=0.0)) < SILENT
 
 
 def _channel(
-    e: Mono,
-    r: Mono,
+    e: NDArray[np.floating],
+    r: NDArray[np.floating],
     rate_hz: int,
     cutoff_hz: float,
     columns: set[str],
     quality: Callable[[Mono], dict[str, float]],
 ) -> dict[str, float]:
-    """Compute the metrics of a channel that `score` lacks, the slow ones only if in *columns*."""
-    scores = {"seg_snr": segmental_snr(e, r, rate_hz)}
+    """Compute the metrics of a channel; the worst of those that only a copy of *r* would have."""
+    scores = {} if silent(e) else _computed(e, r, rate_hz, cutoff_hz, columns, quality)
+    missing = {name for name in columns if not np.isfinite(scores.get(name, np.nan))}
+    if missing:
+        copy = _computed(r, r, rate_hz, cutoff_hz, missing - DNSMOS_POLY.keys(), quality)
+        for name in missing:
+            has = bool(len(r)) if name in DNSMOS_POLY else np.isfinite(copy[name])
+            scores[name] = METRICS[name].worst if has else np.nan
+    return scores
+
+
+def _computed(
+    estimate: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    rate_hz: int,
+    cutoff_hz: float,
+    columns: set[str],
+    quality: Callable[[Mono], dict[str, float]],
+) -> dict[str, float]:
+    """Compute the metrics of a channel (samples,), the slow ones only if in *columns*."""
+    ratios = score(estimate[None], reference[None])
+    scores = {
+        "snr": float(np.clip(ratios["SNR dB"], *RATIO_DB)),
+        "si_sdr": float(np.clip(ratios["SI-SDR dB"], *RATIO_DB)),
+        "lsd": ratios["LSD"],
+    }
+    e, r = estimate.astype(np.float64), reference.astype(np.float64)
+    scores["seg_snr"] = segmental_snr(e, r, rate_hz)
     if any(METRICS[name].group == "cutoff" for name in columns):
         scores |= lsd_variants(e, r) | lsd_bands(e, r, rate_hz, cutoff_hz)
         scores |= coherence(e, r, rate_hz, cutoff_hz)
@@ -242,12 +280,19 @@ def pesq(e16: Mono, r16: Mono) -> dict[str, float]:
 def stoi(e16: Mono, r16: Mono) -> dict[str, float]:
     """Compute STOI (Taal et al. 2011) and ESTOI (Jensen and Taal 2016), package pystoi."""
     module = needed("pystoi")
-    if len(r16) < 8000:  # STOI needs 30 frames, half a second; pystoi returns 1e-5 for less
-        return {"stoi": np.nan, "estoi": np.nan}
-    return {
-        name: float(module.stoi(r16, e16, 16_000, extended=extended))
-        for name, extended in (("stoi", False), ("estoi", True))
-    }
+    nothing = {"stoi": np.nan, "estoi": np.nan}
+    if len(r16) < 8000:  # less than 30 frames, which STOI needs; pystoi fails below one frame
+        return nothing
+    with warnings.catch_warnings():
+        # pystoi drops silent frames, and gives 1e-5 with this warning if less than 30 are left.
+        warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
+        try:
+            return {
+                name: float(module.stoi(r16, e16, 16_000, extended=extended))
+                for name, extended in (("stoi", False), ("estoi", True))
+            }
+        except RuntimeWarning:
+            return nothing
 
 
 DNSMOS_S = 9.01

@@ -6,28 +6,24 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from rtdenoise.audio import Samples
-from rtdenoise.core.stage import process
-from rtdenoise.core.stream import Stream
-from rtdenoise.errors import AudioError, UsageError
-from rtdenoise.nets.box import find
-from rtdenoise.nets.line import Line
-from rtdenoise.nets.net import Net
+from rtdenoise.errors import AudioError, RtdenoiseError, UsageError
 
 from ..errors import ArgumentError
 from . import checks
 from .baselines import BASELINES
-from .metrics import coherence, measure
+from .estimates import lags, net, of_folder, of_model, shifted, usable
+from .metrics import coherence, measure, silent
 from .page import Shown, keep
-from .pairs import Pair, load, read, sounds
+from .pairs import Pair, load
 from .tables import INPUT
 
-NEAR_S = 1e-3  # largest difference of a file's delay to its folder's median at which it is used
+NAMED = 20  # bad pairs that an error names; the rest is counted
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class Settings:
         cutoff_hz: End of the band that a low-pass kept, for super-resolution, or None.
         metrics: Names of `metrics.METRICS`; empty means all that apply.
         force: Whether to score pairs that the checks refuse.
+        leave_out: Whether to leave out pairs that the checks refuse.
         jobs: Number of processes that score at the same time.
         media: Folder for the report's pictures and sounds, or None without a report.
         shown: Number of pairs in the report; 0 means all.
@@ -57,6 +54,7 @@ class Settings:
     cutoff_hz: float | None = None
     metrics: tuple[str, ...] = ()
     force: bool = False
+    leave_out: bool = False
     jobs: int = 1
     media: Path | None = None
     shown: int = 0
@@ -68,17 +66,30 @@ class Result:
 
     Attributes:
         systems: Values by system, file and metric; the input comes first.
-        skipped: Messages that name the pairs that were not scored, and why.
+        pairs: The pairs that were scored, in the same order.
+        left_out: Messages that name the pairs that were not scored, and why.
+        failed: Why a system gave nothing usable, by system and file; it was scored as silence.
         delays: How each system was aligned, in words.
         faults: Faults that the checks reported, where `force` scored the pairs nevertheless.
         shown: Pairs that the report shows.
     """
 
     systems: dict[str, dict[str, dict[str, float]]]
-    skipped: list[str]
+    pairs: list[Pair]
+    left_out: list[str]
+    failed: dict[str, dict[str, str]]
     delays: dict[str, str]
     faults: list[str]
     shown: list[Shown]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair scored: values by system and metric, failures by system, entry of the report."""
+
+    values: dict[str, dict[str, float]]
+    failed: dict[str, str]
+    shown: Shown | None
 
 
 def run(
@@ -92,71 +103,90 @@ def run(
         say: Function that is called with a line of progress after every pair.
 
     Raises:
-        UsageError: the checks refuse the pairs, no pair can be scored, or an estimate is missing.
+        UsageError: the checks refuse a pair, no pair can be scored, or there are no estimates.
     """
-    good, skipped, faults = examine(pairs, settings)
-    if faults and not settings.force:
-        raise ArgumentError("these pairs cannot be scored:\n  " + "\n  ".join(faults), "force")
-    lags = {name: _lags(folder, good, settings) for name, folder in settings.estimates.items()}
+    faults, unreadable = examine(pairs, settings)
+    bad = unreadable | faults
+    if bad and not (settings.force or settings.leave_out):
+        names = listed(bad)
+        raise ArgumentError(
+            f"{len(bad)} of {len(pairs)} pairs cannot be scored:\n  " + "\n  ".join(names), "force"
+        )
+    out = unreadable if settings.force else bad
+    good = [pair for pair in pairs if pair.name not in out]
+    if not good:
+        raise UsageError("no pair can be scored:\n  " + "\n  ".join(listed(out)))
+    late = {n: lags(f, good, settings.aligned) for n, f in settings.estimates.items()}
     number = len(good) if not settings.shown else min(settings.shown, len(good))
     chosen = {good[i].name for i in np.linspace(0, len(good) - 1, number).round().astype(int)}
     tasks = [
-        (pair, settings, {name: lag[pair.name] for name, lag in lags.items()}, pair.name in chosen)
+        (pair, settings, {name: lag[pair.name] for name, lag in late.items()}, pair.name in chosen)
         for pair in good
     ]
-    systems: dict[str, dict[str, dict[str, float]]] = {}
-    shown: list[Shown] = []
-    for done, (pair, (rows, show)) in enumerate(
-        zip(good, _spread(tasks, settings.jobs), strict=True), 1
-    ):
-        for system, row in rows.items():
-            systems.setdefault(system, {})[pair.name] = row
-        shown += [show] if show else []
+    result = Result(
+        systems={},
+        pairs=good,
+        left_out=listed(out, len(out)),
+        failed={},
+        delays=_delays(settings, late),
+        faults=listed(faults) if settings.force else [],
+        shown=[],
+    )
+    rows = _spread(tasks, settings.jobs)
+    for done, (pair, row) in enumerate(zip(good, rows, strict=True), 1):
+        for system, values in row.values.items():
+            result.systems.setdefault(system, {})[pair.name] = values
+        for system, why in row.failed.items():
+            result.failed.setdefault(system, {})[pair.name] = why
+        result.shown.extend([row.shown] if row.shown else [])
         say(f"{done}/{len(good)} {pair.name}")
-    return Result(systems, skipped, _delays(settings, lags), faults, shown)
+    return result
 
 
-def examine(pairs: list[Pair], settings: Settings) -> tuple[list[Pair], list[str], list[str]]:
-    """Check all pairs and the host.
+def listed(bad: dict[str, list[str]], most: int = NAMED) -> list[str]:
+    """Name bad pairs, a line each with its faults, and count those above *most*."""
+    lines = [f"{name}: {'; '.join(faults)}" for name, faults in list(bad.items())[:most]]
+    return lines + ([f"and {len(bad) - most} more"] if len(bad) > most else [])
+
+
+def examine(
+    pairs: list[Pair], settings: Settings
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Check every channel of every pair, and the host.
 
     Returns:
-        The pairs that can be scored, messages about those that cannot, and the faults of the pairs
-        as a whole.
+        The faults of the pairs that could be scored but should not be, and of those that cannot be,
+        by the name of the pair.
 
     Raises:
-        UsageError: no pair can be scored, or the host changes the sound.
+        UsageError: the host changes the sound.
     """
-    good: list[Pair] = []
-    skipped: list[str] = []
-    links: dict[str, checks.Link] = {}
-    shares: list[float] = []
-    rate_hz = 0
+    faults: dict[str, list[str]] = {}
+    unreadable: dict[str, list[str]] = {}
+    host_is_checked = False
     for pair in pairs:
         try:
             degraded, clean, rate_hz = load(pair)
         except AudioError as error:
-            skipped.append(str(error))
+            unreadable[pair.name] = [str(error).removeprefix(f"{pair.name}: ")]
             continue
-        if not good:
+        if not host_is_checked:
             for name in settings.models.values():
-                checks.identity_run(_net(name), degraded, rate_hz)
-        good.append(pair)
-        links[pair.name] = checks.link(degraded[0], clean[0], rate_hz)
+                checks.identity_run(net(name), degraded, rate_hz)
+            host_is_checked = True
+        made = pair.origin.made if pair.origin else None
+        found = checks.faults(degraded, clean, rate_hz, made)
         if settings.cutoff_hz is not None:
             low_hz = 0.8 * settings.cutoff_hz
-            e, r = degraded[0].astype(np.float64), clean[0].astype(np.float64)
-            shares.append(coherence(e, r, rate_hz, low_hz)["coherence_lf"])
-    if not good:
-        raise UsageError("no pair can be scored:\n  " + "\n  ".join(skipped))
-    faults = checks.verdict(links, rate_hz)
-    if settings.cutoff_hz is not None:
-        faults += checks.in_band(float(np.median(shares)), settings.cutoff_hz)
-    return good, skipped, faults
+            both = zip(degraded.astype(np.float64), clean.astype(np.float64), strict=True)
+            share = min(coherence(e, r, rate_hz, low_hz)["coherence_lf"] for e, r in both)
+            found += checks.in_band(share, settings.cutoff_hz)
+        if found:
+            faults[pair.name] = found
+    return faults, unreadable
 
 
-def _spread(tasks: list[tuple[Pair, Settings, dict[str, int], bool]], jobs: int) -> Iterator[
-    tuple[dict[str, dict[str, float]], Shown | None]
-]:  # fmt: skip
+def _spread(tasks: list[tuple[Pair, Settings, dict[str, int], bool]], jobs: int) -> Iterator[Row]:
     if jobs <= 1:
         yield from map(score, tasks)
         return
@@ -165,92 +195,58 @@ def _spread(tasks: list[tuple[Pair, Settings, dict[str, int], bool]], jobs: int)
         yield from pool.map(score, tasks)
 
 
-@cache
-def _net(name: str) -> Net:
-    net = find(name)
-    net.prepare_thread()
-    return net
-
-
-def score(
-    task: tuple[Pair, Settings, dict[str, int], bool],
-) -> tuple[dict[str, dict[str, float]], Shown | None]:
-    """Score every system on one pair: values by system and metric, and the entry of the report."""
-    pair, settings, lags, show = task
+def score(task: tuple[Pair, Settings, dict[str, int], bool]) -> Row:
+    """Score every system on one pair."""
+    pair, settings, late, show = task
     degraded, clean, rate_hz = load(pair)
-    estimates = {INPUT: degraded}
+    systems: dict[str, Callable[[], Samples]] = {INPUT: lambda: degraded}
     for name in settings.baselines:
-        estimates[name] = BASELINES[name](degraded, rate_hz, settings.cutoff_hz or 0.0)
+        systems[name] = partial(BASELINES[name], degraded, rate_hz, settings.cutoff_hz or 0.0)
     for name, folder in settings.estimates.items():
-        estimates[name] = shifted(_estimate(folder, pair), lags[name], clean.shape[1])
+        systems[name] = partial(of_folder, folder, pair)
     for name, model in settings.models.items():
-        estimates[name] = process(Line(_net(model), Stream(rate_hz, degraded.shape[0])), degraded)
-    rows = {}
-    for name, estimate in estimates.items():
-        one = checks.link(estimate[0], clean[0], rate_hz)
-        rows[name] = {
-            "delay_ms": 1e3 * lags.get(name, 0) / rate_hz,
-            "gain_db": one.gain_db,
-            "polarity": float(one.polarity),
-        } | measure(estimate, clean, rate_hz, settings.kind, settings.cutoff_hz, settings.metrics)
+        systems[name] = partial(of_model, model, degraded, rate_hz)
+    estimates: dict[str, Samples] = {}
+    failed: dict[str, str] = {}
+    for name, system in systems.items():
+        try:
+            estimates[name] = shifted(usable(system()), late.get(name, 0), clean.shape[1])
+        except UsageError:  # a package is missing: that is no fault of the system
+            raise
+        except RtdenoiseError as error:
+            estimates[name], failed[name] = np.zeros_like(clean), str(error)
+            continue
+        if quiet := [row for row, e in enumerate(estimates[name]) if silent(e)]:
+            where = f" in channel {quiet[0]}" if len(quiet) < len(clean) else ""
+            failed[name] = f"it is silent{where}"
+    values = {
+        name: _links(estimate, clean, rate_hz)
+        | {"delay_ms": 1e3 * late.get(name, 0) / rate_hz, "failed": float(name in failed)}
+        | measure(estimate, clean, rate_hz, settings.kind, settings.cutoff_hz, settings.metrics)
+        for name, estimate in estimates.items()
+    }
     shown = None
     if show and settings.media is not None:
         shown = keep(settings.media, pair.name, estimates | {"clean": clean}, rate_hz)
-    return rows, shown
+    return Row(values, failed, shown)
 
 
-def _estimate(folder: Path, pair: Pair) -> Samples:
-    """Read another system's output for a pair.
-
-    Raises:
-        UsageError: the file is missing, or has another rate or number of channels.
-    """
-    path = sounds(folder).get(pair.name) if folder.is_dir() else None
-    if path is None:
-        raise UsageError(f"{folder} has no {pair.name}; wanted a file for each of the pairs")
-    audio, rate_hz = read(path)
-    clean, clean_hz = read(pair.clean)
-    if (rate_hz, audio.shape[0]) != (clean_hz, clean.shape[0]):
-        raise UsageError(
-            f"{path} has {rate_hz} Hz and {audio.shape[0]} channels, but the pair has "
-            f"{clean_hz} Hz and {clean.shape[0]}"
-        )
-    return audio
+def _links(estimate: Samples, clean: Samples, rate_hz: int) -> dict[str, float]:
+    """Return the gain that is furthest from 0 dB and the worst polarity of all channels."""
+    links = [
+        checks.link(e, r, rate_hz) for e, r in zip(estimate, clean, strict=True) if not silent(e)
+    ]
+    if not links:
+        return {"gain_db": np.nan, "polarity": np.nan}
+    return {
+        "gain_db": max((one.gain_db for one in links), key=abs),
+        "polarity": float(min(one.polarity for one in links)),
+    }
 
 
-def _lags(folder: Path, pairs: list[Pair], settings: Settings) -> dict[str, int]:
-    """Estimate the delay of each output in samples.
-
-    A delay that differs by more than 1 ms from the folder's median is replaced by the median.
-    """
-    if settings.aligned:
-        return dict.fromkeys((pair.name for pair in pairs), 0)
-    own, rate_hz = {}, 1
-    for pair in pairs:
-        clean, rate_hz = read(pair.clean)
-        estimate = shifted(_estimate(folder, pair), 0, clean.shape[1])
-        own[pair.name] = checks.link(estimate[0], clean[0], rate_hz).lag
-    middle = int(np.median(list(own.values())))
-    near = NEAR_S * rate_hz
-    return {name: lag if abs(lag - middle) <= near else middle for name, lag in own.items()}
-
-
-def shifted(audio: Samples, lag: int, samples: int) -> Samples:
-    """Advance *audio* by *lag* samples (delay it, if negative) and make it *samples* long.
-
-    >>> shifted(np.array([[0.0, 1.0, 2.0]], np.float32), 1, 3).tolist()
-    [[1.0, 2.0, 0.0]]
-    """
-    out = np.zeros((audio.shape[0], samples), np.float32)
-    part = audio[:, max(0, lag) :][:, : samples - max(0, -lag)]
-    at = max(0, -lag)
-    out[:, at : at + part.shape[1]] = part
-    return out
-
-
-def _delays(settings: Settings, lags: dict[str, dict[str, int]]) -> dict[str, str]:
+def _delays(settings: Settings, late: dict[str, dict[str, int]]) -> dict[str, str]:
     words = dict.fromkeys(settings.models, "the host's, compensated")
-    for name, lag in lags.items():
+    for name, lag in late.items():
         middle = int(np.median(list(lag.values())))
         words[name] = "none, as stated" if settings.aligned else f"estimated: {middle} samples"
     return words

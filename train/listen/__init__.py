@@ -32,7 +32,8 @@ def listen(test: Test, db: Path, title: str, method: str, host: str, port: int) 
     print(f"{method.upper()}, {len(test.items)} items, {len(test.systems)} stimuli each")
     if host not in LOOPBACK:
         print(f"warning: {host} is not loopback; whoever reaches this port can take part")
-    print(f"http://{host}:{server.server_port}/   ratings go to {db}; Ctrl-C ends it")
+    where = f"[{host}]" if ":" in host else host
+    print(f"http://{where}:{server.server_port}/   ratings go to {db}; Ctrl-C ends it")
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rtdenoise.errors import UsageError
@@ -31,17 +32,22 @@ RANGES = {"mushra": (0, 100), "acr": (1, 5)}
 
 
 @contextmanager
-def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a connection for one transaction; threads wait for each other up to 20 s.
+def connected(path: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open a connection for one transaction; processes wait for each other up to 20 s.
+
+    Args:
+        path: File of the data base.
+        write: Whether the transaction writes. It then has the lock from its beginning: one that
+            reads first and asks for the lock later is refused at once if another wrote meanwhile.
 
     Raises:
-        UsageError: the file is no data base.
+        UsageError: the file is no data base, or cannot be written.
     """
     try:
-        with closing(sqlite3.connect(path, timeout=20)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            with db:
-                yield db
+        with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as db, db:
+            if write:
+                db.execute("BEGIN IMMEDIATE")
+            yield db
     except sqlite3.DatabaseError as error:
         raise UsageError(f"{path}: {error}") from None
 
@@ -61,8 +67,11 @@ class Store:
 
     def __init__(self, path: Path, title: str, method: str, test: Test) -> None:
         self.path, self.title, self.method, self.test = path, title, method, test
+        self._turn = Lock()  # the threads of this process write in the order in which they came
         with connected(path) as db:
+            db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
+        with connected(path, write=True) as db:
             row = db.execute("SELECT id, method, digest FROM test").fetchone()
             if row is None:
                 row = (secrets.token_hex(4), method, test.digest)
@@ -87,7 +96,7 @@ class Store:
             begun: Identifier of the session that the listener began, if any.
             agent: The browser's name, which is stored with a new session.
         """
-        with connected(self.path) as db:
+        with self._turn, connected(self.path, write=True) as db:
             row = db.execute("SELECT id FROM sessions WHERE id = ?", (begun or "",)).fetchone()
             session = row[0] if row else self._begin(db, agent)
             rows = db.execute(
@@ -134,29 +143,30 @@ class Store:
         )
         return session
 
-    def rate(self, session: str, token: str, value: float, plays: int) -> bool:
-        """Save a rating or change it; returns False if the listener has no such stimulus.
+    def rate(self, session: str, token: str, value: float, plays: int) -> None:
+        """Save a rating or change it.
 
         Raises:
-            ValueError: the value is out of range, or the stimulus was not played.
+            ValueError: the value is out of range, the stimulus was not played, or the listener has
+                no such stimulus.
         """
         low, high = RANGES[self.method]
         if not low <= value <= high:
             raise ValueError(f"the value is {value}, wanted {low} to {high}")
         if plays < 1:
             raise ValueError("the stimulus was not played yet")
-        with connected(self.path) as db:
+        with self._turn, connected(self.path, write=True) as db:
             row = db.execute(
                 "SELECT 1 FROM stimuli WHERE token = ? AND session = ? AND open = 0",
                 (token, session),
             ).fetchone()
-            if row:
-                db.execute(
-                    "INSERT INTO ratings VALUES (?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET "
-                    "value = excluded.value, plays = excluded.plays, at = excluded.at",
-                    (token, value, plays, time.time()),
-                )
-        return row is not None
+            if row is None:
+                raise ValueError("the listener has no such stimulus")
+            db.execute(
+                "INSERT INTO ratings VALUES (?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET "
+                "value = excluded.value, plays = excluded.plays, at = excluded.at",
+                (token, value, plays, time.time()),
+            )
 
     def sound(self, token: str) -> bytes | None:
         """Return the WAV file of a token, or None if the token is unknown."""

@@ -20,10 +20,10 @@ CLIPS = Path(__file__).parents[3] / "examples/audio"
 
 
 def test_an_exact_copy_scores_best_everywhere():
-    """LSD 0, coherence 1, intelligibility 1, the top of PESQ."""
+    """The upper limit of the ratios, LSD 0, coherence 1, intelligibility 1, the top of PESQ."""
     r = sf.read(CLIPS / "clean.flac", dtype="float32", always_2d=True)
     found = measure(r[0].T[:1], r[0].T[:1], r[1], "speech", 4000)
-    assert found["snr"] == found["si_sdr"] == np.inf
+    assert found["snr"] == found["si_sdr"] == metrics.RATIO_DB[1]
     assert found["seg_snr"] > 25  # silence has no SNR: it counts -10 dB
     assert [found[name] for name in found if name.startswith("lsd")] == [0.0] * 7
     assert found["coherence_hf"] == pytest.approx(1)
@@ -40,7 +40,7 @@ def test_metrics_have_their_definitions_values():
     found = measure(0.5 * r, r, RATE, "music", 4000.0)
     assert found["snr"] == pytest.approx(6.02, abs=0.01)
     assert found["seg_snr"] == pytest.approx(6.02, abs=0.01)
-    assert found["si_sdr"] > 100
+    assert found["si_sdr"] == metrics.RATIO_DB[1]
     log10 = 2 * np.log10(2)  # every bin is off by as much, so no order of means matters
     for name in ("lsd", "lsd_origin", "lsd_mugan", "lsd_hf", "lsd_lf"):
         assert found[name] == pytest.approx(log10, abs=1e-4)
@@ -103,8 +103,57 @@ def test_dnsmos_is_that_of_speechmos(tmp_path):
 
 
 def test_a_metric_that_cannot_be_computed_is_nan():
-    """PESQ finds no speech in silence, STOI needs half a second; neither stops the rest."""
+    """PESQ finds no speech in silence, STOI needs 30 active frames; neither stops the rest."""
     silence, short = np.zeros(RATE), voice(0.2).astype(np.float64)
     for e, r in ((silence, silence), (short, short)):
         assert np.isnan(list(metrics.pesq(e, r).values())).all()
     assert np.isnan(list(metrics.stoi(short, short).values())).all()
+    paused = np.concatenate((voice(0.3), np.zeros(3 * RATE))).astype(np.float64)
+    assert np.isnan(list(metrics.stoi(paused, paused).values())).all()  # not 1e-5
+
+
+SILENCES = {
+    "zeros": lambda r: 0 * r,
+    "less than 16 bits hold": lambda r: r * (2.0**-17 / np.abs(r).max()),
+}
+
+
+@pytest.mark.parametrize("silence", SILENCES.values(), ids=SILENCES)
+def test_silence_has_the_worst_score_of_every_metric(silence):
+    """Whoever gives nothing loses to whoever gives noise, in every column."""
+    r = voice()[None]
+    found = measure(silence(r).astype(np.float32), r, RATE, "speech", 2500)
+    noisy = measure(at_snr(r[0], -10)[None], r, RATE, "speech", 2500)
+    assert set(found) == set(metrics.METRICS)
+    for name, metric in metrics.METRICS.items():
+        assert found[name] == pytest.approx(metric.worst)
+        assert metric.better * (noisy[name] - found[name]) > 0, name
+
+
+def test_a_silent_channel_costs_its_share():
+    """One of two channels: the mean of the worst score and of the other channel's."""
+    r = np.stack([voice(seed=1), voice(seed=2)])
+    x = np.stack([at_snr(row, 10) for row in r])
+    both, one = measure(x, r, RATE, "music"), measure(x[:1], r[:1], RATE, "music")
+    x[1] = 0
+    half = measure(x, r, RATE, "music")
+    for name in half:
+        assert half[name] == pytest.approx((one[name] + metrics.METRICS[name].worst) / 2)
+        assert metrics.METRICS[name].better * (both[name] - half[name]) > 0
+
+
+def test_ratios_end_where_they_say():
+    """No file can outweigh the rest of a mean: -30 to 100 dB."""
+    r = noise()[None]
+    for name in ("snr", "si_sdr"):
+        assert measure(100 * noise(5)[None], r, RATE, "music")[name] == -30.0
+        assert measure(r, r, RATE, "music")[name] == 100.0
+
+
+def test_a_reference_without_speech_has_no_value_for_anybody():
+    """PESQ is NaN for every estimate, so that all systems are compared on the same files."""
+    r = np.concatenate((voice(0.3), np.zeros(2 * RATE, np.float32)))[None]
+    for e in (r, 0 * r, at_snr(r[0], 0)[None]):
+        found = measure(e.astype(np.float32), r, RATE, "speech", chosen=("snr", "stoi", "estoi"))
+        assert np.isnan([found["stoi"], found["estoi"]]).all()
+        assert np.isfinite(found["snr"])

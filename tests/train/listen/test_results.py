@@ -83,7 +83,7 @@ def test_results_print_all_and_without_the_flagged(folders, capsys):
             for stimulus in page["stimuli"]:
                 token = stimulus["token"]
                 value = reference if known[token] == "reference" else 50
-                assert store.rate(plan["session"], token, value, 1)
+                store.rate(plan["session"], token, value, 1)
     assert main([*args, "--ratings", str(folders / "all.csv")]) == 0
     out = capsys.readouterr().out
     assert "2 listeners, 24 ratings" in out
