@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Parameter:
     meaning: str = ""
 
     def check(self, effect: str, value: Any) -> None:
-        """Refuse a number that is out of range.
+        """Refuse a number that is out of range, NaN or infinite.
 
         Args:
             effect: Name of the effect, for the error message.
@@ -43,11 +44,38 @@ class Parameter:
         Raises:
             UsageError: If *value* is out of range; the message shows the range.
         """
+        self.check_at(effect, value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         low, high = self.low, self.high
         if (low is not None and value < low) or (high is not None and value > high):
             raise UsageError(f"{effect}: {self.name} = {value:g}: wanted {self.range}")
+
+    def check_at(self, effect: str, value: Any, rate: int | None = None) -> None:
+        """Refuse NaN, infinity, and a frequency that a stream of *rate* Hz cannot have.
+
+        Plugins take such values without a word, and give silence, NaN or a crash for them. A level
+        of -inf dB is a number: it mutes.
+
+        Args:
+            effect: Name of the effect, for the error message.
+            value: The value to check; what is no number passes.
+            rate: Sample rate of the stream in Hz. None: it is not known.
+
+        Raises:
+            UsageError: If *value* is not finite, or is a frequency of half the rate or more.
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        mutes = self.unit == "dB" and value == -math.inf
+        if not (math.isfinite(value) or mutes):
+            wanted = self.range or "a finite number"
+            raise UsageError(f"{effect}: {self.name} = {value:g}: wanted {wanted}")
+        if self.unit == "Hz" and rate is not None and value >= rate / 2:
+            raise UsageError(
+                f"{effect}: {self.name} = {value:g}: wanted less than {rate / 2:g} Hz, half the "
+                f"sample rate of this sound ({rate} Hz); lower it, or take {effect} out"
+            )
 
     @property
     def range(self) -> str:

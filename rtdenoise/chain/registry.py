@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..core.named import find_named
-from ..errors import UsageError
-from . import native
+from ..errors import RtdenoiseError, UsageError, last_line
+from . import native, vst3
 from .board import Board, Mix
 from .effect import Denoise, DryWet, Effect
-from .parameter import Parameter, from_docstring, from_signature
+from .parameter import Parameter, from_signature
 
 STRENGTH = (
     Parameter("mix", 100.0, 0, 100, "%", "processed sound in the output; the rest is the input"),
@@ -86,8 +86,11 @@ OURS = (
         "VST3",
         "Runs a VST3 plugin; its own parameters are given by their names.",
         "pedalboard",
-        (Parameter("path", meaning="path of the .vst3"),),
-        lambda settings, _: native.load_vst3(settings),
+        (
+            Parameter("path", meaning="path of the .vst3"),
+            Parameter("plugin_name", None, meaning="which plugin, if the file holds several"),
+        ),
+        lambda settings, _: vst3.load(settings),
         any_parameter=True,
     ),
 )
@@ -103,18 +106,13 @@ def kinds() -> dict[str, Kind]:
 
 def _of_pedalboard(name: str, plugin: type[Any]) -> Kind:
     """Return the kind of a pedalboard plugin, as its docstrings describe it."""
-    ranges = native.RANGES.get(name, {})
-    parameters = tuple(
-        Parameter(p.name, p.default, *ranges.get(p.name, (None, None)), p.unit)
-        for p in from_docstring(plugin.__init__.__doc__ or "")
-    )
     words = (plugin.__doc__ or "").replace("`", "").split()
     sentence = " ".join(words).partition(". ")[0].rstrip(".")
     return Kind(
         name,
         f"{sentence}.",
         "pedalboard",
-        parameters,
+        native.parameters(plugin),
         lambda settings, _: native.make(name, plugin, settings),
         streams=name not in native.NOT_STREAMABLE,
     )
@@ -175,7 +173,14 @@ def make(name: str, settings: dict[str, Any], inner: Sequence[Any] = (), where: 
         raise UsageError(f"{where}{name} holds no effects; {holders} do")
     if made.holds == "one" and len(inner) != 1:
         raise UsageError(f"{where}{name} holds one effect, got {len(inner)}")
-    for key, value in settings.items():
-        if key in listed:
-            listed[key].check(name, value)
-    return made.make(settings, inner)
+    try:
+        for key, value in settings.items():
+            if key in listed:
+                listed[key].check(name, value)
+        return made.make(settings, inner)
+    except RtdenoiseError as error:
+        raise type(error)(f"{where}{error}", error.problem) from None
+    except Exception as error:
+        if made.origin != "yours":
+            raise
+        raise UsageError(f"{where}{name} cannot be made: {last_line(error)}") from error

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -16,6 +17,7 @@ from .formats import SUFFIXES
 from .pending import STD, exists_error
 
 DEFAULT_SUFFIX = ".denoised"
+Needed = TypeVar("Needed")
 Result = TypeVar("Result")
 
 
@@ -220,7 +222,8 @@ def _sort_in(job: Job, naming: Naming, made: Plan) -> None:
 
 def run(
     jobs: Sequence[Job],
-    work: Callable[[Job], Result],
+    work: Callable[[Job, Needed], Result],
+    begin: Callable[[], Needed],
     workers: int,
     stop: Event,
     prepare: Callable[[], None] = lambda: None,
@@ -232,16 +235,22 @@ def run(
 
     Args:
         jobs: The jobs to run.
-        work: Function that processes one job; it must look at *stop* often.
+        work: Function that processes one job with what *begin* made; it must look at *stop* often.
+        begin: Function that makes what a job needs, in the thread of the caller, just before the
+            job starts: some plugins can be loaded only in the main thread.
         workers: Number of threads.
         stop: Event that asks the threads to end.
         prepare: Function that each thread calls before its first job.
     """
     pool = ThreadPoolExecutor(workers, "rtdenoise-file", initializer=prepare)
     todo: dict[Future[Result], Job] = {}
+    waiting = iter(jobs)
     try:
-        todo = {pool.submit(work, job): job for job in jobs}
-        while todo:
+        while True:
+            for job in islice(waiting, workers - len(todo)):
+                todo[pool.submit(work, job, begin())] = job
+            if not todo:
+                break
             # The wait has a timeout, because on Windows Ctrl-C cannot interrupt it otherwise.
             done, _ = wait(todo, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in done:

@@ -69,7 +69,7 @@ class Generator:
 
     def initial_state(self, channels: int) -> Samples:
         """See `Net.initial_state`."""
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             return np.array(self._module.initial_state(channels).numpy(), np.float32)
 
     def __call__(self, windows: Windows, state: Samples) -> tuple[Windows, Samples]:
@@ -115,11 +115,19 @@ def _open(path: Path) -> tuple[Any, str]:
 def load(path: str | Path) -> Generator:
     """Load a TorchScript file and check that it obeys the contract.
 
+    All of it runs on one thread. torch would otherwise start a pool of workers, which do not live
+    on in a forked child, where the next call of torch would wait for them for ever.
+
     Raises:
         ModelError: If there is no such file, it is not TorchScript, it has no card or a wrong one,
             its weights do not match the card, or its methods break the contract.
     """
-    path = Path(path)
+    with one_thread():
+        return _load(Path(path))
+
+
+def _load(path: Path) -> Generator:
+    """Load the file *path*; see `load`."""
     if not path.is_file():
         raise ModelError(f"there is no model file {path}. Models in the box have names, not paths.")
     module, text = _open(path)
