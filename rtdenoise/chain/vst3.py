@@ -3,14 +3,16 @@
 * pedalboard loads a VST3 on the main thread only. One whose reset does not clear its sound it even
   loads anew for each reset, on the main thread again. So a worker thread gets an instance that was
   loaded for it and has had no sound, and does not reset it. (tests/chain/test_vst3.py)
-* Most VST3s are stereo and refuse mono. Mono goes into both of their inputs, and the mean of both
-  outputs comes back. Other channel counts that a plugin does not know are refused.
+* Most VST3s are stereo. They refuse mono, and pedalboard leaves them switched off then. Mono goes
+  into both of their inputs, and the mean of both outputs comes back. Other channel counts that a
+  plugin does not know are refused.
 * A VST3 says by how many samples it is late, and this is the latency of the stage.
 * A wrong name of a parameter is an error in pedalboard that does not list the right ones.
 """
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -25,7 +27,9 @@ from .native import LARGEST, Guard, load_file
 from .parameter import Parameter
 
 _PLACES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()  # where each was loaded from
-_SOUNDED: WeakSet[Any] = WeakSet()  # those that have had sound since their last reset
+_CLEAN: WeakSet[Any] = WeakSet()  # those that have had no sound since they were loaded or reset
+
+_MONO_ROWS: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # channels that each gets for mono
 
 
 def load(settings: dict[str, Any]) -> Any:
@@ -46,7 +50,10 @@ def load(settings: dict[str, Any]) -> Any:
     if not Path(path).exists():
         raise UsageError(f"cannot load {path}: there is no such file (seen from {Path.cwd()})")
     plugin = load_file(path, name)
+    if name is not None and plugin.name != name:  # JUCE ignores the name if there is one plugin
+        raise UsageError(f"there is no {name!r} in {path}, but {plugin.name!r}")
     _PLACES[plugin] = {"path": path, "plugin_name": name}
+    _CLEAN.add(plugin)
     for key, value in values.items():
         _set(plugin, key, value)
     return plugin
@@ -106,51 +113,63 @@ class Hosted:
         for key, parameter in plugin.parameters.items():
             Parameter(key).check_at(plugin.name, float(parameter.raw_value))
         self._rows = self._fitting_rows()
-        self._prime()
         self.latency = int(plugin.reported_latency_samples)
 
     def _fitting_rows(self) -> int:
-        """Return how many channels the plugin gets: those of the stream, or two for mono."""
-        channels = self.stream.channels
-        refusal = ""
-        for rows in (channels, 2) if channels == 1 else (channels,):
+        """Prepare the plugin; return how many channels it gets: as the stream, or two for mono."""
+        channels, refusal = self.stream.channels, ""
+        tries = [_MONO_ROWS.get(self._plugin, 1), 2] if channels == 1 else [channels]
+        for rows in tries:
             try:
-                self._process(np.zeros((rows, 0), np.float32), reset=False)
+                if refusal:
+                    self._switch_on(rows)
+                self._prime(rows)
+            except UsageError:
+                raise
             except ValueError as error:
                 refusal = refusal or " ".join(str(error).split())
-            else:
-                return rows
+                continue
+            if channels == 1:
+                _MONO_ROWS[self._plugin] = rows
+            return rows
         raise AudioError(
             f"{self._plugin.name} cannot process {channels} channels: {refusal} Take it out, or "
             "split the recording"
         )
+
+    def _switch_on(self, rows: int) -> None:
+        """Prepare the plugin at another rate: a refusal of channels leaves it switched off."""
+        other = 44_100 if self.stream.rate == 48_000 else 48_000
+        self._plugin.process(np.zeros((rows, 64), np.float32), other, LARGEST, reset=False)
 
     def _process(self, block: Samples, reset: bool) -> Samples:
         """Return what the plugin gives for *block*."""
         out: Samples = self._plugin.process(block, self.stream.rate, LARGEST, reset)
         return out.reshape(block.shape[0], -1)
 
-    def _prime(self) -> None:
-        """Reset the plugin, and prepare it for the largest block."""
-        silence = np.zeros((self._rows, LARGEST), np.float32)
+    def _prime(self, rows: int) -> None:
+        """Reset the plugin, and prepare it for the largest block of *rows* channels.
+
+        A reset that fails leaves the plugin switched off, so it is not tried in vain.
+        """
+        silence = np.zeros((rows, LARGEST), np.float32)
+        main = threading.current_thread() is threading.main_thread()
         try:
-            self._process(silence, reset=True)
+            self._process(silence, reset=main or self._plugin not in _CLEAN)
         except RuntimeError as error:
-            if self._plugin in _SOUNDED or "main thread" not in str(error):
-                raise UsageError(
-                    f"{self._plugin.name}: {error} Make its stage on the main thread, or load "
-                    "another instance there for each recording."
-                ) from None
-            self._process(silence, reset=False)  # it is as it was loaded
-        _SOUNDED.discard(self._plugin)
+            raise UsageError(
+                f"{self._plugin.name}: {error} Make its stage on the main thread, or load another "
+                "instance there for each recording."
+            ) from None
+        _CLEAN.add(self._plugin)
         self._stale = False
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`. NaN and infinite samples become silence, and are counted."""
         if self._stale:
-            self._prime()
+            self._prime(self._rows)
         if block.shape[1]:
-            _SOUNDED.add(self._plugin)
+            _CLEAN.discard(self._plugin)
         given = fit_channels(self._guard.clean(block), self._rows)
         out = np.zeros(given.shape, np.float32)
         for at in range(0, block.shape[1], LARGEST):
