@@ -112,16 +112,20 @@ def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
     )
 
 
-def check_values(plugins: Sequence[Any], rate: int) -> None:
-    """Refuse plugins that have a parameter which makes no sense in a stream of *rate* Hz.
+def values_of(plugins: Sequence[Any]) -> list[tuple[Any, Parameter]]:
+    """Return every parameter of *plugins* and of the plugins in them, with its plugin."""
+    within = [part for plugin in plugins for part in parts(plugin)]
+    return [(part, p) for part in within for p in parameters(type(part)) if hasattr(part, p.name)]
+
+
+def check_values(values: Iterable[tuple[Any, Parameter]], rate: int) -> None:
+    """Refuse a parameter that makes no sense in a stream of *rate* Hz; see `values_of`.
 
     Raises:
         UsageError: If a value is NaN or infinite, or a frequency is half of *rate* or more.
     """
-    for part in (part for plugin in plugins for part in parts(plugin)):
-        for parameter in parameters(type(part)):
-            value = getattr(part, parameter.name, None)
-            parameter.check_at(type(part).__name__, value, rate)
+    for plugin, parameter in values:
+        parameter.check_at(type(plugin).__name__, getattr(plugin, parameter.name), rate)
 
 
 def names(plugins: Sequence[Any]) -> str:
@@ -180,7 +184,7 @@ def whole(
     """Yield a whole recording, as one block, after *plugins*: as many samples, aligned."""
     from pedalboard import Pedalboard
 
-    check_values(plugins, stream.rate)
+    check_values(values_of(plugins), stream.rate)
     audio = np.concatenate([np.zeros((stream.channels, 0), np.float32), *blocks], axis=1)
     board, guard, out = Pedalboard(list(plugins)), Guard(plugins, counters), audio
     if audio.shape[1]:
@@ -224,7 +228,8 @@ class Native:
                 f"{name} cannot stream: pedalboard gives silence for it block by block. "
                 "Take it out, or process whole recordings (reset=True)."
             )
-        check_values(plugins, stream.rate)
+        self._values = values_of(plugins)
+        check_values(self._values, stream.rate)
         from pedalboard import Pedalboard
 
         self.stream, self._channels = stream, stream.channels
@@ -234,7 +239,8 @@ class Native:
             self._even = self._shortfall(64) > 0
         except (ValueError, RuntimeError) as error:
             raise AudioError(
-                f"{names(plugins)} cannot process {stream.channels} channels: {error}"
+                f"{names(plugins)} cannot process {stream.channels} channels at "
+                f"{stream.rate} Hz: {error}"
             ) from None
         short = self._shortfall(EVEN) if self._even else 0
         self.latency = short + EVEN if self._even else 0
@@ -264,7 +270,12 @@ class Native:
             self._board.process(silence, self._rate, LARGEST, reset=True)
 
     def push(self, block: Samples) -> Samples:
-        """See `Stage.push`. NaN and infinite samples become silence, and are counted."""
+        """See `Stage.push`. NaN and infinite samples become silence, and are counted.
+
+        Raises:
+            UsageError: If a parameter was set to a value that makes no sense at this rate.
+        """
+        check_values(self._values, self._rate)
         finite, out = self._guard.clean(block), np.zeros(block.shape, np.float32)
         for at in range(0, block.shape[1], LARGEST):
             part, late = finite[:, at : at + LARGEST], out[:, at : at + LARGEST]
