@@ -45,11 +45,16 @@ def open_board(path: str | Path) -> Board:
         ModelError: If a model cannot be loaded.
     """
     try:  # Windows' editors put a byte order mark before UTF-8
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise UsageError(f"the board {path} is not UTF-8 (it may be UTF-16): save it as UTF-8")
+        values = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"cannot read the board {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"the board {path} is not UTF-8 ({error.reason}): save it so") from None
+        raise UsageError(
+            f"the board {path} is not UTF-8 ({error.reason}): save it as UTF-8"
+        ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"the board {path} is not TOML: {error}") from None
     if unknown := sorted(set(values) - {"effect"}):

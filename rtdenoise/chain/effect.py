@@ -25,6 +25,7 @@ from ..core.blend import Blend, Strength
 from ..core.counters import Counters
 from ..core.stage import Stage, pump
 from ..core.stream import Stream
+from ..errors import UsageError
 from ..nets.box import find, source
 from ..nets.line import Line
 from ..nets.net import Net, warm_up
@@ -263,6 +264,8 @@ class Denoise(Blended):
         residual: bool = False,
     ) -> None:
         super().__init__(mix, atten_lim_db, residual)
+        if not isinstance(model, str | Path) and not hasattr(model, "card"):
+            raise UsageError(f"model = {model!r}: wanted a name, a path or a loaded net")
         self._source = source(model) if isinstance(model, str | Path) else None
         self.net = find(model) if isinstance(model, str | Path) else model
         self.own_rate, self.own_hop = self.net.card.sample_rate, self.net.card.hop

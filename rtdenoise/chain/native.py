@@ -14,7 +14,7 @@ pedalboard 0.9, each of which has a test in tests/chain/test_board.py:
 * PitchShift and GSMFullRateCompressor give silence when streamed (spotify/pedalboard#415).
 
 Plugins keep NaN in their state for ever, some crash on it, and take NaN as a parameter. So they get
-finite samples and values only, and what they give is looked at (`Guard`). VST3s are in vst3.py.
+finite samples and values only, and what they give is looked at (guard.py). VST3s are in vst3.py.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import numpy as np
 
 from ..audio import Samples
 from ..core.counters import Counters
-from ..core.kernels import all_finite, clean
 from ..core.ring import Ring
 from ..core.stream import Stream
 from ..errors import AudioError, UsageError
+from .guard import Guard
 from .parameter import Parameter, from_docstring
 
 LARGEST = 8192  # most samples a native call; it is pedalboard's own default
@@ -134,36 +134,6 @@ def names(plugins: Sequence[Any]) -> str:
     return ", ".join(told)
 
 
-class Guard:
-    """The watch over what goes into plugins and what comes out: only finite samples.
-
-    Args:
-        plugins: The plugins, for the error message.
-        counters: Where NaN and infinite samples and failures are counted. None: nowhere.
-    """
-
-    def __init__(self, plugins: Sequence[Any], counters: Counters | None = None) -> None:
-        self._names = names(plugins)
-        self._counters = Counters() if counters is None else counters
-
-    def clean(self, block: Samples) -> Samples:
-        """Return a copy of *block* with silence in place of NaN and infinity, which are counted."""
-        finite = np.empty(block.shape, np.float32)
-        if bad := clean(block, finite):
-            self._counters.add("nonfinite", bad)
-        return finite
-
-    def passes(self, out: Samples) -> bool:
-        """Return whether *out* is finite; otherwise count a failure, which says who failed."""
-        if all_finite(out[None]):
-            return True
-        self._counters.fault = AudioError(
-            f"{self._names} gave NaN or infinity for finite sound: check the parameters"
-        )
-        self._counters.add("failed")
-        return False
-
-
 def streams(plugins: Sequence[Any]) -> bool:
     """Return whether all of *plugins* can process a stream block by block."""
     return not any(_unstreamable(plugin) for plugin in plugins)
@@ -186,7 +156,7 @@ def whole(
 
     check_values(values_of(plugins), stream.rate)
     audio = np.concatenate([np.zeros((stream.channels, 0), np.float32), *blocks], axis=1)
-    board, guard, out = Pedalboard(list(plugins)), Guard(plugins, counters), audio
+    board, guard, out = Pedalboard(list(plugins)), Guard(names(plugins), counters), audio
     if audio.shape[1]:
         out = board.process(guard.clean(audio), stream.rate, LARGEST, reset=True)
     yield out if guard.passes(out) else np.zeros(out.shape, np.float32)
@@ -233,7 +203,7 @@ class Native:
         from pedalboard import Pedalboard
 
         self.stream, self._channels = stream, stream.channels
-        self._guard = Guard(plugins, counters)
+        self._guard = Guard(names(plugins), counters)
         self._board, self._rate = Pedalboard(list(plugins)), stream.rate
         try:
             self._even = self._shortfall(64) > 0
@@ -342,6 +312,35 @@ def load_file(path: str, plugin_name: str | None) -> Any:
     return plugin
 
 
+def _choice(kind: type[Any], name: str, key: str, value: str) -> Any:
+    """Return the member of pedalboard's enumeration for the parameter *key* called *value*."""
+    choices = getattr(kind, key.capitalize(), None)
+    if choices is None and key == "quality":  # GSMFullRateCompressor has that of Resample
+        choices = type_of("Resample").Quality
+    members = getattr(choices, "__members__", {})
+    if value not in members:
+        wanted = ", ".join(members) or "a number"
+        raise UsageError(f"{name}: {key} = {value!r}: wanted {wanted}")
+    return members[value]
+
+
+def _check_sound(what: str, file: Any) -> None:
+    """Refuse *file* if it is no sound file; a Convolution takes any file, and gives silence."""
+    from pedalboard.io import AudioFile
+
+    if not isinstance(file, str) or "\0" in file:
+        raise UsageError(f"{what} = {file!r}: wanted the name of a sound file")
+    if not Path(file).exists():
+        raise UsageError(f"{what}: there is no file {file} (seen from {Path.cwd()})")
+    try:
+        with AudioFile(file) as sound:
+            frames = sound.frames
+    except (ValueError, OSError, RuntimeError):
+        frames = 0
+    if not frames:
+        raise UsageError(f"{what}: {file} is no sound file, or it is empty")
+
+
 def make(name: str, kind: type[Any], parameters: dict[str, Any]) -> Any:
     """Make a plugin of pedalboard.
 
@@ -353,11 +352,14 @@ def make(name: str, kind: type[Any], parameters: dict[str, Any]) -> Any:
     Raises:
         UsageError: If the plugin refuses a value, or a file that it needs is not there.
     """
-    for file in (v for k, v in parameters.items() if k.endswith("_filename")):
-        if isinstance(file, str) and not Path(file).is_file():
-            raise UsageError(f"{name}: there is no file {file} (seen from {Path.cwd()})")
+    values = dict(parameters)
+    for key, value in parameters.items():
+        if key.endswith("_filename"):
+            _check_sound(f"{name}: {key}", value)
+        elif isinstance(value, str):
+            values[key] = _choice(kind, name, key, value)
     try:
-        return kind(**parameters)
+        return kind(**values)
     except (TypeError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"{name} refuses {parameters}: {reason}") from None

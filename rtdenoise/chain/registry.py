@@ -16,7 +16,7 @@ from ..errors import RtdenoiseError, UsageError, last_line
 from . import native, vst3
 from .board import Board, Mix
 from .effect import Denoise, DryWet, Effect
-from .parameter import Parameter, from_signature
+from .parameter import REQUIRED, Parameter, from_signature
 
 STRENGTH = (
     Parameter("mix", 100.0, 0, 100, "%", "processed sound in the output; the rest is the input"),
@@ -146,7 +146,17 @@ def _of_user(place: str) -> Kind:
         raise UsageError(f"{place} is not an effect: wanted a subclass of rtdenoise.Effect")
     summary = (maker.__doc__ or "").strip().partition("\n")[0]
     parameters = maker.parameters or from_signature(maker)
-    return Kind(place, summary, "yours", parameters, lambda settings, _: maker(**settings))
+    return Kind(place, summary, "yours", parameters, lambda s, _: _user_made(place, maker, s))
+
+
+def _user_made(place: str, maker: type[Effect], settings: dict[str, Any]) -> Effect:
+    """Return a user's effect, whose constructor may raise anything."""
+    try:
+        return maker(**settings)
+    except RtdenoiseError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{place} cannot be made: {last_line(error)}") from error
 
 
 def make(name: str, settings: dict[str, Any], inner: Sequence[Any] = (), where: str = "") -> Any:
@@ -163,24 +173,27 @@ def make(name: str, settings: dict[str, Any], inner: Sequence[Any] = (), where: 
             is refused, or the kind cannot hold the effects within it.
         ModelError: If a model cannot be loaded.
     """
-    made = kind(name)
-    listed = {parameter.name: parameter for parameter in made.parameters}
-    if not made.any_parameter and (unknown := sorted(set(settings) - set(listed))):
-        choices = ", ".join(listed) or ("effect" if made.holds != "none" else "none")
-        raise UsageError(f"{where}{name} has no {unknown[0]!r}; known: {choices}")
-    if made.holds == "none" and inner:
-        holders = " and ".join(k.name for k in OURS if k.holds != "none")
-        raise UsageError(f"{where}{name} holds no effects; {holders} do")
-    if made.holds == "one" and len(inner) != 1:
-        raise UsageError(f"{where}{name} holds one effect, got {len(inner)}")
     try:
-        for key, value in settings.items():
-            if key in listed:
-                listed[key].check(name, value)
+        made = kind(name)
+        _check(made, settings, inner)
         return made.make(settings, inner)
     except RtdenoiseError as error:
         raise type(error)(f"{where}{error}", error.problem) from None
-    except Exception as error:
-        if made.origin != "yours":
-            raise
-        raise UsageError(f"{where}{name} cannot be made: {last_line(error)}") from error
+
+
+def _check(made: Kind, settings: dict[str, Any], inner: Sequence[Any]) -> None:
+    """Refuse settings that the kind *made* does not have, lacks or cannot take."""
+    name, listed = made.name, {parameter.name: parameter for parameter in made.parameters}
+    if not made.any_parameter and (unknown := sorted(set(settings) - set(listed))):
+        choices = ", ".join(listed) or ("effect" if made.holds != "none" else "none")
+        raise UsageError(f"{name} has no {unknown[0]!r}; known: {choices}")
+    if lacking := [n for n, p in listed.items() if p.default is REQUIRED and n not in settings]:
+        raise UsageError(f"a {name} needs {', '.join(lacking)}")
+    if made.holds == "none" and inner:
+        holders = " and ".join(k.name for k in OURS if k.holds != "none")
+        raise UsageError(f"{name} holds no effects; {holders} do")
+    if made.holds == "one" and len(inner) != 1:
+        raise UsageError(f"{name} holds one effect, got {len(inner)}")
+    for key, value in settings.items():
+        if key in listed:
+            listed[key].check(name, value)

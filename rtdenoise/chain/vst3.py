@@ -23,7 +23,8 @@ from ..audio import Samples, fit_channels
 from ..core.counters import Counters
 from ..core.stream import Stream
 from ..errors import AudioError, UsageError
-from .native import LARGEST, Guard, load_file
+from .guard import Guard
+from .native import LARGEST, load_file
 from .parameter import Parameter
 
 _PLACES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()  # where each was loaded from
@@ -45,8 +46,8 @@ def load(settings: dict[str, Any]) -> Any:
     """
     values = dict(settings)
     path, name = values.pop("path", None), values.pop("plugin_name", None)
-    if not isinstance(path, str):
-        raise UsageError("a VST3 needs path = '...vst3'")
+    if not (isinstance(path, str) and path and "\0" not in path):
+        raise UsageError(f"path = {path!r}: wanted the path of a .vst3")
     if not Path(path).exists():
         raise UsageError(f"cannot load {path}: there is no such file (seen from {Path.cwd()})")
     plugin = load_file(path, name)
@@ -82,7 +83,9 @@ def _set(plugin: Any, name: str, value: Any) -> None:
             for low, high in [known.range[:2]]
         )
         raise UsageError(f"{plugin.name} has no {name!r}; known: {known or 'none'}")
-    Parameter(name).check(plugin.name, value)
+    if not isinstance(value, str | int | float):
+        raise UsageError(f"{plugin.name}: {name} = {value!r}: wanted a number or a text")
+    Parameter(name).check_at(plugin.name, value)
     try:
         setattr(plugin, name, value)
     except (ValueError, TypeError) as error:
@@ -109,7 +112,7 @@ class Hosted:
 
     def __init__(self, plugin: Any, stream: Stream, counters: Counters | None = None) -> None:
         self.stream, self._plugin = stream, plugin
-        self._guard = Guard([plugin], counters)
+        self._guard = Guard(plugin.name, counters)
         for key, parameter in plugin.parameters.items():
             Parameter(key).check_at(plugin.name, float(parameter.raw_value))
         self._rows = self._fitting_rows()

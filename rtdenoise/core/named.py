@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, last_line
 
 
 def find_named(place: str, what: str) -> Any:
@@ -26,3 +26,5 @@ def find_named(place: str, what: str) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"no {what} {place}: {error}. Is its folder on PYTHONPATH?") from None
+    except Exception as error:  # the user's module may raise anything when it is imported
+        raise UsageError(f"no {what} {place}: {last_line(error)}") from error

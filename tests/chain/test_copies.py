@@ -101,7 +101,7 @@ def test_every_native_plugin_is_copied_with_its_parameters(name, tmp_path):
     """Each parameter has the value that it has, and not its default."""
     write(tmp_path / "hall.wav", NOISE[:1, :100] * 0.1)
     kind = registry.kind(name)
-    changed = {
+    changed: dict[str, object] = {
         p.name: p.default + 0.25
         for p in kind.parameters
         if isinstance(p.default, float) and (p.high is None or p.default + 0.25 <= p.high)

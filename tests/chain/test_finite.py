@@ -127,7 +127,8 @@ def test_nan_in_the_sound_is_silence_for_a_plugin(name):
         for audio in (spoiled, mended):
             board.reset()
             ends.append([board.process(audio, 48_000, reset=False), board.flush()])
-        np.testing.assert_array_equal(*[np.concatenate(parts, axis=1) for parts in ends])
+        first, second = (np.concatenate(parts, axis=1) for parts in ends)
+        np.testing.assert_array_equal(first, second)
 
 
 def test_a_plugin_that_makes_nan_fails_and_begins_anew():
