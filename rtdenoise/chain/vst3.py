@@ -30,6 +30,7 @@ from .parameter import Parameter
 _PLACES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()  # where each was loaded from
 _CLEAN: WeakSet[Any] = WeakSet()  # those that have had no sound since they were loaded or reset
 
+_PREPARED: WeakSet[Any] = WeakSet()  # those that a stage has used
 _MONO_ROWS: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # channels that each gets for mono
 
 
@@ -124,7 +125,7 @@ class Hosted:
         tries = [_MONO_ROWS.get(self._plugin, 1), 2] if channels == 1 else [channels]
         for rows in tries:
             try:
-                if refusal:
+                if refusal and self._plugin in _PREPARED:
                     self._switch_on(rows)
                 self._prime(rows)
             except UsageError:
@@ -165,13 +166,14 @@ class Hosted:
                 "instance there for each recording."
             ) from None
         _CLEAN.add(self._plugin)
+        _PREPARED.add(self._plugin)
         self._stale = False
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`. NaN and infinite samples become silence, and are counted."""
         if self._stale:
             self._prime(self._rows)
-        if block.shape[1]:
+        if block.any():
             _CLEAN.discard(self._plugin)
         given = fit_channels(self._guard.clean(block), self._rows)
         out = np.zeros(given.shape, np.float32)
@@ -186,5 +188,8 @@ class Hosted:
         return fit_channels(out, self.stream.channels)
 
     def reset(self) -> None:
-        """See `Stage.reset`. The plugin is reset when the next block comes."""
-        self._stale = True
+        """See `Stage.reset`. Outside the main thread, the plugin is reset when a block comes."""
+        if threading.current_thread() is threading.main_thread():
+            self._prime(self._rows)
+        else:
+            self._stale = True

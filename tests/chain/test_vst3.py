@@ -156,6 +156,23 @@ def test_wrong_parameters_list_the_right_ones(vst3, name, tmp_path, text, messag
     assert "\n" not in str(caught.value)
 
 
+def live(tmp_path):
+    """What `rtdenoise live` makes of in.wav by board.toml, aligned."""
+    ends = ["--in", f"file:{tmp_path / 'in.wav'}", "--out", f"file:{tmp_path / 'out.wav'}"]
+    path = str(tmp_path / "board.toml")
+    assert main(["live", *ends, "--clock", "fast", "-q", "--board", path, "--channels", "2"]) == 0
+    return read(tmp_path / "out.wav")[:, LATE : LATE + NOISE.shape[1]]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_live_sound_goes_through_a_vst3(vst3, name, tmp_path, channels):
+    """In the audio thread, of a stage that was made and warmed up on the main thread."""
+    board_file(tmp_path, vst3(name))
+    write(tmp_path / "in.wav", NOISE[:channels])
+
+    np.testing.assert_allclose(live(tmp_path), HALF * NOISE[:channels], atol=STEP)
+
+
 def test_a_plugin_that_dies_of_nan_never_sees_it(vst3, name, tmp_path):
     """It would end the process; the samples are silence, and are counted."""
     board = open_board(board_file(tmp_path, vst3(name)))
@@ -165,10 +182,8 @@ def test_a_plugin_that_dies_of_nan_never_sees_it(vst3, name, tmp_path):
     assert board.counters["nonfinite"] == 3
     board.process(spoiled, RATE, reset=False)
     board.stage(Stream(RATE, 2)).push(spoiled)
-    ends = ["--in", f"file:{tmp_path / 'in.wav'}", "--out", f"file:{tmp_path / 'out.wav'}"]
     write(tmp_path / "in.wav", spoiled)
-    path = str(tmp_path / "board.toml")
-    assert main(["live", *ends, "--clock", "fast", "-q", "--board", path]) == 0
+    np.testing.assert_allclose(live(tmp_path), HALF * mended, atol=STEP)
 
 
 def test_a_copy_has_the_settings_and_no_sound(vst3, name, tmp_path):
