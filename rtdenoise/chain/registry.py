@@ -187,6 +187,9 @@ def _check(made: Kind, settings: dict[str, Any], inner: Sequence[Any]) -> None:
     if not made.any_parameter and (unknown := sorted(set(settings) - set(listed))):
         choices = ", ".join(listed) or ("effect" if made.holds != "none" else "none")
         raise UsageError(f"{name} has no {unknown[0]!r}; known: {choices}")
+    for key, value in settings.items():
+        if key in listed:
+            listed[key].check(name, value)
     if lacking := [n for n, p in listed.items() if p.default is REQUIRED and n not in settings]:
         raise UsageError(f"a {name} needs {', '.join(lacking)}")
     if made.holds == "none" and inner:
@@ -194,6 +197,3 @@ def _check(made: Kind, settings: dict[str, Any], inner: Sequence[Any]) -> None:
         raise UsageError(f"{name} holds no effects; {holders} do")
     if made.holds == "one" and len(inner) != 1:
         raise UsageError(f"{name} holds one effect, got {len(inner)}")
-    for key, value in settings.items():
-        if key in listed:
-            listed[key].check(name, value)
