@@ -73,6 +73,7 @@ wheel: .venv/core
 # The device tests need PortAudio; JACK's dummy driver is their sound card.
 system:
 	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins jackd2
+	@sh tools/apt_install.sh "tests with a VST3 plugin" dpf-source g++
 	@sh tools/apt_install.sh "tests of packing a corpus" opus-tools
 	@sh tools/apt_install.sh "tests of the listening page" chromium
 

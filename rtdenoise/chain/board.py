@@ -7,7 +7,7 @@ one native call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSequence
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any, SupportsIndex, overload
@@ -19,23 +19,30 @@ from ..core.counters import Counters
 from ..core.stage import Chain, Stage, Sum, pump
 from ..core.stream import Stream
 from ..errors import UsageError
-from . import native
+from . import native, recipe
 from .effect import Effect
+from .vst3 import Hosted
+
+
+class NoEffectError(UsageError, TypeError):
+    """An error about an object that cannot stand on a board; pedalboard raises TypeError."""
 
 
 class Board(Effect, MutableSequence[Any]):
     """A chain of effects: pedalboard's plugins, ours, boards and mixes, in any order.
 
-    It is a mutable sequence, as pedalboard's own board is. Neighbouring native plugins run as one
-    native call. None is an empty place. A change of the sequence ends the stream, and the next
-    block begins a new one; parameters of effects may be set at any time.
+    It is a mutable sequence with all that a list has, and pedalboard's own board is one with less.
+    Neighbouring native plugins run as one native call. None is an empty place. A change of the
+    sequence ends the stream, and the next block begins a new one; parameters of effects may be set
+    at any time. As in pedalboard, an effect may stand on the board twice for a moment, so that two
+    can change places, but no sound can be processed meanwhile.
 
     Args:
         effects: The effects in the order of the sound.
 
     Raises:
-        UsageError: If something is no effect, is on the board twice, or is a Python subclass of a
-            native plugin, which pedalboard would silently ignore.
+        UsageError: If something is no effect (it is then also a TypeError), is the board itself, or
+            is a Python subclass of a native plugin, which pedalboard would silently ignore.
 
     >>> Board([None])
     Board([None])
@@ -66,8 +73,14 @@ class Board(Effect, MutableSequence[Any]):
         self._replace(changed)
 
     def insert(self, index: SupportsIndex, effect: Any) -> None:
-        """Insert *effect* before the place *index*."""
+        """Insert *effect* before the place *index*.
+
+        Raises:
+            IndexError: If *index* is beyond the end, as in pedalboard; a list would append.
+        """
         changed = list(self._effects)
+        if not -len(changed) <= index.__index__() <= len(changed):
+            raise IndexError("index out of range")
         changed.insert(index, effect)
         self._replace(changed)
 
@@ -77,16 +90,33 @@ class Board(Effect, MutableSequence[Any]):
             if native.is_plugin(effect):
                 native.check(effect)
             elif effect is not None and not isinstance(effect, Effect):
-                raise UsageError(
+                raise NoEffectError(
                     f"{effect!r} is no effect: wanted a pedalboard plugin or an rtdenoise.Effect"
                 )
-            if effect is self:
+            if any(inner is self for inner in _within(effect)):
                 raise UsageError("a board cannot be an effect on itself")
-        ids = [id(effect) for effect in effects if effect is not None]
-        if len(set(ids)) < len(ids):
-            raise UsageError("the same effect is on the board twice; make a second one")
         self._effects = effects
         self.reset()
+
+    def _check_single(self) -> None:
+        """Refuse to process with an effect that is on the board twice, as pedalboard does."""
+        effects = [effect for effect in _within(self) if effect is not None]
+        if len({id(effect) for effect in effects}) < len(effects):
+            raise UsageError("the same effect is on the board twice; make a second one")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy and a pickle carry: recipes in place of native plugins."""
+        state = super().__getstate__()
+        return state | {"_effects": [recipe.of(effect) for effect in self._effects]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the plugins of a copy or a pickle."""
+        vars(self).update(state, _effects=[recipe.made(effect) for effect in state["_effects"]])
+
+    @property
+    def inner(self) -> Sequence[Any]:  # type: ignore[override]
+        """The effects on the board."""
+        return tuple(self._effects)
 
     @property
     def _nets(self) -> list[Effect]:
@@ -106,20 +136,22 @@ class Board(Effect, MutableSequence[Any]):
         return round(min(hops)) if hops else None
 
     def _groups(self) -> list[Group]:
-        """Return our effects one by one, and each run of neighbouring native plugins as one."""
+        """Return our effects and VST3s one by one, and each run of other plugins as one group."""
         groups: list[Group] = []
         for effect in self._effects:
             if isinstance(effect, Effect):
                 groups.append(effect)
             elif effect is not None:
-                if groups and isinstance(groups[-1], list):
-                    groups[-1].append(effect)
+                last = groups[-1] if groups else None
+                if isinstance(last, list) and not any(map(native.is_external, (last[0], effect))):
+                    last.append(effect)
                 else:
                     groups.append([effect])
         return groups
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
         """See `Effect.stage`. Only one stage may run at a time: native plugins hold the state."""
+        self._check_single()
         return _chain(self._groups(), stream, counters)
 
     def render(
@@ -129,6 +161,7 @@ class Board(Effect, MutableSequence[Any]):
 
         Plugins that cannot stream, as PitchShift, get the whole recording at once.
         """
+        self._check_single()
         rendered = iter(blocks)
         for streams, run in groupby(self._groups(), _streams):
             groups = list(run)
@@ -178,6 +211,7 @@ class Mix(Board):
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
         """See `Effect.stage`."""
+        self._check_single()
         branches = [_stage(branch, stream, counters) for branch in self._groups()]
         return Sum(branches) if branches else Chain([], stream)
 
@@ -185,6 +219,7 @@ class Mix(Board):
         self, blocks: Iterable[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:
         """See `Effect.render`."""
+        self._check_single()
         if all(map(_streams, self._groups())):
             return pump(blocks, self.stage(stream, counters))
         return self._render_whole(list(blocks), stream, counters)
@@ -211,6 +246,16 @@ class Mix(Board):
 Group = Effect | list[Any]  # one of our effects, or a run of native plugins
 
 
+def _within(effect: Any) -> Iterator[Any]:
+    """Yield *effect* and everything within it, native containers included."""
+    if isinstance(effect, Effect):
+        yield effect
+        for inner in effect.inner:
+            yield from _within(inner)
+    elif effect is not None:
+        yield from native.parts(effect)
+
+
 def _streams(group: Group) -> bool:
     """Return whether *group* can process a stream block by block."""
     if isinstance(group, Board):
@@ -224,7 +269,7 @@ def _whole(
     """Process a whole recording with a group that cannot stream."""
     if isinstance(group, Effect):
         return group.render(blocks, stream, counters)
-    return native.whole(group, blocks, stream)
+    return native.whole(group, blocks, stream, counters)
 
 
 def _chain(groups: list[Group], stream: Stream, counters: Counters | None) -> Chain:
@@ -245,4 +290,6 @@ def _stage(group: Group, stream: Stream, counters: Counters | None) -> Stage:
     """Return a stage of *group*, one of our effects or a run of native plugins."""
     if isinstance(group, Effect):
         return group.stage(stream, counters)
-    return native.Native(group, stream)
+    if native.is_external(group[0]):
+        return Hosted(group[0], stream, counters)
+    return native.Native(group, stream, counters)

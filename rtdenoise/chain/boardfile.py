@@ -39,15 +39,23 @@ def open_board(path: str | Path) -> Board:
     """Return the board that the TOML file *path* describes.
 
     Raises:
-        UsageError: If the file cannot be read, is not TOML, has other keys than `effect`, or has
-            an unknown effect or parameter; the message lists the choices.
+        UsageError: If the file cannot be read, is not TOML in UTF-8, has other keys than `effect`,
+            or has an unknown effect or parameter; the message lists the choices, and says which
+            effect of the file it is about.
         ModelError: If a model cannot be loaded.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    try:  # Windows' editors put a byte order mark before UTF-8
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise UsageError(f"the board {path} is not UTF-8 (it may be UTF-16): save it as UTF-8")
+        values = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"cannot read the board {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"the board {path} is not UTF-8 ({error.reason}): save it as UTF-8"
+        ) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"the board {path} is not TOML: {error}") from None
     if unknown := sorted(set(values) - {"effect"}):
         raise UsageError(f"{path}: unknown key {unknown[0]!r}; known: effect (as [[effect]])")

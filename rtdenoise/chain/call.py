@@ -12,7 +12,7 @@ from ..audio import Layout, Samples
 from ..core.counters import Counters
 from ..core.stage import Stage, drain
 from ..core.stream import Stream
-from ..errors import ModelError
+from ..errors import AudioError, ModelError
 
 Audio = NDArray[np.floating[Any]]
 Render = Callable[[Iterable[Samples], Stream, Counters], Iterator[Samples]]
@@ -47,15 +47,21 @@ class Call:
 
         Raises:
             ModelError: If a net failed in any window.
+            AudioError: If a plugin or an effect gave NaN or infinity.
         """
         self.reset()
+        self.counters.fault = None
         layout = Layout.of(audio)
         samples = layout.to_samples(audio)
         failed = self.counters["failed"]
         stream = Stream(rate, samples.shape[0])
         out = np.concatenate(list(self._render([samples], stream, self.counters)), axis=1)
         if lost := self.counters["failed"] - failed:
+            if isinstance(self.counters.fault, AudioError):  # that of a plugin
+                raise self.counters.fault
             raise ModelError(f"the net failed in {lost} windows: {self.counters.why()}")
+        if not np.isfinite(out).all():
+            raise AudioError("the effects gave NaN or infinity for finite sound")
         return layout.from_samples(out)
 
     def next(self, audio: Audio, rate: int) -> Audio:

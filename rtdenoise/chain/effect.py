@@ -9,11 +9,12 @@ gives the last ones, and the block sizes never change a sample.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 import numpy as np
@@ -24,7 +25,8 @@ from ..core.blend import Blend, Strength
 from ..core.counters import Counters
 from ..core.stage import Stage, pump
 from ..core.stream import Stream
-from ..nets.box import find
+from ..errors import UsageError
+from ..nets.box import find, source
 from ..nets.line import Line
 from ..nets.net import Net, warm_up
 from .call import Audio, Call
@@ -40,12 +42,16 @@ class Effect(ABC):
         own_rate: Sample rate in Hz at which its nets work. None: it has no preference.
         own_hop: Samples at *own_rate* between two windows of its nets. None: it has no hops.
         parameters: The parameters that a board file may set. Empty: those of the constructor.
+        inner: The effects and plugins within it.
+
+    A copy and a pickle carry the settings; they begin streams of their own.
     """
 
     is_effect, is_instrument = True, False
     own_rate: int | None = None
     own_hop: int | None = None
     parameters: ClassVar[tuple[Parameter, ...]] = ()
+    inner: Sequence[Any] = ()
 
     @abstractmethod
     def stage(self, stream: Stream, counters: Counters | None = None) -> Stage:
@@ -85,6 +91,10 @@ class Effect(ABC):
     def one_thread(self) -> AbstractContextManager[None]:
         """Return a context in which the nets of this effect use one core; see `Net.one_thread`."""
         return nullcontext()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy and a pickle carry: all but the stream of the calls."""
+        return {name: value for name, value in vars(self).items() if name != "_call"}
 
     @cached_property
     def _call(self) -> Call:
@@ -158,6 +168,14 @@ class Blended(Effect):
     ) -> None:
         self._strength, self._bypass = Strength(mix, atten_lim_db, residual), False
         self._blends: WeakSet[Blend] = WeakSet()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy and a pickle carry: all but the stages that this effect made."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_blends"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the settings of a copy or a pickle."""
+        vars(self).update(state, _blends=WeakSet())
 
     def _made(self, blend: Blend) -> Blend:
         """Return a new stage, which from now on gets the settings of this effect."""
@@ -246,8 +264,31 @@ class Denoise(Blended):
         residual: bool = False,
     ) -> None:
         super().__init__(mix, atten_lim_db, residual)
+        if not isinstance(model, str | Path) and not hasattr(model, "card"):
+            raise UsageError(f"model = {model!r}: wanted a name, a path or a loaded net")
+        self._source = source(model) if isinstance(model, str | Path) else None
         self.net = find(model) if isinstance(model, str | Path) else model
         self.own_rate, self.own_hop = self.net.card.sample_rate, self.net.card.hop
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle carries: in place of the net, its name or path if it has one."""
+        state = super().__getstate__()
+        if self._source is not None:
+            del state["net"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the settings of a copy or a pickle, and load the net."""
+        super().__setstate__(state)
+        if self._source is not None and "net" not in state:
+            self.net = find(self._source)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Denoise:
+        """Return a copy with the same net, which holds no state, and streams of its own."""
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        memo[id(self.net)] = self.net
+        twin.__setstate__(deepcopy(super().__getstate__(), memo))
+        return twin
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Blend:
         """See `Effect.stage`."""
@@ -290,7 +331,7 @@ class DryWet(Blended):
         residual: bool = False,
     ) -> None:
         super().__init__(mix, atten_lim_db, residual)
-        self.effect = effect
+        self.effect, self.inner = effect, (effect,)
         self.own_rate, self.own_hop = effect.own_rate, effect.own_hop
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Blend:

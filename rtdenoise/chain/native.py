@@ -12,6 +12,9 @@ pedalboard 0.9, each of which has a test in tests/chain/test_board.py:
   first samples, and how many depends on the blocks. So they get blocks of one size from a ring, and
   a second ring, which starts with as much silence as they withhold, makes the latency constant.
 * PitchShift and GSMFullRateCompressor give silence when streamed (spotify/pedalboard#415).
+
+Plugins keep NaN in their state for ever, some crash on it, and take NaN as a parameter. So they get
+finite samples and values only, and what they give is looked at (guard.py). VST3s are in vst3.py.
 """
 
 from __future__ import annotations
@@ -19,14 +22,18 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..audio import Samples
+from ..core.counters import Counters
 from ..core.ring import Ring
 from ..core.stream import Stream
-from ..errors import UsageError
+from ..errors import AudioError, UsageError
+from .guard import Guard
+from .parameter import Parameter, from_docstring
 
 LARGEST = 8192  # most samples a native call; it is pedalboard's own default
 EVEN = 512  # samples a call for plugins that withhold samples
@@ -61,6 +68,12 @@ def is_plugin(thing: object) -> bool:
     return pedalboard is not None and isinstance(thing, pedalboard.Plugin)
 
 
+def is_external(plugin: object) -> bool:
+    """Return whether *plugin* is a VST3 or an Audio Unit."""
+    pedalboard = sys.modules.get("pedalboard")
+    return pedalboard is not None and isinstance(plugin, pedalboard.ExternalPlugin)
+
+
 def parts(plugin: Any) -> Iterator[Any]:
     """Yield *plugin* and, if it is a container, every plugin in it."""
     yield plugin
@@ -90,6 +103,37 @@ def check(plugin: Any) -> None:
             raise UsageError(f"{part!r} is an instrument, wanted an effect")
 
 
+def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
+    """Return the parameters of a class of pedalboard, as its docstring and `RANGES` have them."""
+    ranges = RANGES.get(kind.__name__, {})
+    return tuple(
+        Parameter(p.name, p.default, *ranges.get(p.name, (None, None)), p.unit)
+        for p in from_docstring(kind.__init__.__doc__ or "")
+    )
+
+
+def values_of(plugins: Sequence[Any]) -> list[tuple[Any, Parameter]]:
+    """Return every parameter of *plugins* and of the plugins in them, with its plugin."""
+    within = [part for plugin in plugins for part in parts(plugin)]
+    return [(part, p) for part in within for p in parameters(type(part)) if hasattr(part, p.name)]
+
+
+def check_values(values: Iterable[tuple[Any, Parameter]], rate: int) -> None:
+    """Refuse a parameter that makes no sense in a stream of *rate* Hz; see `values_of`.
+
+    Raises:
+        UsageError: If a value is NaN or infinite, or a frequency is half of *rate* or more.
+    """
+    for plugin, parameter in values:
+        parameter.check_at(type(plugin).__name__, getattr(plugin, parameter.name), rate)
+
+
+def names(plugins: Sequence[Any]) -> str:
+    """Return the names of *plugins* for messages: of a VST3 its own, of others their class."""
+    told = (p.name if is_external(p) else type(p).__name__ for p in plugins)
+    return ", ".join(told)
+
+
 def streams(plugins: Sequence[Any]) -> bool:
     """Return whether all of *plugins* can process a stream block by block."""
     return not any(_unstreamable(plugin) for plugin in plugins)
@@ -101,14 +145,21 @@ def _unstreamable(plugin: Any) -> str:
     return next((name for name in names if name in NOT_STREAMABLE), "")
 
 
-def whole(plugins: Sequence[Any], blocks: Iterable[Samples], stream: Stream) -> Iterator[Samples]:
+def whole(
+    plugins: Sequence[Any],
+    blocks: Iterable[Samples],
+    stream: Stream,
+    counters: Counters | None = None,
+) -> Iterator[Samples]:
     """Yield a whole recording, as one block, after *plugins*: as many samples, aligned."""
     from pedalboard import Pedalboard
 
+    check_values(values_of(plugins), stream.rate)
     audio = np.concatenate([np.zeros((stream.channels, 0), np.float32), *blocks], axis=1)
-    board = Pedalboard(list(plugins))
-    out: Samples = board.process(audio, stream.rate, LARGEST, reset=True)
-    yield out
+    board, guard, out = Pedalboard(list(plugins)), Guard(names(plugins), counters), audio
+    if audio.shape[1]:
+        out = board.process(guard.clean(audio), stream.rate, LARGEST, reset=True)
+    yield out if guard.passes(out) else np.zeros(out.shape, np.float32)
 
 
 def gsm(audio: Samples, rate: int) -> Samples:
@@ -125,26 +176,42 @@ class Native:
     Args:
         plugins: The plugins in order. Their parameters may be set while the stage runs.
         stream: The stream that the stage is to process.
+        counters: Where a failure of the plugins is counted. None: in counters of its own.
+
+    A block for which the plugins give NaN or infinity becomes silence, and they begin anew.
 
     Attributes:
         latency: Samples by which the output is late: 0 for most plugins, and otherwise the most
             that the plugins withhold, plus `EVEN`.
 
     Raises:
-        UsageError: If a plugin cannot stream; the message names it.
+        UsageError: If a plugin cannot stream, or has a parameter that makes no sense at this rate;
+            the message names it.
+        AudioError: If a plugin cannot process that many channels.
     """
 
-    def __init__(self, plugins: Sequence[Any], stream: Stream) -> None:
+    def __init__(
+        self, plugins: Sequence[Any], stream: Stream, counters: Counters | None = None
+    ) -> None:
         if name := next(filter(None, map(_unstreamable, plugins)), ""):
             raise UsageError(
                 f"{name} cannot stream: pedalboard gives silence for it block by block. "
                 "Take it out, or process whole recordings (reset=True)."
             )
+        self._values = values_of(plugins)
+        check_values(self._values, stream.rate)
         from pedalboard import Pedalboard
 
         self.stream, self._channels = stream, stream.channels
+        self._guard = Guard(names(plugins), counters)
         self._board, self._rate = Pedalboard(list(plugins)), stream.rate
-        self._even = self._shortfall(64) > 0
+        try:
+            self._even = self._shortfall(64) > 0
+        except (ValueError, RuntimeError) as error:
+            raise AudioError(
+                f"{names(plugins)} cannot process {stream.channels} channels at "
+                f"{stream.rate} Hz: {error}"
+            ) from None
         short = self._shortfall(EVEN) if self._even else 0
         self.latency = short + EVEN if self._even else 0
         self._waiting = Ring(self._channels, LARGEST + EVEN)
@@ -173,10 +240,15 @@ class Native:
             self._board.process(silence, self._rate, LARGEST, reset=True)
 
     def push(self, block: Samples) -> Samples:
-        """See `Stage.push`."""
-        out = np.zeros(block.shape, np.float32)
+        """See `Stage.push`. NaN and infinite samples become silence, and are counted.
+
+        Raises:
+            UsageError: If a parameter was set to a value that makes no sense at this rate.
+        """
+        check_values(self._values, self._rate)
+        finite, out = self._guard.clean(block), np.zeros(block.shape, np.float32)
         for at in range(0, block.shape[1], LARGEST):
-            part, late = block[:, at : at + LARGEST], out[:, at : at + LARGEST]
+            part, late = finite[:, at : at + LARGEST], out[:, at : at + LARGEST]
             if not self._even:
                 late[:] = self._call(np.ascontiguousarray(part))
                 continue
@@ -186,6 +258,9 @@ class Native:
                 self._waiting.read(even)
                 self._ready.write(self._call(even))
             self._ready.read(late)
+        if not self._guard.passes(out):
+            out[:] = 0
+            self.reset()
         return out
 
     def reset(self) -> None:
@@ -211,25 +286,59 @@ def plugin_types() -> dict[str, type[Any]]:
     }
 
 
-def load_vst3(settings: dict[str, Any]) -> Any:
-    """Load a VST3 plugin.
+def type_of(name: str) -> type[Any]:
+    """Return the class of pedalboard called *name*, containers included."""
+    import pedalboard
 
-    Args:
-        settings: The `path` of the plugin, and values for its parameters by name.
+    kind: type[Any] = getattr(pedalboard, name)
+    return kind
+
+
+def load_file(path: str, plugin_name: str | None) -> Any:
+    """Load a plugin from a file; see `vst3.load`, which checks what it can.
 
     Raises:
-        UsageError: If there is no path, or the plugin cannot be loaded or refuses a parameter.
+        UsageError: If the plugin cannot be loaded, or is no effect.
     """
     from pedalboard import load_plugin
 
-    parameters = dict(settings)
-    path = parameters.pop("path", None)
-    if path is None:
-        raise UsageError("a VST3 needs path = '...vst3'")
     try:
-        return load_plugin(path, parameter_values=parameters)
-    except (ImportError, OSError, ValueError, AttributeError) as error:
-        raise UsageError(f"cannot load {path}: {error}") from None
+        plugin = load_plugin(path, plugin_name=plugin_name)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split()).rpartition("VST3Plugin: ")[2]
+        raise UsageError(f"cannot load {path}: {reason}") from None
+    if not plugin.is_effect:
+        raise UsageError(f"{path} is an instrument, wanted an effect")
+    return plugin
+
+
+def _choice(kind: type[Any], name: str, key: str, value: str) -> Any:
+    """Return the member of pedalboard's enumeration for the parameter *key* called *value*."""
+    choices = getattr(kind, key.capitalize(), None)
+    if choices is None and key == "quality":  # GSMFullRateCompressor has that of Resample
+        choices = type_of("Resample").Quality
+    members = getattr(choices, "__members__", {})
+    if value not in members:
+        wanted = ", ".join(members) or "a number"
+        raise UsageError(f"{name}: {key} = {value!r}: wanted {wanted}")
+    return members[value]
+
+
+def _check_sound(what: str, file: Any) -> None:
+    """Refuse *file* if it is no sound file; a Convolution takes any file, and gives silence."""
+    from pedalboard.io import AudioFile
+
+    if not isinstance(file, str) or "\0" in file:
+        raise UsageError(f"{what} = {file!r}: wanted the name of a sound file")
+    if not Path(file).exists():
+        raise UsageError(f"{what}: there is no file {file} (seen from {Path.cwd()})")
+    try:
+        with AudioFile(file) as sound:
+            frames = sound.frames
+    except (ValueError, OSError, RuntimeError):
+        frames = 0
+    if not frames:
+        raise UsageError(f"{what}: {file} is no sound file, or it is empty")
 
 
 def make(name: str, kind: type[Any], parameters: dict[str, Any]) -> Any:
@@ -241,10 +350,16 @@ def make(name: str, kind: type[Any], parameters: dict[str, Any]) -> Any:
         parameters: Values by the names of the parameters.
 
     Raises:
-        UsageError: If the plugin refuses a value.
+        UsageError: If the plugin refuses a value, or a file that it needs is not there.
     """
+    values = dict(parameters)
+    for key, value in parameters.items():
+        if key.endswith("_filename"):
+            _check_sound(f"{name}: {key}", value)
+        elif isinstance(value, str):
+            values[key] = _choice(kind, name, key, value)
     try:
-        return kind(**parameters)
-    except (TypeError, ValueError) as error:
+        return kind(**values)
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"{name} refuses {parameters}: {reason}") from None

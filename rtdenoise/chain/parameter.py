@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,20 +36,62 @@ class Parameter:
     meaning: str = ""
 
     def check(self, effect: str, value: Any) -> None:
-        """Refuse a number that is out of range.
+        """Refuse a value of another kind than the default's, or a number that is out of range.
 
         Args:
             effect: Name of the effect, for the error message.
-            value: The value to check; what is no number passes.
+            value: The value to check.
 
         Raises:
-            UsageError: If *value* is out of range; the message shows the range.
+            UsageError: If *value* is none that the parameter can have; the message shows the range.
         """
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.is_number and not number and not (value is None and self.default is None):
+            wanted = f"a number, {self.range}" if self.range else "a number"
+            raise UsageError(f"{effect}: {self.name} = {value!r}: wanted {wanted}")
+        if isinstance(self.default, bool) and not isinstance(value, bool):
+            raise UsageError(f"{effect}: {self.name} = {value!r}: wanted true or false")
+        self.check_at(effect, value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         low, high = self.low, self.high
         if (low is not None and value < low) or (high is not None and value > high):
             raise UsageError(f"{effect}: {self.name} = {value:g}: wanted {self.range}")
+
+    def check_at(self, effect: str, value: Any, rate: int | None = None) -> None:
+        """Refuse NaN, infinity, and a frequency that a stream of *rate* Hz cannot have.
+
+        Plugins take such values without a word, and give silence, NaN or a crash for them. A level
+        of -inf dB is a number: it mutes.
+
+        Args:
+            effect: Name of the effect, for the error message.
+            value: The value to check; what is no number passes.
+            rate: Sample rate of the stream in Hz. None: it is not known.
+
+        Raises:
+            UsageError: If *value* is not finite, or is a frequency of half the rate or more.
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        if abs(value) > sys.float_info.max and isinstance(value, int):
+            value = math.inf  # TOML's whole numbers have no end
+        mutes = self.unit == "dB" and value == -math.inf
+        if not (math.isfinite(value) or mutes):
+            wanted = self.range or "a finite number"
+            raise UsageError(f"{effect}: {self.name} = {value:g}: wanted {wanted}")
+        if self.unit == "Hz" and rate is not None and value >= rate / 2:
+            raise UsageError(
+                f"{effect}: {self.name} = {value:g}: wanted less than {rate / 2:g} Hz, half the "
+                f"sample rate of this sound ({rate} Hz); lower it, or take {effect} out"
+            )
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the value is a number: by the default, or because there is a range or a unit."""
+        default = self.default
+        ranged = self.low is not None or self.high is not None or bool(self.unit)
+        return ranged or (isinstance(default, int | float) and not isinstance(default, bool))
 
     @property
     def range(self) -> str:

@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..core.named import find_named
-from ..errors import UsageError
-from . import native
+from ..errors import RtdenoiseError, UsageError, last_line
+from . import native, vst3
 from .board import Board, Mix
 from .effect import Denoise, DryWet, Effect
-from .parameter import Parameter, from_docstring, from_signature
+from .parameter import REQUIRED, Parameter, from_signature
 
 STRENGTH = (
     Parameter("mix", 100.0, 0, 100, "%", "processed sound in the output; the rest is the input"),
@@ -86,8 +86,11 @@ OURS = (
         "VST3",
         "Runs a VST3 plugin; its own parameters are given by their names.",
         "pedalboard",
-        (Parameter("path", meaning="path of the .vst3"),),
-        lambda settings, _: native.load_vst3(settings),
+        (
+            Parameter("path", meaning="path of the .vst3"),
+            Parameter("plugin_name", None, meaning="which plugin, if the file holds several"),
+        ),
+        lambda settings, _: vst3.load(settings),
         any_parameter=True,
     ),
 )
@@ -103,18 +106,13 @@ def kinds() -> dict[str, Kind]:
 
 def _of_pedalboard(name: str, plugin: type[Any]) -> Kind:
     """Return the kind of a pedalboard plugin, as its docstrings describe it."""
-    ranges = native.RANGES.get(name, {})
-    parameters = tuple(
-        Parameter(p.name, p.default, *ranges.get(p.name, (None, None)), p.unit)
-        for p in from_docstring(plugin.__init__.__doc__ or "")
-    )
     words = (plugin.__doc__ or "").replace("`", "").split()
     sentence = " ".join(words).partition(". ")[0].rstrip(".")
     return Kind(
         name,
         f"{sentence}.",
         "pedalboard",
-        parameters,
+        native.parameters(plugin),
         lambda settings, _: native.make(name, plugin, settings),
         streams=name not in native.NOT_STREAMABLE,
     )
@@ -148,7 +146,17 @@ def _of_user(place: str) -> Kind:
         raise UsageError(f"{place} is not an effect: wanted a subclass of rtdenoise.Effect")
     summary = (maker.__doc__ or "").strip().partition("\n")[0]
     parameters = maker.parameters or from_signature(maker)
-    return Kind(place, summary, "yours", parameters, lambda settings, _: maker(**settings))
+    return Kind(place, summary, "yours", parameters, lambda s, _: _user_made(place, maker, s))
+
+
+def _user_made(place: str, maker: type[Effect], settings: dict[str, Any]) -> Effect:
+    """Return a user's effect, whose constructor may raise anything."""
+    try:
+        return maker(**settings)
+    except RtdenoiseError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{place} cannot be made: {last_line(error)}") from error
 
 
 def make(name: str, settings: dict[str, Any], inner: Sequence[Any] = (), where: str = "") -> Any:
@@ -165,17 +173,27 @@ def make(name: str, settings: dict[str, Any], inner: Sequence[Any] = (), where: 
             is refused, or the kind cannot hold the effects within it.
         ModelError: If a model cannot be loaded.
     """
-    made = kind(name)
-    listed = {parameter.name: parameter for parameter in made.parameters}
+    try:
+        made = kind(name)
+        _check(made, settings, inner)
+        return made.make(settings, inner)
+    except RtdenoiseError as error:
+        raise type(error)(f"{where}{error}", error.problem) from None
+
+
+def _check(made: Kind, settings: dict[str, Any], inner: Sequence[Any]) -> None:
+    """Refuse settings that the kind *made* does not have, lacks or cannot take."""
+    name, listed = made.name, {parameter.name: parameter for parameter in made.parameters}
     if not made.any_parameter and (unknown := sorted(set(settings) - set(listed))):
         choices = ", ".join(listed) or ("effect" if made.holds != "none" else "none")
-        raise UsageError(f"{where}{name} has no {unknown[0]!r}; known: {choices}")
-    if made.holds == "none" and inner:
-        holders = " and ".join(k.name for k in OURS if k.holds != "none")
-        raise UsageError(f"{where}{name} holds no effects; {holders} do")
-    if made.holds == "one" and len(inner) != 1:
-        raise UsageError(f"{where}{name} holds one effect, got {len(inner)}")
+        raise UsageError(f"{name} has no {unknown[0]!r}; known: {choices}")
     for key, value in settings.items():
         if key in listed:
             listed[key].check(name, value)
-    return made.make(settings, inner)
+    if lacking := [n for n, p in listed.items() if p.default is REQUIRED and n not in settings]:
+        raise UsageError(f"a {name} needs {', '.join(lacking)}")
+    if made.holds == "none" and inner:
+        holders = " and ".join(k.name for k in OURS if k.holds != "none")
+        raise UsageError(f"{name} holds no effects; {holders} do")
+    if made.holds == "one" and len(inner) != 1:
+        raise UsageError(f"{name} holds one effect, got {len(inner)}")

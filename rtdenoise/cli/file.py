@@ -148,12 +148,11 @@ def run(args: argparse.Namespace) -> int:
     reporter.plan(plan)
     if plan.jobs:
         effect, model = _effects(args)
+        prepare = effect().prepare_thread  # a mistake in the board must stop everything now
         workers = min(len(plan.jobs), args.jobs or os.cpu_count() or 1)
         with _progress(args, plan) as progress:
-            work = _Work(args, effect, model, stop, progress)
-            with closing(
-                batch.run(plan.jobs, work, workers, stop, effect().prepare_thread)
-            ) as results:
+            work = _Work(args, model, stop, progress)
+            with closing(batch.run(plan.jobs, work, effect, workers, stop, prepare)) as results:
                 for job, result in results:
                     reporter.job(job, result)
     return reporter.end()
@@ -192,9 +191,9 @@ def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
         from ..chain.boardfile import open_board
         from ..chain.effect import with_strength
 
-        open_board(args.board)  # a mistake in the board must stop everything now
         how = strength(args)
-        # Each file needs a board of its own, because native plugins hold their state.
+        # Each file needs a board of its own, because native plugins hold their state. It is made in
+        # the main thread, because a VST3 can be loaded only there.
         return lambda: with_strength(open_board(args.board), how), args.board
     from ..chain.effect import Denoise
 
@@ -231,7 +230,6 @@ class _Work:
 
     Args:
         args: The flags.
-        effect: Function that makes the effect for each file.
         model: Name of the model or of the board.
         stop: Event that ends the work when it is set.
         progress: The progress bar. None: there is none.
@@ -240,12 +238,11 @@ class _Work:
     def __init__(
         self,
         args: argparse.Namespace,
-        effect: Callable[[], Effect],
         model: str,
         stop: Event,
         progress: Any,
     ) -> None:
-        self.args, self.effect, self.model = args, effect, model
+        self.args, self.model = args, model
         self.stop, self.progress, self.lock = stop, progress, Lock()
 
     def watch(self, seconds: float) -> None:
@@ -256,8 +253,8 @@ class _Work:
             with self.lock:
                 self.progress.advance(seconds)
 
-    def __call__(self, job: Job) -> dict[str, Any]:
-        """Process one file; return the line that --json prints."""
+    def __call__(self, job: Job, effect: Effect) -> dict[str, Any]:
+        """Process one file with an effect; return the line that --json prints."""
         from ..files.offline import Against, process_file
         from ..files.pending import make_folder
         from ..files.picture import BeforeAfter
@@ -278,7 +275,7 @@ class _Work:
                 report = process_file(
                     job.source,
                     job.target,
-                    self.effect(),
+                    effect,
                     kbps=self.args.quality,
                     overwrite=self.args.force,
                     listen=listen,

@@ -24,7 +24,7 @@ def find_named(place: str, what: str) -> Any:
     module, _, name = place.partition(":")
     try:
         return getattr(import_module(module), name)
-    except Exception as error:  # whatever a user's module raises while it is imported
-        raise UsageError(
-            f"no {what} {place}: {last_line(error)}. Is its folder on PYTHONPATH?"
-        ) from error
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"no {what} {place}: {error}. Is its folder on PYTHONPATH?") from None
+    except Exception as error:  # the user's module may raise anything when it is imported
+        raise UsageError(f"no {what} {place}: {last_line(error)}") from error

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -16,6 +17,7 @@ from ..errors import AudioError, Problem, UsageError, printable
 from .inputs import expand
 from .pending import STD, exists_error, same_file
 
+Needed = TypeVar("Needed")
 Result = TypeVar("Result")
 
 
@@ -263,7 +265,8 @@ def _read(name: str, read: set[str]) -> bool:
 
 def run(
     jobs: Sequence[Job],
-    work: Callable[[Job], Result],
+    work: Callable[[Job, Needed], Result],
+    begin: Callable[[], Needed],
     workers: int,
     stop: Event,
     prepare: Callable[[], None] = lambda: None,
@@ -275,16 +278,22 @@ def run(
 
     Args:
         jobs: The jobs to run.
-        work: Function that processes one job; it must look at *stop* often.
+        work: Function that processes one job with what *begin* made; it must look at *stop* often.
+        begin: Function that makes what a job needs, in the thread of the caller, just before the
+            job starts: some plugins can be loaded only in the main thread.
         workers: Number of threads.
         stop: Event that asks the threads to end.
         prepare: Function that each thread calls before its first job.
     """
     pool = ThreadPoolExecutor(workers, "rtdenoise-file", initializer=prepare)
     todo: dict[Future[Result], Job] = {}
+    waiting = iter(jobs)
     try:
-        todo = {pool.submit(work, job): job for job in jobs}
-        while todo:
+        while True:
+            for job in islice(waiting, workers - len(todo)):
+                todo[pool.submit(work, job, begin())] = job
+            if not todo:
+                break
             # The wait has a timeout, because on Windows Ctrl-C cannot interrupt it otherwise.
             done, _ = wait(todo, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in done:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..audio import Samples
 from ..core.counters import Counters
-from ..core.kernels import clean
+from ..core.kernels import all_finite, clean
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
 from .bitrate import chosen, limits
@@ -23,6 +23,7 @@ from .reader import BLOCK, SoundReader
 from .scores import Scores
 from .writer import SoundWriter
 
+AUDIBLE = 2.0**-16  # half a step of 16 bits: what is softer at its peak is silence there
 SAMPLE_BYTES = {"DOUBLE": 8, "FLOAT": 4, "PCM_32": 4, "PCM_24": 3, "PCM_16": 2}  # others: 1 at most
 
 
@@ -102,6 +103,50 @@ class Report:
         return self.seconds / max(self.elapsed_s, 1e-9)
 
 
+class _Heard:
+    """A listener that notices output which is no sound: NaN, or silence in place of sound.
+
+    Args:
+        reader: The open file that is processed.
+    """
+
+    def __init__(self, reader: SoundReader) -> None:
+        self._name, self._rate, self._frames = reader.name, reader.rate, 0
+        self._peaks = np.zeros((2, reader.channels), np.float32)
+
+    def before(self, block: Samples) -> None:
+        """See `Listener.before`."""
+        self._note(0, block)
+
+    def after(self, block: Samples) -> None:
+        """See `Listener.after`.
+
+        Raises:
+            AudioError: If the output has NaN or infinity.
+        """
+        if not all_finite(block[None]):
+            raise AudioError(
+                f"{self._name}: the effects gave NaN or infinity {self._frames / self._rate:.2f} s "
+                "in, for finite sound, so nothing was written"
+            )
+        self._frames += block.shape[1]
+        self._note(1, block)
+
+    def _note(self, which: int, block: Samples) -> None:
+        """Keep the highest peak of each channel of the input (0) or the output (1)."""
+        if block.shape[1]:
+            self._peaks[which] = np.maximum(self._peaks[which], np.abs(block).max(axis=1))
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence if a channel of the output is silent, and its input is not."""
+        before, after = self._peaks
+        lost = np.flatnonzero((before >= AUDIBLE) & (after < AUDIBLE))
+        if len(lost):
+            which = ", ".join(str(channel + 1) for channel in lost)
+            what = "the output" if len(lost) == len(before) else f"channel {which} of the output"
+            yield f"{what} is silent, though the input is not: look at the settings of the effects"
+
+
 class _Watched:
     """The blocks of a file, made finite and shown to listeners before the effect gets them."""
 
@@ -136,6 +181,9 @@ class _Watched:
 
     def check(self) -> None:
         """Raise if a net failed: live it goes dry, but a file must not look finished then."""
+        fault = self.counters.fault
+        if self.counters["failed"] and isinstance(fault, AudioError):  # that of a plugin
+            raise AudioError(f"{self.reader.name}: {fault}; nothing was written")
         if self.counters["failed"]:
             raise ModelError(
                 f"the net failed on {self.reader.name} ({self.counters.why()}), so nothing was "
@@ -198,7 +246,8 @@ def process_file(
             like=source,
         )
         with writer:
-            listeners = listen(reader)
+            heard = _Heard(reader)
+            listeners = [heard, *listen(reader)]
             source_blocks = _Watched(reader, counters, listeners, watch)
             for out in effect.render(source_blocks, stream, counters):
                 for listener in listeners:
@@ -225,6 +274,7 @@ def process_file(
                 *writer.warnings,
                 *_losses(reader, writer, kbps is not None),
                 *_warnings(writer, source_blocks.nonfinite),
+                *heard.warnings(),
             ),
             source_blocks.partial,
         )

@@ -47,6 +47,11 @@ def place(name: str | Path) -> Path:
     )
 
 
+def source(name: str | Path) -> str:
+    """Return what `find` finds the same model by from any folder: a name, or an absolute path."""
+    return str(name) if str(name) in models() else str(Path(name).absolute())
+
+
 def load(path: str | Path) -> Net:
     """Load a model file and check that it obeys the contract.
 

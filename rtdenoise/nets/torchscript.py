@@ -71,7 +71,7 @@ class Generator:
 
     def initial_state(self, channels: int) -> Samples:
         """See `Net.initial_state`."""
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             return np.array(self._module.initial_state(channels).numpy())
 
     def __call__(self, windows: Windows, state: Samples) -> tuple[Windows, Samples]:
@@ -116,27 +116,34 @@ def load(path: str | Path) -> Generator:
     """Load a TorchScript file and check that it obeys the contract.
 
     Nothing in the file runs before all of it was checked; docs/models-from-strangers.md says what
-    that promises.
+    that promises. All of it runs on one thread. torch would otherwise start a pool of workers,
+    which do not live on in a forked child, where the next call of torch would wait for them for
+    ever.
 
     Raises:
         ModelError: If there is no such file, it is not TorchScript, it could do more than compute,
             it has no card or a wrong one, its weights do not match the card, or its methods break
             the contract.
     """
-    archive = Archive(Path(path))
+    with one_thread():
+        return _load(Archive(Path(path)))
+
+
+def _load(archive: Archive) -> Generator:
+    """Load the module of *archive*; see `load`."""
     card, module = archive.card, _open(archive)
     module.eval()
     weights = {name: value.numpy() for name, value in module.state_dict().items()}
     if (digest := weights_sha256(weights)) != card.sha256:
         raise ModelError(
-            f"{path}: the weights are not those of the card (sha256 {digest[:12]}, card "
+            f"{archive.path}: the weights are not those of the card (sha256 {digest[:12]}, card "
             f"{card.sha256[:12]}). The file was changed or damaged: fetch or export it again."
         )
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     if not hasattr(module, "initial_state"):
         raise ModelError(
-            f"{path} breaks the contract: it has no exported initial_state(channels) -> (C, S). "
+            f"{archive.path} breaks the contract: it has no exported initial_state(channels) -> (C, S). "
             "Decorate the method with @torch.jit.export."
         )
     net = Generator(module, card)

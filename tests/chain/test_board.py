@@ -235,43 +235,6 @@ def test_an_empty_board_is_a_wire():
         assert np.array_equal(board.process(NOISE, RATE, reset=False), NOISE)
 
 
-# A list
-
-
-def test_a_board_is_edited_like_a_list():
-    """Append, insert, delete, slices, iteration; an edit begins a new stream."""
-    a, b, c = Gain(1), Denoise(IDENTITY), Limiter()
-    board = Board([a])
-    board.append(c)
-    board.insert(1, b)
-    assert list(board) == [a, b, c]
-    assert board[1] is b
-    assert board[::2] == [a, c]
-    board[0] = None
-    del board[2]
-    assert list(board) == [None, b]
-    board[:] = [c]
-    assert list(board) == [c]
-    board.process(NOISE, RATE, reset=False)
-    board.append(b)
-    assert board.process(NOISE[:, :500], RATE, reset=False).shape == (2, 0)
-
-
-def test_what_is_no_effect_is_refused_and_nothing_changes():
-    """A lambda, a number, the same effect twice, the board itself."""
-    gain = Gain(1)
-    board = Board([gain])
-    for bad, message in (
-        (lambda x: x, "is no effect: wanted a pedalboard plugin"),
-        (3, "3 is no effect"),
-        (gain, "twice"),
-        (board, "cannot be an effect on itself"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            board.append(bad)
-        assert list(board) == [gain]
-
-
 # The traps
 
 
