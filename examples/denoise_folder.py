@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from rtdenoise import AudioError, Denoise
-from rtdenoise.files.formats import SUFFIXES
 from rtdenoise.files.offline import process_file
+from rtdenoise.sound.formats import SUFFIXES
 
 
 class Levels:

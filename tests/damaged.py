@@ -10,7 +10,7 @@ import numpy as np
 import soundfile as sf
 
 from rtdenoise.errors import AudioError, Problem
-from rtdenoise.files.reader import SoundReader
+from rtdenoise.sound.reader import SoundReader
 
 LIST = b"LIST" + struct.pack("<I", 12) + b"INFOISFT" + b"abcd"
 ID3V1 = b"TAG" + bytes(125)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rtdenoise.files.reader import SoundReader
-from rtdenoise.files.writer import SoundWriter
+from rtdenoise.sound.reader import SoundReader
+from rtdenoise.sound.writer import SoundWriter
 
 LOSSLESS = [
     (form, subtype)

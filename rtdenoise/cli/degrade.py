@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import AudioError, Problem, printable
-from ..files.pending import STD
+from ..sound.pending import STD
 from .advice import with_advice
 from .arguments import add_outputs, add_quality, add_quiet, file_name
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from ..degrade import parse
     from ..errors import UsageError
     from ..files.batch import Naming, plan
-    from ..files.inputs import told_skipped
+    from ..sound.inputs import told_skipped
 
     chain = parse(args.text)
     second = (lambda target: args.write_reference) if args.write_reference else None
@@ -108,12 +108,12 @@ def _degrade(chain: Chain, job: Job, args: argparse.Namespace, seed: list[int]) 
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
-    from ..files.bitrate import chosen
-    from ..files.carry import Sound
-    from ..files.formats import encoding
-    from ..files.pending import make_folder
-    from ..files.reader import SoundReader
-    from ..files.writer import SoundWriter
+    from ..sound.bitrate import chosen
+    from ..sound.carry import Sound
+    from ..sound.formats import encoding
+    from ..sound.pending import make_folder
+    from ..sound.reader import SoundReader
+    from ..sound.writer import SoundWriter
 
     with SoundReader(job.source) as reader, reader.raw() as original:
         blocks = list(reader)

@@ -41,7 +41,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
-from ..files.pending import STD
+from ..sound.pending import STD
 from .arguments import (
     DEFAULT_MODEL,
     add_board,
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from ..chain.effect import Effect
     from ..files.batch import Job, Plan
     from ..files.offline import Listener
-    from ..files.pending import Pending
-    from ..files.reader import SoundReader
+    from ..sound.pending import Pending
+    from ..sound.reader import SoundReader
 
 HELP = "clean sound files"
 ADVICE = {
@@ -204,7 +204,7 @@ def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
 def _progress(args: argparse.Namespace, plan: Plan) -> Any:
     """Return the progress bar on stderr, or an empty context if nobody would see it."""
     from ..errors import AudioError
-    from ..files.reader import SoundReader
+    from ..sound.reader import SoundReader
 
     if args.quiet or not sys.stderr.isatty():
         return nullcontext()
@@ -255,9 +255,10 @@ class _Work:
 
     def __call__(self, job: Job, effect: Effect) -> dict[str, Any]:
         """Process one file with an effect; return the line that --json prints."""
-        from ..files.offline import Against, process_file
-        from ..files.pending import make_folder
+        from ..files.offline import process_file
         from ..files.picture import BeforeAfter
+        from ..files.reference import Against
+        from ..sound.pending import make_folder
 
         if self.args.output_dir:
             make_folder(Path(job.target).parent)
@@ -300,8 +301,8 @@ class _Work:
 
     def _picture(self, job: Job) -> AbstractContextManager[Pending | None]:
         """Return the file for the picture of *job*, opened before the work; None: it has none."""
-        from ..files.inputs import check_readable
-        from ..files.pending import Pending
+        from ..sound.inputs import check_readable
+        from ..sound.pending import Pending
 
         if job.second is None:
             return nullcontext()

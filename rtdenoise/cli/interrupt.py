@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..files.pending import Pending
+from ..sound.pending import Pending
 
 GRACE_S = 5.0  # time that a call of a net may still take after Ctrl-C
 LOOK_S = 0.2

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import AudioError, Problem, printable
-from ..files.pending import STD
+from ..sound.pending import STD
 from .advice import with_advice
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Reporter:
         for source in plan.left_out:
             self.say(f"{printable(source)}: left out, it is the output of another input")
         if plan.unread:
-            from ..files.inputs import told_skipped
+            from ..sound.inputs import told_skipped
 
             self.say(told_skipped(plan.unread))
         for source in plan.unread:

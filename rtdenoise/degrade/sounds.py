@@ -17,8 +17,8 @@ import soxr
 from numpy.typing import NDArray
 
 from ..errors import AudioError, UsageError
-from ..files.formats import SUFFIXES
-from ..files.reader import SoundReader
+from ..sound.formats import SUFFIXES
+from ..sound.reader import SoundReader
 from .batch import Batch, rms
 
 # A function (samples, rate_hz, rng) -> (1, samples) that makes noise for the program.

@@ -1,1 +1,1 @@
-"""Sound files: this room reads them, writes them, and processes them."""
+"""Sound files through an effect: one, and many."""

@@ -14,8 +14,8 @@ from threading import Event
 from typing import TypeVar
 
 from ..errors import AudioError, Problem, UsageError, printable
-from .inputs import expand
-from .pending import STD, exists_error, same_file
+from ..sound.inputs import expand
+from ..sound.pending import STD, exists_error, same_file
 
 Needed = TypeVar("Needed")
 Result = TypeVar("Result")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..errors import Problem, UsageError, printable
-from ..files.pending import same_file
-from ..files.reader import SoundReader
-from ..files.writer import SoundWriter
+from ..sound.pending import same_file
+from ..sound.reader import SoundReader
+from ..sound.writer import SoundWriter
 from .devices import Cards, Device, Kind, Wiring
 from .drive import Drive, quiet_interpreter
 from .ends import DeviceEnd, End, FileEnd

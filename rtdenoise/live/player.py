@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from ..core.ring import Ring
-from ..files.reader import SoundReader
+from ..sound.reader import SoundReader
 from .session import Frames
 
 AHEAD_S = 10.0  # length of sound that is read ahead

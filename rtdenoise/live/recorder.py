@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from ..core.ring import Ring
-from ..files.writer import SoundWriter
+from ..sound.writer import SoundWriter
 
 RECORD_S = 5.0  # length of the ring between the callback and the disk
 TURN_S = 0.02  # time between two writes

@@ -143,8 +143,8 @@ def _load(archive: Archive) -> Generator:
         parameter.requires_grad_(False)
     if not hasattr(module, "initial_state"):
         raise ModelError(
-            f"{archive.path} breaks the contract: it has no exported initial_state(channels) -> (C, S). "
-            "Decorate the method with @torch.jit.export."
+            f"{archive.path} breaks the contract: it has no exported initial_state(channels) -> "
+            "(C, S). Decorate the method with @torch.jit.export."
         )
     net = Generator(module, card)
     check_contract(net, archive.path)

@@ -11,7 +11,7 @@ import pytest
 
 from rtdenoise.errors import AudioError, Problem, UsageError
 from rtdenoise.files.batch import Naming, plan
-from rtdenoise.files.inputs import check_readable
+from rtdenoise.sound.inputs import check_readable
 
 
 def tree(folder, *names):

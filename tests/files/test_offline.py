@@ -9,10 +9,11 @@ import pytest
 
 from rtdenoise import Denoise
 from rtdenoise.errors import AudioError, ModelError
-from rtdenoise.files.formats import BITS
-from rtdenoise.files.offline import Against, process_file
-from rtdenoise.files.reader import SoundReader
+from rtdenoise.files.offline import process_file
+from rtdenoise.files.reference import Against
 from rtdenoise.files.scores import Scores, score
+from rtdenoise.sound.formats import BITS
+from rtdenoise.sound.reader import SoundReader
 from tests.sounds import LOSSLESS, noise, read, tell_files, write
 from tests.toy_nets import Breaks, Identity, generator_for
 

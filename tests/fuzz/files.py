@@ -13,8 +13,8 @@ import soundfile
 from rtdenoise.audio import Samples
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stream import Stream
-from rtdenoise.files.formats import SUFFIXES
 from rtdenoise.files.offline import process_file
+from rtdenoise.sound.formats import SUFFIXES
 
 from . import mutate
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from rtdenoise.errors import UsageError
-from rtdenoise.files.formats import SUFFIXES
+from rtdenoise.sound.formats import SUFFIXES
 
 from .sources import below, in_chapters, recording, speaker
 

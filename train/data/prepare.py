@@ -22,7 +22,7 @@ import soxr
 from numpy.typing import NDArray
 
 from rtdenoise.errors import AudioError, UsageError
-from rtdenoise.files.reader import SoundReader
+from rtdenoise.sound.reader import SoundReader
 
 from ..claim import claimed
 from .bandwidth import measure

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rtdenoise.files.pending import Pending
 from rtdenoise.nets.box import find as find_model
+from rtdenoise.sound.pending import Pending
 
 from ..errors import ArgumentError
 from .baselines import choose

@@ -15,8 +15,8 @@ import numpy as np
 import soundfile as sf
 
 from rtdenoise.audio import Samples
-from rtdenoise.files.pending import Pending
 from rtdenoise.files.picture import Spectrogram, panels
+from rtdenoise.sound.pending import Pending
 
 LONGEST_S = 30.0  # longest sound in the report
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from rtdenoise.audio import Samples
 from rtdenoise.errors import AudioError, UsageError
-from rtdenoise.files.formats import SUFFIXES
-from rtdenoise.files.pending import Pending
-from rtdenoise.files.reader import SoundReader
+from rtdenoise.sound.formats import SUFFIXES
+from rtdenoise.sound.pending import Pending
+from rtdenoise.sound.reader import SoundReader
 
 from ..errors import ArgumentError
 from .checks import Link, channel_of

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtdenoise.files.pending import Pending
+from rtdenoise.sound.pending import Pending
 
 from .metrics import METRICS
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtdenoise.errors import UsageError
-from rtdenoise.files.pending import Pending
+from rtdenoise.sound.pending import Pending
 
 from ..evaluate.tables import markdown
 from .stimuli import REFERENCE

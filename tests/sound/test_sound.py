@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rtdenoise.errors import AudioError, Problem
-from rtdenoise.files.formats import BITS, encoding
-from rtdenoise.files.reader import SoundReader
-from rtdenoise.files.writer import SoundWriter
+from rtdenoise.sound.formats import BITS, encoding
+from rtdenoise.sound.reader import SoundReader
+from rtdenoise.sound.writer import SoundWriter
 from tests.sounds import LOSSLESS, noise, read, tell_files, write
 
 LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("WAV", "ULAW")]

@@ -15,10 +15,11 @@ import soundfile as sf
 from rtdenoise import Denoise
 from rtdenoise.degrade.sounds import decoded
 from rtdenoise.errors import AudioError, Problem
-from rtdenoise.files import chunked, plain
-from rtdenoise.files.formats import SUFFIXES, UNWRITABLE
-from rtdenoise.files.offline import Against, process_file
-from rtdenoise.files.reader import SoundReader
+from rtdenoise.files.offline import process_file
+from rtdenoise.files.reference import Against
+from rtdenoise.sound import chunked, plain
+from rtdenoise.sound.formats import SUFFIXES, UNWRITABLE
+from rtdenoise.sound.reader import SoundReader
 from tests.damaged import ID3V1, ID3V2, LIST, damaged_flac, encoded, samples
 from tests.sounds import noise, read, tell_files, write
 

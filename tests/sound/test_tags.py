@@ -16,13 +16,13 @@ from mutagen import flac, id3, mp4
 from mutagen.apev2 import APEv2
 
 from rtdenoise.cli import main
-from rtdenoise.files import carry as carrying
-from rtdenoise.files.carry import Sound, carry
-from rtdenoise.files.chunks import OF_SAMPLES, append, chunks
 from rtdenoise.files.offline import process_file
-from rtdenoise.files.reader import SoundReader
-from rtdenoise.files.verbatim import COPIERS
-from rtdenoise.files.writer import SoundWriter
+from rtdenoise.sound import carry as carrying
+from rtdenoise.sound.carry import Sound, carry
+from rtdenoise.sound.chunks import OF_SAMPLES, append, chunks
+from rtdenoise.sound.reader import SoundReader
+from rtdenoise.sound.verbatim import COPIERS
+from rtdenoise.sound.writer import SoundWriter
 from tests.sounds import noise, read, tell_files, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "files.md").read_text()

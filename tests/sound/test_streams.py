@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rtdenoise.errors import AudioError
-from rtdenoise.files.reader import SoundReader
+from rtdenoise.sound.reader import SoundReader
 from tests.damaged import ID3V1, ID3V2, damaged_flac, encoded, samples
 
 

@@ -14,11 +14,11 @@ from mutagen.oggvorbis import OggVorbis
 
 from rtdenoise.cli import main
 from rtdenoise.errors import AudioError, Problem
-from rtdenoise.files.bitrate import limits as limits_or_none, settings
-from rtdenoise.files.formats import SUFFIXES
 from rtdenoise.files.offline import process_file
-from rtdenoise.files.reader import BLOCK, SoundReader
-from rtdenoise.files.writer import SoundWriter
+from rtdenoise.sound.bitrate import limits as limits_or_none, settings
+from rtdenoise.sound.formats import SUFFIXES
+from rtdenoise.sound.reader import BLOCK, SoundReader
+from rtdenoise.sound.writer import SoundWriter
 from tests.sounds import noise, read, write
 
 RATES = (8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000)

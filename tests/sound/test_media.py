@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rtdenoise.errors import AudioError
-from rtdenoise.files.media import MEDIA, MediaReader
-from rtdenoise.files.remux import MediaWriter
+from rtdenoise.sound.media import MEDIA, MediaReader
+from rtdenoise.sound.remux import MediaWriter
 
 av = pytest.importorskip("av", reason="needs the extra: pip install 'rtdenoise[media]'")
 RATE = 48_000

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from rtdenoise.errors import AudioError, Problem
-from rtdenoise.files.pending import NAMELESS, Pending, explain
-from rtdenoise.files.writer import SoundWriter
+from rtdenoise.sound.pending import NAMELESS, Pending, explain
+from rtdenoise.sound.writer import SoundWriter
 from tests.sounds import noise, read, tell_files, write
 
 
@@ -297,7 +297,7 @@ def test_a_full_disk_leaves_nothing(form, subtype, nameless, tmp_path, rng):
 def test_kill_9_leaves_nothing(tmp_path):
     """A file without a name cannot be left behind."""
     code = (
-        "import os, signal, sys\nfrom rtdenoise.files.pending import Pending\n"
+        "import os, signal, sys\nfrom rtdenoise.sound.pending import Pending\n"
         "p = Pending(sys.argv[1]); p.path.write_bytes(bytes(9999))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -1,0 +1,1 @@
+"""Sound files: reading, writing, and what they hold beside samples."""
