@@ -108,32 +108,17 @@ def _degrade(chain: Chain, job: Job, args: argparse.Namespace, seed: list[int]) 
     """Degrade one file, and return the steps that were drawn."""
     import numpy as np
 
-    from ..sound.bitrate import chosen
-    from ..sound.carry import Sound
-    from ..sound.formats import encoding
+    from ..files.ends import open_input, open_output
     from ..sound.pending import make_folder
-    from ..sound.reader import SoundReader
-    from ..sound.writer import SoundWriter
 
-    with SoundReader(job.source) as reader, reader.raw() as original:
+    with open_input(job.source) as reader, reader.raw() as original:
         blocks = list(reader)
         audio = np.concatenate(blocks, 1) if blocks else np.zeros((reader.channels, 0), np.float32)
         out = chain(np.nan_to_num(audio), reader.rate, np.random.default_rng(seed))
         sounds = {job.target: out.audio} | ({job.second: out.reference} if job.second else {})
         for path, sound in sounds.items():
             make_folder(Path(path).parent)
-            format, subtype = encoding(path, reader)
-            make = SoundWriter(
-                path,
-                reader.rate,
-                reader.channels,
-                format,
-                subtype,
-                kbps=chosen(subtype, reader) if args.quality is None else args.quality,
-                original=Sound(original, reader.format),
-                overwrite=args.force,
-                like=job.source,
-            )
+            make = open_output(path, reader, original, args.quality, args.force)
             with make as writer:
                 writer.write(np.ascontiguousarray(sound))
             clipped = f"{writer.clipped} samples clipped in {printable(path)}"

@@ -4,6 +4,7 @@
   rtdenoise file talk.wav -o clean.flac      write another format, chosen by the suffix
   rtdenoise file -r recordings -O cleaned    process a tree of folders and keep all names
   rtdenoise file 'takes/*.wav' --mix 80      process what a glob matches, quoted or not
+  rtdenoise file talk.mp4                    clean the sound of a video, keep its picture
   cat in.wav | rtdenoise file - > out.wav    read stdin, write stdout
 
 The inputs can be whatever libsndfile reads: wav, w64, rf64, aiff, flac, ogg, opus, mp3, caf, au and
@@ -17,6 +18,9 @@ file the quality that it had, or 6), or what --quality says. If the input is not
 kb/s a channel, opus 64 a channel, and vorbis its quality 6. wav and flac made of a lossy file have
 24 bits, because its decoder gives more than 16. ADPCM and GSM hold whole blocks, so a few samples
 can follow the end; this is reported.
+
+m4a, mp4, mov, mkv, webm, aac, wma and others need the extra `media` (PyAV). Their sound is encoded
+with its own codec at its own bit rate; picture, other tracks, subtitles and chapters are copied.
 
 An output appears whole or not at all: Ctrl-C, a full disk or kill -9 leave no partial file. Of an
 input that is cut off or damaged, what can be decoded is processed and saved, with silence in place
@@ -59,9 +63,9 @@ from .reporter import Reporter, as_dict
 if TYPE_CHECKING:
     from ..chain.effect import Effect
     from ..files.batch import Job, Plan
+    from ..files.ends import Input
     from ..files.offline import Listener
     from ..sound.pending import Pending
-    from ..sound.reader import SoundReader
 
 HELP = "clean sound files"
 ADVICE = {
@@ -204,7 +208,7 @@ def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
 def _progress(args: argparse.Namespace, plan: Plan) -> Any:
     """Return the progress bar on stderr, or an empty context if nobody would see it."""
     from ..errors import AudioError
-    from ..sound.reader import SoundReader
+    from ..files.ends import open_input
 
     if args.quiet or not sys.stderr.isatty():
         return nullcontext()
@@ -214,7 +218,7 @@ def _progress(args: argparse.Namespace, plan: Plan) -> Any:
     for job in plan.jobs:
         try:
             if job.source != STD:
-                with SoundReader(job.source) as reader:
+                with open_input(job.source) as reader:
                     total += reader.seconds
         except AudioError:
             pass  # the job itself reports it
@@ -264,7 +268,7 @@ class _Work:
             make_folder(Path(job.target).parent)
         listeners: dict[str, Any] = {}
 
-        def listen(reader: SoundReader) -> list[Listener]:
+        def listen(reader: Input) -> list[Listener]:
             if self.args.reference:
                 listeners["scores"] = Against(self._reference(job), reader)
             if job.second is not None:

@@ -15,15 +15,11 @@ from ..core.counters import Counters
 from ..core.kernels import all_finite, clean
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
-from ..sound.bitrate import chosen, limits
-from ..sound.carry import Sound
-from ..sound.formats import BITS, MAX_BYTES, XIPH, bits, encoding, suffixes
 from ..sound.pending import STD
-from ..sound.reader import BLOCK, SoundReader
-from ..sound.writer import SoundWriter
+from ..sound.reader import BLOCK
+from .ends import Input, Output, losses, open_input, open_output
 
 AUDIBLE = 2.0**-16  # half a step of 16 bits: what is softer at its peak is silence there
-SAMPLE_BYTES = {"DOUBLE": 8, "FLOAT": 4, "PCM_32": 4, "PCM_24": 3, "PCM_16": 2}  # others: 1 at most
 
 
 class Renders(Protocol):
@@ -109,7 +105,7 @@ class _Heard:
         reader: The open file that is processed.
     """
 
-    def __init__(self, reader: SoundReader) -> None:
+    def __init__(self, reader: Input) -> None:
         self._name, self._rate, self._frames = reader.name, reader.rate, 0
         self._peaks = np.zeros((2, reader.channels), np.float32)
 
@@ -151,7 +147,7 @@ class _Watched:
 
     def __init__(
         self,
-        reader: SoundReader,
+        reader: Input,
         counters: Counters,
         listeners: Sequence[Listener],
         watch: Callable[[float], None],
@@ -198,7 +194,7 @@ def process_file(
     *,
     kbps: float | None = None,
     overwrite: bool = False,
-    listen: Callable[[SoundReader], Sequence[Listener]] = lambda reader: (),
+    listen: Callable[[Input], Sequence[Listener]] = lambda reader: (),
     watch: Callable[[float], None] = lambda seconds: None,
     block: int = BLOCK,
 ) -> Report:
@@ -210,7 +206,7 @@ def process_file(
     be read is processed, and the report says so.
 
     Args:
-        source: Name of any file that libsndfile reads, or `-` for stdin.
+        source: Name of any sound file or, with PyAV, video; or `-` for stdin.
         target: Name of the output, or `-` for stdout.
         effect: The effect, as `Denoise("speech")`.
         kbps: Bit rate of a lossy output in kb/s. None: that of the input; see `bitrate.chosen`.
@@ -226,24 +222,9 @@ def process_file(
         ModelError: If the net failed in any window.
     """
     start = time.perf_counter()
-    with SoundReader(source, block) as reader, reader.raw() as original:
-        format, subtype = encoding(target, reader)
-        _check_size(target, reader, format, subtype)
-        asked = chosen(subtype, reader) if kbps is None else kbps
+    with open_input(source, block) as reader, reader.raw() as original:
+        writer = open_output(target, reader, original, kbps, overwrite)
         stream, counters = Stream(reader.rate, reader.channels), Counters()
-        latency = effect.latency(reader.rate)
-        writer = SoundWriter(
-            target,
-            reader.rate,
-            reader.channels,
-            format,
-            subtype,
-            kbps=asked,
-            endian=reader.endian if format == reader.format else "FILE",
-            original=Sound(original, reader.format),
-            overwrite=overwrite,
-            like=source,
-        )
         with writer:
             heard = _Heard(reader)
             listeners = [heard, *listen(reader)]
@@ -260,18 +241,18 @@ def process_file(
             reader.rate,
             reader.channels,
             writer.frames,
-            format,
-            subtype,
+            writer.format,
+            writer.subtype,
             reader.bit_rate.mean if reader.bit_rate else None,
             writer.bit_rate.mean if writer.bit_rate else None,
-            latency,
+            effect.latency(reader.rate),
             time.perf_counter() - start,
             writer.clipped,
             source_blocks.nonfinite,
             (
                 *reader.warnings,
                 *writer.warnings,
-                *_losses(reader, writer, kbps is not None),
+                *losses(reader, writer, kbps is not None),
                 *_warnings(writer, source_blocks.nonfinite),
                 *heard.warnings(),
             ),
@@ -288,37 +269,7 @@ def _check_part(source: str | Path, target: str | Path, partial: str, frames: in
         raise AudioError(f"{partial}. The part of it that can be read does not replace it")
 
 
-def _check_size(target: str | Path, reader: SoundReader, format: str, subtype: str) -> None:
-    """Refuse an output that its format cannot hold, before any work is done."""
-    size = reader.frames * reader.channels * SAMPLE_BYTES.get(subtype, 1)
-    limit = MAX_BYTES.get(format, size)
-    if size > limit:
-        raise AudioError(
-            f"{target} would have {size / 1e9:.2f} GB, and a {format} file holds at most "
-            f"{limit / 1e9:.2f}. These hold more: {', '.join(suffixes(reader, size))}",
-            Problem.FORMAT,
-        )
-
-
-def _losses(reader: SoundReader, writer: SoundWriter, asked: bool) -> Iterator[str]:
-    """Yield a sentence for each thing that the output's encoding cannot keep of the input's."""
-    there, most = reader.bit_rate, limits(writer.subtype, reader.rate, reader.channels)
-    if there and most and not asked and there.aim > 1.03 * most[1]:
-        yield (
-            f"the input has {there.aim:.0f} kb/s, and {writer.subtype} at {reader.rate} Hz ends at "
-            f"{most[1]:.0f}"
-        )
-    if reader.channels > 2 and (reader.subtype in XIPH) != (writer.subtype in XIPH):
-        yield (
-            f"the {reader.channels} channels keep their order, and ogg has another order of "
-            "loudspeakers (left, centre, right, ...) than other formats (left, right, centre, ...)"
-        )
-    kept = BITS.get(writer.subtype, 24)
-    if kept < min(bits(reader), 24) and there is None:
-        yield f"{writer.format} {writer.subtype} holds {kept} of the input's {bits(reader)} bits"
-
-
-def _warnings(writer: SoundWriter, nonfinite: int) -> Iterator[str]:
+def _warnings(writer: Output, nonfinite: int) -> Iterator[str]:
     """Yield a sentence for each thing that the user should know about the output."""
     if nonfinite:
         yield f"{nonfinite} NaN or infinite samples in the input were replaced by silence"

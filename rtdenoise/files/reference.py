@@ -8,7 +8,7 @@ import numpy as np
 
 from ..audio import Samples
 from ..errors import AudioError
-from ..sound.reader import SoundReader
+from .ends import Input, open_input
 from .scores import Scores
 
 
@@ -23,8 +23,8 @@ class Against:
         AudioError: If the two files differ in rate, channels or length; nothing is resampled.
     """
 
-    def __init__(self, reference: str | Path, reader: SoundReader) -> None:
-        self._clean = [SoundReader(reference), SoundReader(reference)]
+    def __init__(self, reference: str | Path, reader: Input) -> None:
+        self._clean = [open_input(reference), open_input(reference)]
         clean = self._clean[0]
         for what, needed, got in (
             ("Hz", reader.rate, clean.rate),
@@ -64,7 +64,7 @@ class Against:
 class _Take:
     """A reader that gives as many samples as each call asks for."""
 
-    def __init__(self, reader: SoundReader) -> None:
+    def __init__(self, reader: Input) -> None:
         self._blocks, self._rest = iter(reader), np.zeros((reader.channels, 0), np.float32)
         self._left = reader.frames
 

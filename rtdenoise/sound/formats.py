@@ -7,6 +7,7 @@ stores samples. Both have the names of libsndfile.
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -40,6 +41,32 @@ SUFFIXES: dict[str, tuple[str, str | None]] = {
     ".sph": ("NIST", None),
 }
 
+# Names that mean a file which FFmpeg reads and libsndfile does not, and FFmpeg's name of the format
+# that writes it. None: there is none, or not for the codecs that such files hold.
+MEDIA: dict[str, str | None] = {
+    ".m4a": "ipod",
+    ".m4b": "ipod",
+    ".m4v": "mp4",
+    ".mp4": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".mka": "matroska",
+    ".webm": "webm",
+    ".aac": "adts",
+    ".wma": "asf",
+    ".wmv": "asf",
+    ".avi": "avi",
+    ".flv": "flv",
+    ".ts": "mpegts",
+    ".3gp": "3gp",
+    ".ac3": "ac3",
+    ".ape": None,
+    ".amr": None,
+    ".wv": None,
+    ".tta": None,
+    ".mpc": None,
+}
+
 # Bits of the integers that a subtype stores or encodes. The other subtypes take floats.
 BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 BITS |= {"ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24}
@@ -57,6 +84,16 @@ XIPH = ("VORBIS", "OPUS")
 # Bytes of samples after which the size in the header of a format wraps around.
 MAX_BYTES = dict.fromkeys(("WAV", "WAVEX", "AIFF", "AU", "AVR"), 4_290_000_000)
 MAX_BYTES["VOC"] = 16_770_000
+
+
+def is_media(path: str | Path) -> bool:
+    """Return whether the name of *path* means a file that PyAV reads."""
+    return Path(path).suffix.lower() in MEDIA
+
+
+def readable() -> list[str]:
+    """Return the suffixes of all files that can be read with what is installed."""
+    return [*SUFFIXES, *(MEDIA if find_spec("av") else ())]
 
 
 class Encoded(Protocol):

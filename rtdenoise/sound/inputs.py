@@ -11,14 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import AudioError, Problem, printable
-from .formats import SUFFIXES
+from .formats import MEDIA, readable
 from .pending import STD
 
 # Suffixes of sound and video, of which a user expects that they are processed.
-SOUND_AND_VIDEO = {".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".dff", ".dsf", ".dts", ".flv"}
-SOUND_AND_VIDEO |= {".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp1", ".mp2", ".mp4", ".mpc"}
-SOUND_AND_VIDEO |= {".mpeg", ".mpg", ".mts", ".raw", ".spx", ".tta", ".vob", ".webm", ".wma"}
-SOUND_AND_VIDEO |= {".wmv", ".wv"}
+SOUND_AND_VIDEO = {".dff", ".dsf", ".dts", ".mp1", ".mp2", ".mpeg", ".mpg", ".mts", ".raw", ".spx"}
+SOUND_AND_VIDEO |= {".vob"}
 KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -76,7 +74,7 @@ def expand(name: str, recursive: bool, outputs: str | None, several: bool) -> Fo
 
 def _search(name: str, outputs: str | None, several: bool) -> Found:
     """Return the sound files in the folder *name*."""
-    found, folder = Found(), Path(name)
+    found, folder, known = Found(), Path(name), readable()
     avoid = Path(outputs).resolve() if outputs is not None else None
     if avoid == folder.resolve():
         avoid = None  # outputs replace their inputs, which each job checks for itself
@@ -95,15 +93,15 @@ def _search(name: str, outputs: str | None, several: bool) -> Found:
         found.skipped += [str(p) for f in folders if (p := Path(parent, f)).is_symlink()]
         for file in sorted(n for n in names if not n.startswith(".")):
             suffix = Path(file).suffix.lower()
-            if suffix in SUFFIXES:
+            if suffix in known:
                 found.files.append((str(Path(parent, file)), str(place / file)))
-            elif suffix in SOUND_AND_VIDEO:
+            elif suffix in MEDIA or suffix in SOUND_AND_VIDEO:
                 found.skipped.append(str(Path(parent, file)))
     if not (found.files or found.errors):
         skipped = f" ({told_skipped(found.skipped)})" if found.skipped else ""
         raise AudioError(
             f"no sound files in {printable(name)}{skipped}, wanted "
-            f"{', '.join(s[1:] for s in SUFFIXES)}"
+            f"{', '.join(s[1:] for s in known)}"
         )
     return found
 
@@ -111,14 +109,17 @@ def _search(name: str, outputs: str | None, several: bool) -> Found:
 def told_skipped(names: list[str]) -> str:
     """Return how many files of each suffix were skipped.
 
-    >>> told_skipped(["a.mp4", "b.M4A", "c.mp4"])
-    '3 skipped, which are not read: 2 .mp4, 1 .m4a'
+    >>> told_skipped(["a.dsf", "b.DTS", "c.dsf"])
+    '3 skipped, which are not read: 2 .dsf, 1 .dts'
     """
     kinds = Counter(
         "link to a folder" if Path(name).is_dir() else Path(name).suffix.lower() for name in names
     )
     parts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return f"{len(names)} skipped, which are not read: {parts}"
+    told = f"{len(names)} skipped, which are not read: {parts}"
+    if any(Path(name).suffix.lower() in MEDIA for name in names):
+        told += ". The extra `media` reads m4a, video and others: pip install 'rtdenoise[media]'"
+    return told
 
 
 def check_readable(name: str | Path) -> None:

@@ -6,58 +6,24 @@ It is the optional extra `media`. `MediaReader` gives the sound of such a file a
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from ..audio import Samples, check_channels, check_rate
-from ..errors import AudioError
+from ..errors import AudioError, Problem, printable, quoted
+from .bitrate import BitRate
+from .inputs import check_readable
 from .reader import BLOCK
 
-# Names that mean a file which FFmpeg reads and libsndfile does not, and FFmpeg's name of the format
-# that writes it. None: there is none, or not for the codecs that such files hold.
-MEDIA: dict[str, str | None] = {
-    ".m4a": "ipod",
-    ".m4b": "ipod",
-    ".m4v": "mp4",
-    ".mp4": "mp4",
-    ".mov": "mov",
-    ".mkv": "matroska",
-    ".mka": "matroska",
-    ".webm": "webm",
-    ".aac": "adts",
-    ".wma": "asf",
-    ".wmv": "asf",
-    ".avi": "avi",
-    ".flv": "flv",
-    ".ts": "mpegts",
-    ".3gp": "3gp",
-    ".ac3": "ac3",
-    ".ape": None,
-    ".amr": None,
-    ".wv": None,
-    ".tta": None,
-    ".mpc": None,
-}
 GAP_S = 0.030  # a jump of the time stamps that is longer than this is a gap, not rounding
+LOSSLESS = ("alac", "flac", "pcm", "ape", "tta", "wavpack", "truehd")  # codecs
 KNOW_LENGTH = ("mov", "matroska", "asf", "avi", "flv")  # the headers of others estimate it
 SHORT_S = 0.2  # a sound that ends this much before the header says so is cut off
 PADDING = 4096  # samples by which a decoder may run past the end of an edit list
-
-
-def is_media(path: str | Path) -> bool:
-    """Return whether the name of *path* means a file for this door."""
-    return Path(path).suffix.lower() in MEDIA
-
-
-def installed() -> bool:
-    """Return whether PyAV is installed."""
-    return find_spec("av") is not None
 
 
 def pyav(path: str | Path) -> Any:
@@ -70,8 +36,8 @@ def pyav(path: str | Path) -> Any:
         import av
     except ImportError:
         raise AudioError(
-            f"{path}: {Path(path).suffix} files need PyAV: pip install 'rtdenoise[media]'. Without "
-            f"it: ffmpeg -i {shlex.quote(str(path))} out.wav"
+            f"{printable(path)}: {Path(path).suffix} files need PyAV: pip install "
+            f"'rtdenoise[media]'. Without it: ffmpeg -i {quoted(path)} out.wav"
         ) from None
     av.logging.set_level(None)  # what FFmpeg has to say comes as exceptions, or in `warnings`
     return av
@@ -95,21 +61,23 @@ class MediaReader:
         frames: Samples per channel, by the duration in the header; 0 if it has none.
         format: Format as FFmpeg names it: "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", ...
         subtype: Codec of the sound as FFmpeg names it: "aac", "opus", ...
-        bit_rate: Bits per second of the sound; 0 if it is not known before reading.
+        bit_rate: Bit rate of lossy sound. None: it is not lossy.
         start_s: Time stamp of the first sample in seconds.
-        missing_s: Seconds of sound that could not be decoded, known after reading.
         warnings: Sentences about what is odd in the file, for people.
 
     Raises:
         AudioError: If PyAV is not installed, or the file is missing or has no sound that it reads.
+            While it is read, after the last block, with `Problem.PARTIAL`: if the sound is damaged
+            or cut off.
     """
 
     endian = "FILE"
 
     def __init__(self, path: str | Path, block: int = BLOCK) -> None:
-        self.path, self.name, self.block = path, str(path), block
+        self.path, self.name, self.block = path, printable(path), block
         self.warnings: list[str] = []
-        self.missing_s = 0.0
+        self._lost_s = 0.0
+        check_readable(path)
         self._av = pyav(path)
         self.container = self._open()
         try:
@@ -124,9 +92,10 @@ class MediaReader:
         self.start_s = float((first.pts or 0) * first.time_base)
         codec = self.stream.codec_context
         self.format, self.subtype = str(self.container.format.name), str(codec.name)
-        self.bit_rate = int(codec.bit_rate or 0) or self._measured_bit_rate()
+        bits_s = int(codec.bit_rate or 0) or self._measured_bit_rate()
+        lossy = bits_s and not self.subtype.startswith(LOSSLESS)
+        self.bit_rate = BitRate(bits_s / 1000, bits_s / 1000) if lossy else None
         self.frames = round(self._duration_s() * self.rate)
-        self.tags = dict(self.container.metadata)
 
     @property
     def seconds(self) -> float:
@@ -201,11 +170,11 @@ class MediaReader:
             try:
                 yield from packet.decode()
             except (self._av.error.FFmpegError, ValueError):
-                self.missing_s += float((packet.duration or 0) * packet.time_base)
+                self._lost_s += float((packet.duration or 0) * packet.time_base)
 
     def __iter__(self) -> Iterator[Samples]:
         self._rewind()
-        self.missing_s = 0.0
+        self._lost_s = 0.0
         held: list[Samples] = []
         count = 0
         for piece in self._trimmed():
@@ -220,17 +189,18 @@ class MediaReader:
         self._tell()
 
     def _tell(self) -> None:
-        """Add a warning for what could not be decoded, in the middle or at the end."""
-        if self.missing_s:
-            self.warnings.append(
-                f"{self.missing_s:.2f} s of the sound are damaged and could not be decoded"
-            )
+        """Raise if something could not be decoded, in the middle or at the end."""
         short_s = (self.frames - self.decoded) / self.rate
         if self.format.startswith(KNOW_LENGTH) and short_s > SHORT_S:
-            self.missing_s += short_s
-            self.warnings.append(
-                f"the file is damaged or cut off: {short_s:.2f} s of the {self.seconds:.2f} s that "
-                "its header promises are missing at the end"
+            raise AudioError(
+                f"{self.name} is damaged or cut off: {short_s + self._lost_s:.2f} s of "
+                f"{self.seconds:.2f} s are missing",
+                Problem.PARTIAL,
+            )
+        if self._lost_s:
+            raise AudioError(
+                f"{self.name} is damaged: {self._lost_s:.2f} s of the sound cannot be decoded",
+                Problem.PARTIAL,
             )
 
     def _trimmed(self) -> Iterator[Samples]:
@@ -268,10 +238,14 @@ class MediaReader:
                 piece = out.to_ndarray()
                 self.decoded += piece.shape[1]
                 yield piece
-        if filled_s > self.missing_s:
+        if filled_s > self._lost_s:
             self.warnings.append(
                 f"the time stamps have gaps of {filled_s:.2f} s in all; silence takes their place"
             )
+
+    def raw(self) -> BinaryIO:
+        """Open the bytes of the file, which stay readable if another file gets its name."""
+        return Path(self.path).open("rb")
 
     def close(self) -> None:
         """Close the file."""

@@ -11,8 +11,10 @@ from typing import Any, Self
 import numpy as np
 
 from ..audio import Samples
-from ..errors import AudioError, Problem
-from .media import MEDIA, MediaReader, pyav, reason
+from ..errors import AudioError, Problem, printable
+from .bitrate import BitRate
+from .formats import MEDIA
+from .media import LOSSLESS, MediaReader, cover, pyav, reason
 from .pending import NAMELESS, Pending
 
 # FFmpeg's encoder for a codec, where the name of the codec is not that of its best encoder. FFmpeg
@@ -22,8 +24,9 @@ ENCODERS |= {"wmapro": "wmav2", "vorbis": "libopus", "aac_latm": "aac"}
 SAME = ("aac", "alac", "flac", "ac3", "eac3", "mp2", "wmav2")
 # The codec that a container takes when it cannot hold the input's, or FFmpeg cannot write it.
 USUAL = {"webm": "libopus", "asf": "wmav2", "avi": "libmp3lame", "flv": "aac", "ac3": "ac3"}
-LOSSLESS = ("alac", "flac", "pcm")
 DELAYS = {"aac": 1024, "libmp3lame": 1105, "ac3": 256}  # samples that an encoder puts before
+ALONE = ("adts", "ac3")  # formats that hold one sound and nothing else
+NO_PICTURE = (".m4a", ".m4b", ".mka", ".wma")  # names of files that hold sound and covers
 MUTE_FORMATS = ("adts", "avi", "ac3")  # these cannot say so
 KBPS_A_CHANNEL = 96  # for a lossy codec if the input's bit rate is not known, or it was lossless
 
@@ -39,15 +42,15 @@ class MediaWriter:
         rate: Sample rate of the blocks in Hz.
         channels: Channel count of the blocks.
         like: The open media file that the sound comes from, if it is one.
-        bit_rate: Bits per second of the sound, for a lossy codec. None: that of *like*.
-        tags: Title, artist and other texts, if there is no *like*.
+        kbps: Bit rate of the sound in kb/s, for a lossy codec. None: that of *like*.
         overwrite: Whether an existing file may be replaced.
+        made_from: Name of the file that this one is made from, for the mode bits; see `Pending`.
         nameless: Whether the file has no name until it is whole; see `Pending`.
 
     Attributes:
         format: Format as FFmpeg names it.
         subtype: Codec of the sound.
-        bit_rate: Bits per second that the encoder was asked for; 0 for a lossless codec.
+        bit_rate: Bit rate that the encoder was asked for. None: the codec is lossless.
         frames: Samples per channel written so far.
         clipped: Samples beyond full scale, which encoders hold at full scale.
         padded: 0; media files say where their sound ends.
@@ -65,27 +68,27 @@ class MediaWriter:
         channels: int,
         like: MediaReader | None = None,
         *,
-        bit_rate: int | None = None,
-        tags: dict[str, str] | None = None,
+        kbps: float | None = None,
         overwrite: bool = False,
+        made_from: str | Path | None = None,
         nameless: bool = NAMELESS,
     ) -> None:
         self._av = pyav(path)
-        self.name, self.rate, self.channels = str(path), rate, channels
+        self.name, self.rate, self.channels = printable(path), rate, channels
         self.frames = self.clipped = self.padded = 0
         self.warnings: list[str] = []
-        self.format = _format(path)
+        self.format, self._suffix = _format(path, like)
         self._source: Any = None
         self._others: Iterator[Any] | None = None
-        self._pending = Pending(path, overwrite, nameless)
+        self._pending = Pending(path, overwrite, nameless, made_from)
         try:
             self._container = self._av.open(str(self._pending.path), "w", format=self.format)
             self._copies: dict[int, Any] = {}
-            self._open_streams(like, bit_rate, dict(tags or {}))
+            self._open_streams(like, kbps)
         except (self._av.error.FFmpegError, ValueError, OSError) as error:
             self.discard()
             raise AudioError(
-                f"{path}: a {Path(path).suffix[1:]} file cannot hold {channels} channels at {rate} "
+                f"{self.name}: a {self._suffix[1:]} file cannot hold {channels} channels at {rate} "
                 f"Hz as {getattr(self, 'subtype', 'sound')}, or another stream of the input "
                 f"({reason(error)})",
                 Problem.FORMAT,
@@ -94,22 +97,19 @@ class MediaWriter:
             self.discard()
             raise
 
-    def _open_streams(
-        self, like: MediaReader | None, bit_rate: int | None, tags: dict[str, str]
-    ) -> None:
+    def _open_streams(self, like: MediaReader | None, kbps: float | None) -> None:
         """Open the encoder of the sound, and a copy of every other stream in its place."""
         layout = like.layout if like is not None else _layout(self.channels)
         if like is None:
-            self._container.metadata.update(tags)
-            self._sound = self._encoder(None, layout, bit_rate)
+            self._sound = self._encoder(None, layout, kbps)
         else:
-            self._source = self._av.open(like.name, metadata_errors="replace")
+            self._source = self._av.open(str(like.path), metadata_errors="replace")
             self._container.metadata.update(self._source.metadata)
             with suppress(self._av.error.FFmpegError, ValueError):
                 self._container.set_chapters(self._source.chapters())
             for stream in self._source.streams:
                 if stream.index == like.stream.index:
-                    self._sound = self._encoder(like, layout, bit_rate)
+                    self._sound = self._encoder(like, layout, kbps)
                     self._sound.metadata.update(stream.metadata)
                 else:
                     self._copy(stream)
@@ -130,7 +130,7 @@ class MediaWriter:
         self._sent = 0
         self._feed(np.zeros((self.channels, self._frame), np.float32))
 
-    def _encoder(self, like: MediaReader | None, layout: str, bit_rate: int | None) -> Any:
+    def _encoder(self, like: MediaReader | None, layout: str, kbps: float | None) -> Any:
         """Add the sound track: the codec of *like* if it can be, at its bit rate or better."""
         name = self._codec(like)
         rates = self._av.codec.Codec(name, "w").audio_rates
@@ -140,12 +140,12 @@ class MediaWriter:
             else min((r for r in rates if r >= self.rate), default=max(rates))
         )
         track = self._container.add_stream(name, rate=rate, layout=layout)
-        self.subtype, self.bit_rate = name, 0
+        self.subtype, self.bit_rate = name, None
         if not name.startswith(LOSSLESS):
-            lossy = like is not None and not like.subtype.startswith(LOSSLESS)
-            own = like.bit_rate if like is not None and lossy else 0
-            self.bit_rate = bit_rate or own or KBPS_A_CHANNEL * 1000 * self.channels
-            track.bit_rate = self.bit_rate
+            own = like.bit_rate.aim if like is not None and like.bit_rate else 0
+            asked = kbps or own or KBPS_A_CHANNEL * self.channels
+            self.bit_rate = BitRate(asked, asked)
+            track.bit_rate = round(1000 * asked)
         elif like is not None:
             formats = {f.name for f in self._av.codec.Codec(name, "w").audio_formats or ()}
             if like.stream.format.name in formats:
@@ -172,6 +172,8 @@ class MediaWriter:
     def _copy(self, stream: Any) -> None:
         """Add a stream that is copied packet by packet, or say that the format cannot hold it."""
         try:
+            if self.format in ALONE or (self._suffix in NO_PICTURE and moving(stream)):
+                raise ValueError("no place")
             if stream.type == "attachment":
                 self._container.add_attachment(stream.name, stream.mimetype, stream.data)
                 return
@@ -180,7 +182,7 @@ class MediaWriter:
             copy = self._container.add_stream_from_template(stream)
         except (self._av.error.FFmpegError, ValueError, AttributeError, TypeError):
             self.warnings.append(
-                f"the {stream.type} stream {stream.index} cannot be copied to this kind of file"
+                f"the {stream.type} stream {stream.index} has no place in a {self._suffix[1:]} file"
             )
             return
         copy.metadata.update(stream.metadata)
@@ -298,20 +300,30 @@ class MediaWriter:
             self.discard()
 
 
-def _format(path: str | Path) -> str:
-    """Return FFmpeg's name of the format for a name.
+def moving(stream: Any) -> bool:
+    """Return whether a stream is a moving picture, and not a cover."""
+    return bool(stream.type == "video" and not cover(stream))
+
+
+def _format(path: str | Path, like: MediaReader | None) -> tuple[str, str]:
+    """Return FFmpeg's name of the format for a name, and the suffix that means it.
+
+    A name without a suffix, or `-`, gets the format of *like*.
 
     Raises:
         AudioError: If such files can only be read.
     """
-    format = MEDIA.get(Path(path).suffix.lower())
+    suffix = Path(path).suffix.lower()
+    if suffix not in MEDIA and like is not None:
+        suffix = Path(like.path).suffix.lower()
+    format = MEDIA.get(suffix)
     if format is None:
         there = ", ".join(s[1:] for s, f in MEDIA.items() if f)
         raise AudioError(
-            f"{path}: {Path(path).suffix} files can only be read. Wanted: wav, flac, {there}",
+            f"{printable(path)}: {suffix} files can only be read. Wanted: wav, flac, {there}",
             Problem.FORMAT,
         )
-    return format
+    return format, suffix
 
 
 def _layout(channels: int) -> str:

@@ -180,13 +180,13 @@ def test_an_output_without_a_name_is_refused(naming, tmp_path):
 def test_folders_tell_what_was_not_read(tmp_path, monkeypatch):
     """Sound and video of other formats, and links to folders; a text is no sound."""
     monkeypatch.chdir(tmp_path)
-    tree(tmp_path, "t/a.wav", "t/b.m4a", "t/deep/c.MP4", "t/d.txt", "t/.hidden.mp4", "u/e.wma")
+    tree(tmp_path, "t/a.wav", "t/b.dsf", "t/deep/c.VOB", "t/d.txt", "t/.hidden.vob", "u/e.dff")
     (tmp_path / "t" / "up").symlink_to("..")
     made = plan(["t"], Naming(), recursive=True)
-    assert sorted(made.unread) == ["t/b.m4a", "t/deep/c.MP4", "t/up"]
+    assert sorted(made.unread) == ["t/b.dsf", "t/deep/c.VOB", "t/up"]
     assert not made.failed
     (_, error), *_ = plan(["u"], Naming(), recursive=True).failed
-    assert "1 .wma" in str(error)
+    assert "1 .dff" in str(error)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="mode bits are POSIX")
