@@ -9,6 +9,7 @@ examples on every device; the computations run on the device of the pool.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,10 +19,9 @@ from torch.nn import functional
 
 from ..sections import Degrade
 from ..spectra import Framing, spectra
+from .echoes import ROOM_S, White, early, simulate
 from .library import Library
 
-EARLY_S = 0.020  # reflections up to here fuse with the voice; the target keeps them
-ROOM_S = 0.6
 CPU = torch.device("cpu")
 
 
@@ -43,27 +43,23 @@ def curve(
     return (10 ** (functional.interpolate(db, size, mode="linear") / 20))[:, 0]
 
 
+@lru_cache
+def _white(device: torch.device) -> White:
+    return White(device)
+
+
 def rooms(
     count: int, settings: Degrade, rate_hz: int, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Simulate impulse responses: the direct sound, a gap, and exponentially decaying noise.
+    """Simulate impulse responses, whose echoes have the drawn energy relative to the direct sound.
 
     Returns:
-        The responses (count, samples), and the part of them that the target keeps: the first
-        20 ms, then a fade with a time constant of 30 ms. The fade teaches the net to shorten the
-        reverberation instead of gating it.
+        The responses (count, samples), and the part of them that the target keeps.
     """
-    size = int(ROOM_S * rate_hz)
-    time_s = torch.arange(size, device=device) / rate_hz
-    t60_s = on(device, rng.uniform(*settings.t60_s, (count, 1)))
-    noise = on(device, rng.standard_normal((count, size), dtype=np.float32))
-    tail = noise * torch.exp(-6.9 * time_s / t60_s)  # 60 dB = a factor e^6.9
-    tail = tail * (time_s > on(device, rng.uniform(0.002, 0.02, (count, 1))))
+    room = simulate(count, settings.t60_s, rng, _white(device), rate_hz)
     drr_db = on(device, rng.uniform(*settings.drr_db, (count, 1)))
-    tail *= 10 ** (drr_db / 20) / tail.norm(dim=1, keepdim=True)
-    tail[:, 0] = 1
-    fade = torch.exp(-(time_s - EARLY_S).clamp(min=0) / 0.030)
-    return tail, tail * fade
+    room[:, 1:] *= 10 ** (drr_db / 20) / room[:, 1:].norm(dim=1, keepdim=True)
+    return room, early(room, settings, rate_hz)
 
 
 def voices(
