@@ -59,6 +59,8 @@ class Degrade:
         t60_s: Reverberation time of these rooms.
         drr_db: Energy of the room's echoes relative to the direct sound.
         coloured_share: Share of the noises that are synthetic, with a power of 1/f^0 to 1/f^1.2.
+        worn_share: Share of the noises that are those of old recordings: hiss, hum, crackle and
+            rumble.
         music_share: Share of the noises that are music.
         second_noise_share: Share of the mixtures that have two noises.
         band_limit_share: Share of the mixtures that are low-passed, input and target alike, as by
@@ -77,6 +79,7 @@ class Degrade:
     t60_s: tuple[float, float] = (0.1, 0.9)
     drr_db: tuple[float, float] = (-12.0, 3.0)
     coloured_share: float = 0.25
+    worn_share: float = 0.0
     music_share: float = 0.06
     second_noise_share: float = 0.5
     band_limit_share: float = 0.12

@@ -21,6 +21,7 @@ from ..sections import Degrade
 from ..spectra import Framing, spectra
 from .echoes import ROOM_S, White, early, simulate
 from .library import Library
+from .noisemakers import worn
 
 CPU = torch.device("cpu")
 
@@ -69,15 +70,16 @@ def voices(
     framing: Framing,
     rng: np.random.Generator,
     device: torch.device = CPU,
+    kind: str = "speech",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw voices, put some of them in rooms, equalise them and bring them to unit level.
+    """Draw voices (or music), put some in rooms, equalise them and bring them to unit level.
 
     Returns:
         Spectra (count, 2, T, bins) of the captured voices, with the whole room, and of their
         targets, and the bandwidth in Hz (count,).
     """
     samples = _samples(library, framing)
-    audio, bandwidth_hz = library.excerpts_on(device, "speech", count, samples, rng, active=True)
+    audio, bandwidth_hz = library.excerpts_on(device, kind, count, samples, rng, active=True)
     size = 1 << (samples + int(ROOM_S * framing.rate_hz)).bit_length()
     eq_db = settings.speech_eq_db
     eq = curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
@@ -100,7 +102,7 @@ def noises(
     rng: np.random.Generator,
     device: torch.device = CPU,
 ) -> Tensor:
-    """Draw noises of unit level: recorded ones (half of them at another speed), synthetic, music.
+    """Draw noises of unit level: recorded ones (half at another speed), synthetic, worn, music.
 
     Returns:
         Spectra (count, 2, T, bins) of the noises.
@@ -117,10 +119,13 @@ def noises(
         slope = on(device, rng.uniform(0, 1.2, (coloured, 1)))
         pitch = torch.arange(size // 2 + 1, device=device) + 1
         z[:coloured] = torch.fft.rfft(white, size) * pitch ** (-slope / 2)
-    tunes = min(int(rng.binomial(count, settings.music_share)), count - coloured)
+    upto = coloured + min(int(rng.binomial(count, settings.worn_share)), count - coloured)
+    if upto > coloured:
+        z[coloured:upto] = torch.fft.rfft(worn(upto - coloured, samples, rng, device), size)
+    tunes = min(int(rng.binomial(count, settings.music_share)), count - upto)
     if tunes and library.recordings["music"]:
         music, _ = library.excerpts_on(device, "music", tunes, samples, rng)
-        z[coloured : coloured + tunes] = torch.fft.rfft(music, size)
+        z[upto : upto + tunes] = torch.fft.rfft(music, size)
     eq_db = settings.noise_eq_db
     z *= curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
     audio = torch.fft.irfft(z, size)[:, :samples]
@@ -161,6 +166,7 @@ class Pool:
         seed: Seed of the sounds and of the mixtures.
         step: First step that will be asked for.
         device: Device of the store.
+        kind: Kind of the recordings that are degraded: speech or music.
     """
 
     def __init__(
@@ -173,12 +179,13 @@ class Pool:
         seed: int,
         step: int = 0,
         device: torch.device = CPU,
+        kind: str = "speech",
     ) -> None:
-        library.need("speech", "noise")
+        library.need(kind, "noise")
         if device.type != "cpu":
             library.hold(device)
         self.library, self.settings, self.framing = library, settings, framing
-        self.size, self.seed = size, seed
+        self.size, self.seed, self.kind = size, seed, kind
         self.count, self.fresh, self.device = batch, max(4, batch // 4), device
         self.hops = _samples(library, framing) // framing.hop - 1
         shape = (size, 2, self.hops, framing.bins)
@@ -194,7 +201,7 @@ class Pool:
         """Make new sounds for the slots that *step* renews."""
         rng = np.random.default_rng([self.seed, step + 1_000_000, 1])
         what = self.library, self.fresh, self.settings, self.framing, rng, self.device
-        return (*voices(*what), noises(*what))
+        return (*voices(*what, self.kind), noises(*what))
 
     def _renew(self, step: int, made: tuple[Tensor, ...]) -> None:
         at = (step * self.fresh + torch.arange(self.fresh, device=self.device)) % self.size
