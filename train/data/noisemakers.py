@@ -106,18 +106,20 @@ def worn(rows: int, samples: int, rng: np.random.Generator, device: torch.device
         rng.choice([-1.0, 1.0], (rows, samples)) * 10 ** rng.uniform(-2, 0, (rows, samples))
     )
     crackle = torch.fft.rfft(put(showers, device), length) / (1 + (hz / band) ** 2)
-    parts = (
-        noise((hz + 20) ** -slope),
-        hum(rows, samples, rng, device),
-        torch.fft.irfft(crackle, length)[:, :samples],
-        noise(1 / (1 + (hz / corner) ** 4)),
+    makers = (
+        lambda: noise((hz + 20) ** -slope),
+        lambda: hum(rows, samples, rng, device),
+        lambda: torch.fft.irfft(crackle, length)[:, :samples],
+        lambda: noise(1 / (1 + (hz / corner) ** 4)),
     )
-    has = rng.random((rows, len(parts))) < 0.5
-    has[np.arange(rows), rng.integers(0, len(parts), rows)] = True
+    has = rng.random((rows, len(makers))) < 0.5
+    has[np.arange(rows), rng.integers(0, len(makers), rows)] = True
     gains = put(has * 10 ** (rng.uniform(-12, 0, has.shape) / 20), device)
     total = torch.zeros(rows, samples, device=device)
-    for column, part in enumerate(parts):
-        total += gains[:, column : column + 1] * part / (part.std(1, keepdim=True) + 1e-6)
+    for column, make in enumerate(makers):
+        if has[:, column].any():
+            part = make()
+            total += gains[:, column : column + 1] * part / (part.std(1, keepdim=True) + 1e-6)
     return total
 
 
