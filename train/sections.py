@@ -52,11 +52,15 @@ class Degrade:
         level_db: RMS level of the voice relative to full scale.
         speech_eq_db: Largest gain and cut of the random equaliser on voices.
         noise_eq_db: Largest gain and cut of the random equaliser on noises.
-        reverb_share: Share of the voices that are in a room. The target keeps the first 20 ms of
-            the room and fades out the rest.
+        reverb_share: Share of the voices that are in a room. The target keeps the direct sound and
+            the first reflections, and fades out the rest.
+        keep_s: Time after the direct sound up to which the target keeps the whole room.
+        fade_s: Time constant of the target's fade after it.
         t60_s: Reverberation time of these rooms.
         drr_db: Energy of the room's echoes relative to the direct sound.
         coloured_share: Share of the noises that are synthetic, with a power of 1/f^0 to 1/f^1.2.
+        worn_share: Share of the noises that are those of old recordings: hiss, hum, crackle and
+            rumble.
         music_share: Share of the noises that are music.
         second_noise_share: Share of the mixtures that have two noises.
         band_limit_share: Share of the mixtures that are low-passed, input and target alike, as by
@@ -70,9 +74,12 @@ class Degrade:
     speech_eq_db: float = 5.0
     noise_eq_db: float = 10.0
     reverb_share: float = 0.33
+    keep_s: float = 0.020  # reflections up to here fuse with the voice
+    fade_s: float = 0.030
     t60_s: tuple[float, float] = (0.1, 0.9)
     drr_db: tuple[float, float] = (-12.0, 3.0)
     coloured_share: float = 0.25
+    worn_share: float = 0.0
     music_share: float = 0.06
     second_noise_share: float = 0.5
     band_limit_share: float = 0.12

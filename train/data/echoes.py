@@ -15,19 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..sections import Data
+from ..sections import Data, Degrade
 from .bank import RATE_HZ, put, samples_on
 from .library import INDEX, Recording, side_of
 
 ROOM_S = 0.8
-EARLY_S = 0.020  # reflections up to here fuse with the voice; the target keeps them
-FADE_S = 0.030  # time constant of the target's fade after them
 SOUND_M_S = 343.0
 ORDER = 2  # highest order of the images along each axis
 LATE_S = (0.015, 0.050)  # stretch in which noise replaces the images
 EDGES_HZ = (250.0, 1000.0, 4000.0, 8000.0, 14000.0)
 BEFORE = 16  # samples kept before the peak of a measured response
-SIZE = int(ROOM_S * RATE_HZ)
+SIZE = int(ROOM_S * RATE_HZ)  # samples of a response at the rate of scenes
 
 
 class White:
@@ -50,14 +48,22 @@ class White:
         return (first + second) * 0.7071
 
 
-def early(rooms: Tensor) -> Tensor:
-    """Return the part of rooms (count, SIZE) that the target keeps: 20 ms, then a fade."""
-    time_s = torch.arange(rooms.shape[1], device=rooms.device) / RATE_HZ
-    return rooms * torch.exp(-(time_s - EARLY_S).clamp(min=0) / FADE_S)
+def early(rooms: Tensor, settings: Degrade, rate_hz: int = RATE_HZ) -> Tensor:
+    """Return the part of rooms (count, samples) that the target keeps.
+
+    It is all up to `keep_s` after the direct sound, and a fade with the time constant `fade_s`.
+    The fade teaches a net to shorten the reverberation instead of gating it.
+    """
+    time_s = torch.arange(rooms.shape[1], device=rooms.device) / rate_hz
+    return rooms * torch.exp(-(time_s - settings.keep_s).clamp(min=0) / settings.fade_s)
 
 
 def simulate(
-    count: int, t60_s: tuple[float, float], rng: np.random.Generator, white: White
+    count: int,
+    t60_s: tuple[float, float],
+    rng: np.random.Generator,
+    white: White,
+    rate_hz: int = RATE_HZ,
 ) -> Tensor:
     """Simulate shoebox rooms.
 
@@ -66,9 +72,10 @@ def simulate(
         t60_s: Range of the reverberation times.
         rng: Source of the random numbers.
         white: Source of the noise of the late parts.
+        rate_hz: Sample rate of the responses.
 
     Returns:
-        Responses (count, SIZE) whose direct sound is one at sample 0.
+        Responses (count, ROOM_S * rate_hz) whose direct sound is one at sample 0.
     """
     device = white.device
     size_m = rng.uniform((2.0, 2.0, 2.2), (9.0, 7.0, 4.0), (count, 3))
@@ -83,12 +90,12 @@ def simulate(
     walls = 2 * (volume[:, None] / size_m).sum(1)
     absorbed = (0.161 * volume / (walls * seconds)).clip(0.02, 0.95)
 
-    images = _images(size_m, mouth, ear, direct_m, np.sqrt(1 - absorbed), device)
+    images = _images(size_m, mouth, ear, direct_m, np.sqrt(1 - absorbed), device, rate_hz)
     energy = 16 * np.pi * direct_m**2 * (1 - absorbed) / (walls * absorbed)
-    late = _late(count, seconds, rng, white) * put(
-        np.sqrt(energy * 13.8 / seconds / RATE_HZ)[:, None], device
+    late = _late(count, seconds, rng, white, rate_hz) * put(
+        np.sqrt(energy * 13.8 / seconds / rate_hz)[:, None], device
     )
-    time_s = torch.arange(SIZE, device=device) / RATE_HZ
+    time_s = torch.arange(late.shape[1], device=device) / rate_hz
     share = ((time_s - LATE_S[0]) / (LATE_S[1] - LATE_S[0])).clamp(0, 1)
     ending = ((ROOM_S - time_s) / 0.1).clamp(0, 1)
     return (images * (1 - share) + late * share) * ending
@@ -101,8 +108,9 @@ def _images(
     direct_m: np.ndarray,
     kept: np.ndarray,
     device: torch.device,
+    rate_hz: int,
 ) -> Tensor:
-    """Return the image sources as impulses (count, SIZE), each split between two samples.
+    """Return the image sources as impulses (count, samples), each split between two samples.
 
     Args:
         size_m: Edges of the rooms in metres, (count, 3).
@@ -111,7 +119,9 @@ def _images(
         direct_m: Lengths of the direct paths, (count,).
         kept: Factors of the amplitude at a reflection, (count,).
         device: Device of the responses.
+        rate_hz: Sample rate of the responses.
     """
+    size = int(ROOM_S * rate_hz)
     order = np.arange(-ORDER, ORDER + 1)
     number, mirrored = (g.ravel() for g in np.meshgrid(order, [0, 1], indexing="ij"))
     walls = np.abs(number - mirrored) + np.abs(number)
@@ -126,23 +136,25 @@ def _images(
     nearest = put(np.linalg.norm(mouth - ear, axis=1)[:, None], device).double()
     path = put(direct_m[:, None], device).double()
     gain = put(kept[:, None], device) ** hits * (path / metres.clamp(min=path)).float()
-    place = ((metres - nearest).clamp(min=0) * (RATE_HZ / SOUND_M_S)).clamp(max=SIZE)
+    place = ((metres - nearest).clamp(min=0) * (rate_hz / SOUND_M_S)).clamp(max=size)
     whole = (place + 1e-6).long()
     share = (place - whole).float().clamp(min=0)
-    out = torch.zeros(count, SIZE + 2, device=device)
+    out = torch.zeros(count, size + 2, device=device)
     out.scatter_add_(1, whole, gain * (1 - share))
     out.scatter_add_(1, whole + 1, gain * share)
-    out = out[:, :SIZE]
+    out = out[:, :size]
     out[:, 0] = 1
     return out
 
 
-def _late(count: int, seconds: np.ndarray, rng: np.random.Generator, white: White) -> Tensor:
-    """Return noise (count, SIZE) that starts with variance one and decays band by band."""
-    device = white.device
-    noise = torch.fft.rfft(white.rows(count, SIZE, rng))
-    hz = torch.arange(noise.shape[1], device=device) * (RATE_HZ / SIZE)
-    time_s = torch.arange(SIZE, device=device) / RATE_HZ
+def _late(
+    count: int, seconds: np.ndarray, rng: np.random.Generator, white: White, rate_hz: int
+) -> Tensor:
+    """Return noise (count, samples) that starts with variance one and decays band by band."""
+    device, size = white.device, int(ROOM_S * rate_hz)
+    noise = torch.fft.rfft(white.rows(count, size, rng))
+    hz = torch.arange(noise.shape[1], device=device) * (rate_hz / size)
+    time_s = torch.arange(size, device=device) / rate_hz
     low, high = rng.uniform(0.8, 1.5, (count, 1)), rng.uniform(0.25, 0.8, (count, 1))
     tilt = np.linspace(0, 1, len(EDGES_HZ) + 1)
     t60_s = (
@@ -150,13 +162,13 @@ def _late(count: int, seconds: np.ndarray, rng: np.random.Generator, white: Whit
         * (low * (1 - tilt) + high * tilt)
         * rng.uniform(0.85, 1.15, (count, len(tilt)))
     )
-    total = torch.zeros(count, SIZE, device=device)
+    total = torch.zeros(count, size, device=device)
     below = torch.zeros_like(hz)
     for band in range(len(tilt)):
         edge = EDGES_HZ[band] if band < len(EDGES_HZ) else 1e9
         # Power below the edge; the slope is an octave wide, and the bands add up to one.
         upto = torch.sigmoid(-4 * torch.log2((hz + 1) / edge))
-        part = torch.fft.irfft(noise * (upto - below).clamp(min=0).sqrt(), SIZE)
+        part = torch.fft.irfft(noise * (upto - below).clamp(min=0).sqrt(), size)
         total += part * torch.exp(-6.9 * time_s / put(t60_s[:, band : band + 1], device))
         below = upto
     return total

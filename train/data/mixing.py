@@ -9,6 +9,7 @@ examples on every device; the computations run on the device of the pool.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from torch.nn import functional
 
 from ..sections import Degrade
 from ..spectra import Framing, spectra
+from .echoes import ROOM_S, White, early, simulate
 from .library import Library
+from .noisemakers import worn
 
-EARLY_S = 0.020  # reflections up to here fuse with the voice; the target keeps them
-ROOM_S = 0.6
 CPU = torch.device("cpu")
 
 
@@ -43,27 +44,23 @@ def curve(
     return (10 ** (functional.interpolate(db, size, mode="linear") / 20))[:, 0]
 
 
+@lru_cache
+def _white(device: torch.device) -> White:
+    return White(device)
+
+
 def rooms(
     count: int, settings: Degrade, rate_hz: int, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Simulate impulse responses: the direct sound, a gap, and exponentially decaying noise.
+    """Simulate impulse responses, whose echoes have the drawn energy relative to the direct sound.
 
     Returns:
-        The responses (count, samples), and the part of them that the target keeps: the first
-        20 ms, then a fade with a time constant of 30 ms. The fade teaches the net to shorten the
-        reverberation instead of gating it.
+        The responses (count, samples), and the part of them that the target keeps.
     """
-    size = int(ROOM_S * rate_hz)
-    time_s = torch.arange(size, device=device) / rate_hz
-    t60_s = on(device, rng.uniform(*settings.t60_s, (count, 1)))
-    noise = on(device, rng.standard_normal((count, size), dtype=np.float32))
-    tail = noise * torch.exp(-6.9 * time_s / t60_s)  # 60 dB = a factor e^6.9
-    tail = tail * (time_s > on(device, rng.uniform(0.002, 0.02, (count, 1))))
+    room = simulate(count, settings.t60_s, rng, _white(device), rate_hz)
     drr_db = on(device, rng.uniform(*settings.drr_db, (count, 1)))
-    tail *= 10 ** (drr_db / 20) / tail.norm(dim=1, keepdim=True)
-    tail[:, 0] = 1
-    fade = torch.exp(-(time_s - EARLY_S).clamp(min=0) / 0.030)
-    return tail, tail * fade
+    room[:, 1:] *= 10 ** (drr_db / 20) / room[:, 1:].norm(dim=1, keepdim=True)
+    return room, early(room, settings, rate_hz)
 
 
 def voices(
@@ -73,15 +70,16 @@ def voices(
     framing: Framing,
     rng: np.random.Generator,
     device: torch.device = CPU,
+    kind: str = "speech",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw voices, put some of them in rooms, equalise them and bring them to unit level.
+    """Draw voices (or music), put some in rooms, equalise them and bring them to unit level.
 
     Returns:
         Spectra (count, 2, T, bins) of the captured voices, with the whole room, and of their
         targets, and the bandwidth in Hz (count,).
     """
     samples = _samples(library, framing)
-    audio, bandwidth_hz = library.excerpts_on(device, "speech", count, samples, rng, active=True)
+    audio, bandwidth_hz = library.excerpts_on(device, kind, count, samples, rng, active=True)
     size = 1 << (samples + int(ROOM_S * framing.rate_hz)).bit_length()
     eq_db = settings.speech_eq_db
     eq = curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
@@ -104,7 +102,7 @@ def noises(
     rng: np.random.Generator,
     device: torch.device = CPU,
 ) -> Tensor:
-    """Draw noises of unit level: recorded ones (half of them at another speed), synthetic, music.
+    """Draw noises of unit level: recorded ones (half at another speed), synthetic, worn, music.
 
     Returns:
         Spectra (count, 2, T, bins) of the noises.
@@ -121,10 +119,13 @@ def noises(
         slope = on(device, rng.uniform(0, 1.2, (coloured, 1)))
         pitch = torch.arange(size // 2 + 1, device=device) + 1
         z[:coloured] = torch.fft.rfft(white, size) * pitch ** (-slope / 2)
-    tunes = min(int(rng.binomial(count, settings.music_share)), count - coloured)
+    upto = coloured + min(int(rng.binomial(count, settings.worn_share)), count - coloured)
+    if upto > coloured:
+        z[coloured:upto] = torch.fft.rfft(worn(upto - coloured, samples, rng, device), size)
+    tunes = min(int(rng.binomial(count, settings.music_share)), count - upto)
     if tunes and library.recordings["music"]:
         music, _ = library.excerpts_on(device, "music", tunes, samples, rng)
-        z[coloured : coloured + tunes] = torch.fft.rfft(music, size)
+        z[upto : upto + tunes] = torch.fft.rfft(music, size)
     eq_db = settings.noise_eq_db
     z *= curve(count, 8, (-eq_db, eq_db), size // 2 + 1, rng, device)
     audio = torch.fft.irfft(z, size)[:, :samples]
@@ -165,6 +166,7 @@ class Pool:
         seed: Seed of the sounds and of the mixtures.
         step: First step that will be asked for.
         device: Device of the store.
+        kind: Kind of the recordings that are degraded: speech or music.
     """
 
     def __init__(
@@ -177,12 +179,13 @@ class Pool:
         seed: int,
         step: int = 0,
         device: torch.device = CPU,
+        kind: str = "speech",
     ) -> None:
-        library.need("speech", "noise")
+        library.need(kind, "noise")
         if device.type != "cpu":
             library.hold(device)
         self.library, self.settings, self.framing = library, settings, framing
-        self.size, self.seed = size, seed
+        self.size, self.seed, self.kind = size, seed, kind
         self.count, self.fresh, self.device = batch, max(4, batch // 4), device
         self.hops = _samples(library, framing) // framing.hop - 1
         shape = (size, 2, self.hops, framing.bins)
@@ -198,7 +201,7 @@ class Pool:
         """Make new sounds for the slots that *step* renews."""
         rng = np.random.default_rng([self.seed, step + 1_000_000, 1])
         what = self.library, self.fresh, self.settings, self.framing, rng, self.device
-        return (*voices(*what), noises(*what))
+        return (*voices(*what, self.kind), noises(*what))
 
     def _renew(self, step: int, made: tuple[Tensor, ...]) -> None:
         at = (step * self.fresh + torch.arange(self.fresh, device=self.device)) % self.size

@@ -1,4 +1,4 @@
-"""Synthetic noises (moving tones, hum, clicks) and random filters.
+"""Synthetic noises (moving tones, hum, clicks, worn recordings) and random filters.
 
 Every function makes a batch (rows, samples) at once, on any device, from numbers that numpy draws.
 """
@@ -82,6 +82,45 @@ def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.devi
     both = torch.fft.rfft(out, length) * torch.fft.rfft(kernel, length)
     rung: Tensor = torch.fft.irfft(both, length)[:, :samples]
     return rung + 1e-4
+
+
+def worn(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Make the noise of discs and tapes: hiss, hum, crackle and rumble, each in half of the rows.
+
+    Crackle is a shower of impulses whose sizes are spread over 40 dB, as scratches and dust are,
+    and which ring in the band of a pick-up. Rumble is noise that falls by 12 dB an octave above 20
+    to 80 Hz. All parts that a row has are of unit level, 0 to 12 dB apart.
+    """
+    length = even(samples)
+    hz = torch.arange(length // 2 + 1, device=device) * (RATE_HZ / length)
+
+    def noise(power: Tensor) -> Tensor:
+        white = put(rng.standard_normal((rows, samples)), device)
+        shaped: Tensor = torch.fft.irfft(torch.fft.rfft(white, length) * power.sqrt(), length)
+        return shaped[:, :samples]
+
+    slope = put(rng.uniform(-0.4, 0.8, (rows, 1)), device)
+    corner = put(rng.uniform(20, 80, (rows, 1)), device)
+    band = put(2 ** rng.uniform(11, 14, (rows, 1)), device)
+    showers = (rng.random((rows, samples)) < 10 ** rng.uniform(0.5, 2.7, (rows, 1)) / RATE_HZ) * (
+        rng.choice([-1.0, 1.0], (rows, samples)) * 10 ** rng.uniform(-2, 0, (rows, samples))
+    )
+    crackle = torch.fft.rfft(put(showers, device), length) / (1 + (hz / band) ** 2)
+    makers = (
+        lambda: noise((hz + 20) ** -slope),
+        lambda: hum(rows, samples, rng, device),
+        lambda: torch.fft.irfft(crackle, length)[:, :samples],
+        lambda: noise(1 / (1 + (hz / corner) ** 4)),
+    )
+    has = rng.random((rows, len(makers))) < 0.5
+    has[np.arange(rows), rng.integers(0, len(makers), rows)] = True
+    gains = put(has * 10 ** (rng.uniform(-12, 0, has.shape) / 20), device)
+    total = torch.zeros(rows, samples, device=device)
+    for column, make in enumerate(makers):
+        if has[:, column].any():
+            part = make()
+            total += gains[:, column : column + 1] * part / (part.std(1, keepdim=True) + 1e-6)
+    return total
 
 
 def even(samples: int) -> int:

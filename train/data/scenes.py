@@ -131,8 +131,9 @@ class Scenes:
         captured, target = dry, dry
         if len(wet := some(count, self.common.reverb_share, rng)):
             rows, rooms = put(wet, self.device), self.rooms(len(wet), rng)
+            kept = early(rooms, self.common)
             captured = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(rooms, self.size))
-            target = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(early(rooms), self.size))
+            target = dry.index_copy(0, rows, dry[rows] * torch.fft.rfft(kept, self.size))
         x, y = (torch.fft.irfft(z, self.size)[:, : self.samples] for z in (captured, target))
         level = rms(x)
         return x / level, y / level, hz

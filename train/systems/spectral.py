@@ -48,8 +48,8 @@ class SpectralSystem(System):
         if self.recipe.scenes.on:
             return Scenes(library, self.recipe, self.framing, batch, seed, self.device)
         slots = batch if few else self.recipe.run.pool
-        settings = self.recipe.degrade
-        return Pool(library, settings, self.framing, slots, batch, seed, step, self.device)
+        what = self.recipe.degrade, self.framing, slots, batch, seed, step, self.device
+        return Pool(library, *what, self.recipe.kind)
 
     def _score(
         self, x: Tensor, y: Tensor, mask: Tensor, gains: Tensor, filters: Tensor

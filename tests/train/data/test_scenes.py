@@ -13,7 +13,7 @@ from train.config import Recipe
 from train.data.bank import Bank, some
 from train.data.echoes import SIZE, White, early, measured, simulate
 from train.data.library import Library
-from train.data.noisemakers import Filters, clicks, hum, tones
+from train.data.noisemakers import Filters, clicks, hum, tones, worn
 from train.data.scenes import Scenes
 from train.losses.spectral import Restoration
 from train.networks.spectral import FRAMING, RATE_HZ
@@ -190,7 +190,7 @@ def test_rooms_begin_with_the_direct_sound_and_decay():
         assert torch.isfinite(rooms).all()
     late = [rooms[:, RATE_HZ // 4 :].square().sum(1).mean() for rooms in (short, long)]
     assert late[1] > 30 * late[0]
-    kept = early(long)
+    kept = early(long, Degrade())
     assert torch.equal(kept[:, : RATE_HZ // 50], long[:, : RATE_HZ // 50])
     assert kept[:, RATE_HZ // 5 :].abs().max() < 0.02 * long.abs().max()
 
@@ -247,3 +247,19 @@ def test_filters_are_drawn_a_row_each():
     assert torch.isfinite(response).all()
     assert (response > 0).float().mean() > 0.9
     assert response.max() < 10 ** ((6 + 24) / 20)
+
+
+def test_the_noise_of_worn_recordings_is_finite_and_has_all_four_kinds():
+    """Hiss, hum, crackle and rumble: some rows are peaky, some tonal, some below 100 Hz."""
+    rows = worn(64, RATE_HZ, np.random.default_rng(0), CPU)
+    power = torch.fft.rfft(rows).abs().square()
+    low = power[:, :100].sum(1) / power.sum(1)
+    tonal = power.amax(1) / power.sum(1)
+    crest = rows.abs().amax(1) / rows.std(1)
+
+    assert torch.isfinite(rows).all()
+    assert (low > 0.9).any()
+    assert (low < 0.1).any()
+    assert (tonal > 0.05).any()
+    assert (crest > 20).any()
+    assert (crest < 6).any()
