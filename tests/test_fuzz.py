@@ -12,7 +12,7 @@ from tests.fuzz.worker import TARGETS
 # As many cases as take about ten seconds on one core.
 CASES = {
     "files": 250, "boards": 60, "cards": 60, "nets": 30, "language": 250, "arguments": 40,
-    "manifests": 100,
+    "manifests": 100, "media": 100,
 }  # fmt: skip
 
 

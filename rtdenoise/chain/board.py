@@ -136,14 +136,14 @@ class Board(Effect, MutableSequence[Any]):
         return round(min(hops)) if hops else None
 
     def _groups(self) -> list[Group]:
-        """Return our effects and VST3s one by one, and each run of other plugins as one group."""
+        """Return our effects and VST3s one by one, and runs of other plugins as a group each."""
         groups: list[Group] = []
         for effect in self._effects:
             if isinstance(effect, Effect):
                 groups.append(effect)
             elif effect is not None:
                 last = groups[-1] if groups else None
-                if isinstance(last, list) and not any(map(native.is_external, (last[0], effect))):
+                if isinstance(last, list) and not any(map(native.stands_alone, (last[0], effect))):
                     last.append(effect)
                 else:
                     groups.append([effect])

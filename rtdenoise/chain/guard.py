@@ -16,10 +16,13 @@ class Guard:
     Args:
         names: The names of the plugins, for the error message.
         counters: Where NaN and infinite samples and failures are counted. None: nowhere.
+        loudest: Amplitude at which samples that go in are held. None: there is none.
     """
 
-    def __init__(self, names: str, counters: Counters | None = None) -> None:
-        self._names = names
+    def __init__(
+        self, names: str, counters: Counters | None = None, loudest: float | None = None
+    ) -> None:
+        self._names, self._loudest = names, loudest
         self._counters = Counters() if counters is None else counters
 
     def clean(self, block: Samples) -> Samples:
@@ -27,6 +30,8 @@ class Guard:
         finite = np.empty(block.shape, np.float32)
         if bad := clean(block, finite):
             self._counters.add("nonfinite", bad)
+        if self._loudest is not None:
+            np.clip(finite, -self._loudest, self._loudest, out=finite)
         return finite
 
     def passes(self, out: Samples) -> bool:

@@ -61,6 +61,15 @@ RANGES: dict[str, dict[str, Range]] = {
     ),
 }
 
+# Ranges that JUCE documents and does not check: beyond them the sound grows without bounds.
+STABLE: dict[str, dict[str, Range]] = {
+    "Chorus": {"depth": SHARE, "centre_delay_ms": (1, 100), "feedback": (-1, 1)},
+    "Phaser": {"depth": SHARE, "feedback": (-1, 1), "mix": SHARE},
+}
+# Plugins that crash on sound far beyond full scale (LAME does at 1e10), and the most they get: 40
+# dB over. They stand alone, because a plugin before them in one native call could make such sound.
+FRAGILE = {"MP3Compressor": 100.0}
+
 
 def is_plugin(thing: object) -> bool:
     """Return whether *thing* is a plugin of pedalboard, without importing pedalboard."""
@@ -72,6 +81,16 @@ def is_external(plugin: object) -> bool:
     """Return whether *plugin* is a VST3 or an Audio Unit."""
     pedalboard = sys.modules.get("pedalboard")
     return pedalboard is not None and isinstance(plugin, pedalboard.ExternalPlugin)
+
+
+def stands_alone(plugin: object) -> bool:
+    """Return whether *plugin* is not to share a native call with its neighbours."""
+    return is_external(plugin) or type(plugin).__name__ in FRAGILE
+
+
+def guard_of(plugins: Sequence[Any], counters: Counters | None) -> Guard:
+    """Return the watch over *plugins*, which share a native call."""
+    return Guard(names(plugins), counters, FRAGILE.get(type(plugins[0]).__name__))
 
 
 def parts(plugin: Any) -> Iterator[Any]:
@@ -104,8 +123,8 @@ def check(plugin: Any) -> None:
 
 
 def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
-    """Return the parameters of a class of pedalboard, as its docstring and `RANGES` have them."""
-    ranges = RANGES.get(kind.__name__, {})
+    """Return the parameters of a class of pedalboard, with the ranges above."""
+    ranges = RANGES.get(kind.__name__, {}) | STABLE.get(kind.__name__, {})
     return tuple(
         Parameter(p.name, p.default, *ranges.get(p.name, (None, None)), p.unit)
         for p in from_docstring(kind.__init__.__doc__ or "")
@@ -156,10 +175,20 @@ def whole(
 
     check_values(values_of(plugins), stream.rate)
     audio = np.concatenate([np.zeros((stream.channels, 0), np.float32), *blocks], axis=1)
-    board, guard, out = Pedalboard(list(plugins)), Guard(names(plugins), counters), audio
+    board, guard, out = Pedalboard(list(plugins)), guard_of(plugins, counters), audio
     if audio.shape[1]:
-        out = board.process(guard.clean(audio), stream.rate, LARGEST, reset=True)
+        try:
+            out = board.process(guard.clean(audio), stream.rate, LARGEST, reset=True)
+        except (ValueError, RuntimeError) as error:
+            raise refused(plugins, stream, error) from None
     yield out if guard.passes(out) else np.zeros(out.shape, np.float32)
+
+
+def refused(plugins: Sequence[Any], stream: Stream, error: Exception) -> AudioError:
+    """Return the error that says why *plugins* do not take a stream."""
+    return AudioError(
+        f"{names(plugins)} cannot process {stream.channels} channels at {stream.rate} Hz: {error}"
+    )
 
 
 def gsm(audio: Samples, rate: int) -> Samples:
@@ -203,15 +232,12 @@ class Native:
         from pedalboard import Pedalboard
 
         self.stream, self._channels = stream, stream.channels
-        self._guard = Guard(names(plugins), counters)
+        self._guard = guard_of(plugins, counters)
         self._board, self._rate = Pedalboard(list(plugins)), stream.rate
         try:
             self._even = self._shortfall(64) > 0
         except (ValueError, RuntimeError) as error:
-            raise AudioError(
-                f"{names(plugins)} cannot process {stream.channels} channels at "
-                f"{stream.rate} Hz: {error}"
-            ) from None
+            raise refused(plugins, stream, error) from None
         short = self._shortfall(EVEN) if self._even else 0
         self.latency = short + EVEN if self._even else 0
         self._waiting = Ring(self._channels, LARGEST + EVEN)

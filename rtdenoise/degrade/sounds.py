@@ -16,7 +16,7 @@ import scipy.fft
 import soxr
 from numpy.typing import NDArray
 
-from ..errors import AudioError, UsageError
+from ..errors import AudioError, UsageError, printable
 from ..sound.formats import SUFFIXES
 from ..sound.reader import SoundReader
 from .batch import Batch, rms
@@ -119,7 +119,11 @@ def listing(folder: str) -> tuple[Path, ...]:
     Raises:
         UsageError: If there are none.
     """
-    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    try:
+        paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot search folder={printable(folder)}: {reason}") from None
     if not paths:
         raise UsageError(f"no sound files in folder={folder}; wanted {', '.join(SUFFIXES)}")
     return tuple(paths)

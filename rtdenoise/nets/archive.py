@@ -128,7 +128,7 @@ def damaged(path: Path, reason: object) -> ModelError:
 
 def _entries(file: zipfile.ZipFile) -> dict[str, bytes]:
     """Return the entries by their names below the archive's one folder; read within the bounds."""
-    infos = [info for info in file.infolist() if not info.is_dir()]
+    infos = [info for info in file.infolist() if not info.filename.endswith("/")]
     if len(infos) > MOST_ENTRIES:
         raise ModelError(f"it has {len(infos)} entries, wanted at most {MOST_ENTRIES}")
     if (total := sum(info.file_size for info in infos)) > MOST_BYTES:

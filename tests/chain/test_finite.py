@@ -234,3 +234,23 @@ def test_a_parameter_says_its_range_for_nan():
     with pytest.raises(UsageError, match="X: q = inf: wanted a finite number"):
         Parameter("q").check("X", float("inf"))
     Parameter("gain_db", unit="dB").check("X", float("-inf"))
+
+
+def test_a_plugin_that_crashes_on_loud_sound_never_gets_it():
+    """LAME crashes on 1e10: what goes into it is held 40 dB over full scale, also in a chain."""
+    from pedalboard import Gain, MP3Compressor
+
+    sound = np.full((2, 24_000), 0.1, np.float32)
+    sound[:, 6000:12_000] = 1e10
+    for plugins in ([MP3Compressor()], [Gain(200.0), MP3Compressor(), Gain(0.0)]):
+        out = Board(plugins)(sound, 48_000)
+        assert out.shape == sound.shape
+        assert np.isfinite(out).all()
+
+
+def test_channels_that_a_codec_does_not_know_are_refused():
+    """MP3 has no six channels: one line names the plugin, for arrays as for streams."""
+    from pedalboard import MP3Compressor
+
+    with pytest.raises(AudioError, match="MP3Compressor cannot process 6 channels"):
+        Board([MP3Compressor()])(np.zeros((6, 4800), np.float32), 48_000)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 # Target: the module that makes its cases, as `case(rng, folder) -> what came out`.
-TARGETS = ("files", "boards", "cards", "nets", "language", "arguments", "manifests")
+TARGETS = ("files", "boards", "cards", "nets", "language", "arguments", "manifests", "media")
 MOST_BYTES = 256 << 20  # of a file that a case writes
 
 
