@@ -20,6 +20,7 @@ finite samples and values only, and what they give is looked at (guard.py). VST3
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -356,7 +357,7 @@ def _check_sound(what: str, file: Any) -> None:
 
     if not isinstance(file, str) or "\0" in file:
         raise UsageError(f"{what} = {file!r}: wanted the name of a sound file")
-    if not Path(file).exists():
+    if not os.path.exists(file):
         raise UsageError(f"{what}: there is no file {file} (seen from {Path.cwd()})")
     try:
         with AudioFile(file) as sound:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def load(settings: dict[str, Any]) -> Any:
     path, name = values.pop("path", None), values.pop("plugin_name", None)
     if not (isinstance(path, str) and path and "\0" not in path):
         raise UsageError(f"path = {path!r}: wanted the path of a .vst3")
-    if not Path(path).exists():
+    if not os.path.exists(path):
         raise UsageError(f"cannot load {path}: there is no such file (seen from {Path.cwd()})")
     plugin = load_file(path, name)
     if name is not None and plugin.name != name:  # JUCE ignores the name if there is one plugin

@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     if not words:
         root.print_help(sys.stderr)
         return UsageError.exit_code
-    if words[0] not in VERBS and os.path.exists(words[0]):  # noqa: PTH110 - a Path raises on long words
+    if words[0] not in VERBS and os.path.exists(words[0]):
         hint = f"To clean it: rtdenoise file {quoted(words[0])}"
         root.error(f"wanted a verb before {words[0]}. {hint}")
     args = root.parse_args(words)

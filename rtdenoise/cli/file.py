@@ -182,7 +182,7 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
         f"--reference {args.reference} is one recording, but there are {len(plan.jobs)} inputs: "
         "give a folder that holds a clean file of the same name for each": args.reference
         and len(plan.jobs) > 1
-        and not Path(args.reference).is_dir(),
+        and not os.path.isdir(args.reference),
     }
     for message, refused in refusals.items():
         if refused:
@@ -317,4 +317,4 @@ class _Work:
     def _reference(self, job: Job) -> str:
         """Return the name of the clean recording for *job*."""
         reference = Path(self.args.reference)
-        return str(reference / Path(job.source).name if reference.is_dir() else reference)
+        return str(reference / Path(job.source).name if os.path.isdir(reference) else reference)

@@ -187,11 +187,11 @@ def _check_naming(naming: Naming) -> None:
         raise UsageError("got an empty name for the output, wanted a file or a folder")
     if output is not None and folder is not None:
         raise UsageError("got the name of one output and a folder of outputs, wanted one of them")
-    if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):  # noqa: PTH112
+    if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         raise UsageError(
             f"the output {printable(output)} is a folder, wanted a file", Problem.ONE_OUTPUT
         )
-    if folder is not None and os.path.isfile(folder):  # noqa: PTH113
+    if folder is not None and os.path.isfile(folder):
         raise UsageError(
             f"the folder of outputs {printable(folder)} is a file, wanted a folder",
             Problem.ONE_OUTPUT,
@@ -234,7 +234,7 @@ def _sort_in(job: Job, naming: Naming, made: Plan, read: set[str]) -> None:
         read: The keys of all files, and folders of files, that are read and must stay.
     """
     inputs = [name for name in job.outputs if _read(name, read)]
-    exists = [name for name in job.outputs if os.path.isfile(name)]  # noqa: PTH113
+    exists = [name for name in job.outputs if os.path.isfile(name)]
     if job.target in exists and naming.skip_existing:
         made.skipped.append(job)
     elif _same(job) and not naming.force:
@@ -254,7 +254,7 @@ def _sort_in(job: Job, naming: Naming, made: Plan, read: set[str]) -> None:
 
 def _no_file(name: str) -> bool:
     """Return whether *name* is a pipe or a device, which only its own name as an output means."""
-    return os.path.exists(name) and not os.path.isfile(name)  # noqa: PTH110, PTH113
+    return os.path.exists(name) and not os.path.isfile(name)
 
 
 def _read(name: str, read: set[str]) -> bool:

@@ -8,6 +8,7 @@ needs and what was checked.
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -43,7 +44,7 @@ class Archive:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ModelError(
                 f"there is no model file {path}. Models in the box have names, not paths."
             )

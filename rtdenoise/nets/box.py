@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def place(name: str | Path) -> Path:
     """
     if str(name) in models():
         return next(BOX.glob(f"{name}.*"))
-    if Path(name).suffix or Path(name).exists():
+    if Path(name).suffix or os.path.exists(name):
         return Path(name)
     raise ModelError(
         f"no model {str(name)!r}. In the box: {', '.join(models()) or 'none'}. "

@@ -102,6 +102,8 @@ class Card:
                     f"card: {name} = {getattr(self, name)[:80]!r}, wanted one of "
                     f"{', '.join(choices)}"
                 )
+        if not all(type(entry) is dict for entry in self.data):
+            raise ModelError("card: data, wanted a list of objects, one for each data set")
         for name, (least, most) in BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 raise ModelError(

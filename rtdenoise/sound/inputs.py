@@ -57,7 +57,7 @@ def expand(name: str, recursive: bool, outputs: str | None, several: bool) -> Fo
     """
     if not name:
         raise AudioError("got an empty name, wanted the name of a file")
-    if name != STD and os.path.isdir(name):  # noqa: PTH112 - a Path raises on long names
+    if name != STD and os.path.isdir(name):
         if not recursive:
             text = f"{printable(name)} is a folder, wanted a sound file"
             raise AudioError(text, Problem.FOLDER_IN)

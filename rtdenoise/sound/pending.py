@@ -275,7 +275,7 @@ def explain(error: OSError, folder: Path) -> str:
             f"the disk, a quota or a ulimit is full ({free:.0f} MB free in {name}). "
             "Make room, or choose another folder"
         )
-    if not os.path.isdir(folder):  # noqa: PTH112 - a Path raises on names that are too long
+    if not os.path.isdir(folder):
         return (
             _in_the_way(folder)
             or f"there is no folder {name}. Create it: mkdir -p {quoted(folder)}"
@@ -287,5 +287,5 @@ def _in_the_way(folder: Path) -> str:
     """Return a sentence about the file in the place of *folder* or of one above; "" if none is."""
     for place in (folder, *folder.parents):
         if os.path.lexists(place):
-            return "" if os.path.isdir(place) else f"{printable(place)} is a file, no folder"  # noqa: PTH112
+            return "" if os.path.isdir(place) else f"{printable(place)} is a file, no folder"
     return ""

@@ -10,6 +10,7 @@ import pytest
 from rtdenoise import UsageError
 from rtdenoise.chain.boardfile import open_board
 from rtdenoise.cli import main
+from rtdenoise.errors import RtdenoiseError
 from tests.conftest import CLIPS
 from tests.sounds import read
 from tests.toy_nets import Smoother, save
@@ -172,3 +173,20 @@ def test_a_file_goes_through_a_plugin_that_cannot_stream(within, tmp_path, clips
     assert main(["file", str(source), "-o", str(out), "--board", str(path), "-q"]) == 0
 
     np.testing.assert_allclose(read(out), open_board(path)(read(source), RATE), atol=2.0**-15)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'type = "Convolution"\nimpulse_response_filename',
+        'type = "VST3"\npath',
+        'type = "Denoise"\nmodel',
+    ],
+)
+def test_a_name_that_no_disk_holds_is_one_line(tmp_path, line):
+    """A name of 5000 characters is a missing file, like any other."""
+    path = tmp_path / "board.toml"
+    path.write_text(f'[[effect]]\n{line} = "{"x" * 5000}"\n')
+    with pytest.raises(RtdenoiseError) as caught:
+        open_board(path)
+    assert "\n" not in str(caught.value)

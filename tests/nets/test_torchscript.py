@@ -131,3 +131,10 @@ def test_an_unknown_name_lists_the_box():
 def test_every_model_in_the_box_loads(name):
     """Card, hash and shapes of what ships."""
     assert find(name).card.name == name
+
+
+@pytest.mark.parametrize("data", [[1], ["text"], [[]], [None]])
+def test_the_data_of_a_card_are_objects(data):
+    """`info` shows name, hours and licence of each."""
+    with pytest.raises(ModelError, match="data, wanted a list of objects"):
+        card_for(Identity(), data=data)
