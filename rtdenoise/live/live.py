@@ -196,9 +196,23 @@ class Live:
         """Return the counts and times of the whole run, for people and programs.
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
+        `recording` is None, or says where the recording is and where it is silent.
         """
-        numbers = self._begun().session.summary()
-        return {"ended": self._how, **numbers, "latency_ms": self.latency_ms}
+        run = self._begun()
+        recording = None if run.recorder is None else run.recorder.summary()
+        return {
+            "ended": self._how,
+            **run.session.summary(),
+            "latency_ms": self.latency_ms,
+            "recording": recording,
+        }
+
+    def notes(self) -> list[str]:
+        """Return the sentences that a user should read at once, each of them one time."""
+        run, notes = self._begun(), list[str]()
+        while run.recorder is not None and run.recorder.notes:
+            notes.append(run.recorder.notes.popleft())
+        return notes
 
     @property
     def latency_ms(self) -> dict[str, float | None]:
