@@ -209,10 +209,9 @@ class Live:
 
     def notes(self) -> list[str]:
         """Return the sentences that a user should read at once, each of them one time."""
-        run, notes = self._begun(), list[str]()
-        while run.recorder is not None and run.recorder.notes:
-            notes.append(run.recorder.notes.popleft())
-        return notes
+        recorder = None if self._open is None else self._open.recorder
+        waiting = 0 if recorder is None else len(recorder.notes)
+        return [recorder.notes.popleft() for _ in range(waiting)] if recorder else []
 
     @property
     def latency_ms(self) -> dict[str, float | None]:
