@@ -267,7 +267,7 @@ def test_a_file_that_breaks_is_played_up_to_there_and_named():
         player.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_it_cleanly_with_a_whole_recording(tmp_path, clips, model, number):
     """Exit code 0, the summary, and a file that holds what was heard until then."""
     record = tmp_path / "r.wav"
