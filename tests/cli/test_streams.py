@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -56,7 +55,7 @@ def test_a_stderr_that_takes_nothing_does_not_end_the_recording(tmp_path, clips,
 def test_a_closed_terminal_ends_the_run_with_a_whole_recording(tmp_path, clips):
     """As Ctrl-C does; nothing that is printed into the terminal that is gone is an error."""
     model, record = save(Smoother(), tmp_path / "net.pt"), tmp_path / "r.wav"
-    master, slave = pty.openpty()
+    master, slave = os.openpty()
     take_terminal = (
         "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
         "os.execv(sys.argv[1], sys.argv[1:])"
