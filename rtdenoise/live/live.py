@@ -138,6 +138,8 @@ class Live:
             faults.append(fault)
         if faults:
             self._how, self._fault = "failed", faults[0]
+            if run.recorder is not None:
+                run.recorder.note_where()
         self._ended.set()
 
     def _raise_fault(self) -> None:

@@ -169,9 +169,7 @@ class Recorder:
             return
         at = self.take.frames
         try:
-            if self._owed:
-                self.take.gap(self._owed)
-            self.take.write(block)
+            self.take.write(block, gap=self._owed)
         except AudioError as fault:  # a full disk must not end the run
             self._fail(fault, block.shape[1])
         else:
@@ -180,8 +178,8 @@ class Recorder:
                 self._owed = 0
 
     def _fail(self, fault: AudioError, samples: int) -> None:
-        """Remember that *samples* are owed, and tell it the first time."""
-        if self.fault is None:
+        """Remember that *samples* are owed, and tell it when it begins."""
+        if not self._owed:
             where = f"{self.take.frames / self.rate:.1f} s are in {printable(self.take.path)}"
             self.notes.append(f"{fault}. The recording stands still ({where}); the sound goes on")
         self.fault = fault
@@ -220,6 +218,13 @@ class Recorder:
             self.notes.append(
                 f"the disk of {printable(self.take.path)} has room for {room_s:.0f} s of sound only"
             )
+
+    def note_where(self) -> None:
+        """Add a note that says where the recording is, and how long it is."""
+        long_s = self.take.frames / self.rate
+        self.notes.append(
+            f"the recording up to then, {long_s:.2f} s, is {printable(self.take.path)}"
+        )
 
     def room(self, frames: int) -> None:
         """Wait until the ring has room for *frames* samples; an audio thread must not call it."""

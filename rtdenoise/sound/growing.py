@@ -153,17 +153,19 @@ class Growing:
             rest = rest[self._file.write(rest) :]
 
     def _error(self, error: OSError) -> AudioError:
-        return AudioError(
-            f"cannot write {self.name}: {explain(error, self.path.parent)}", Problem.FOLDER_OUT
-        )
+        return AudioError(f"cannot write {self.name}: {explain(error, self.path.parent)}")
 
-    def write(self, block: Samples) -> None:
+    def write(self, block: Samples, gap: int = 0) -> None:
         """Append *block* (channels, samples) float32; after an error the file is as before.
+
+        Args:
+            block: The samples.
+            gap: Samples of silence before them.
 
         Raises:
             AudioError: If the disk is full, or the file system has no room for a file so large.
         """
-        self._append(block.shape[1], integers(block, BITS).astype("<i2").tobytes())
+        self._append(gap, block.shape[1], integers(block, BITS).astype("<i2").tobytes())
 
     def gap(self, samples: int) -> None:
         """Append *samples* of silence, which takes no room on most disks.
@@ -171,16 +173,17 @@ class Growing:
         Raises:
             AudioError: If the file system has no room for a file so large.
         """
-        self._append(samples, b"")
+        self._append(samples, 0, b"")
 
-    def _append(self, samples: int, data: bytes) -> None:
+    def _append(self, gap: int, samples: int, data: bytes) -> None:
+        """Append *gap* samples of silence, and then *samples* that are *data*."""
         before, end = self.frames, self._end
         try:
-            if data:
-                self._put(end, data)
-            self.frames += samples
-            if not data:
+            self.frames += gap
+            if gap:
                 self._file.truncate(self._end)
+            self._put(self._end, data)
+            self.frames += samples
             self._put(0, header(self.rate, self.channels, self._end - HEAD))
         except OSError as error:
             self.frames = before

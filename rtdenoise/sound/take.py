@@ -71,16 +71,23 @@ class Take:
         free = shutil.disk_usage(self.path.parent).free
         return free / (self._rate * self._channels * WIDTH * copies)
 
-    def write(self, block: Samples) -> None:
+    def write(self, block: Samples, gap: int = 0) -> None:
         """Append *block* (channels, samples) float32; after an error the file is as before.
+
+        Args:
+            block: The samples.
+            gap: Samples of silence before them.
 
         Raises:
             AudioError: If the disk is full.
         """
-        file = self._growing or self._coded
-        if file is not None:
-            file.write(block)
-        self.frames += block.shape[1]
+        if self._growing is not None:
+            self._growing.write(block, gap)
+            self.frames += gap + block.shape[1]
+        elif self._coded is not None:
+            self.gap(gap)
+            self._coded.write(block)
+            self.frames += block.shape[1]
 
     def gap(self, samples: int) -> None:
         """Append *samples* of silence.

@@ -99,19 +99,25 @@ def test_a_full_disk_is_told_at_once_and_the_recording_goes_on_when_there_is_roo
     recorder.ring.write(A)
     until(lambda: recorder.take.frames == 4800)
     with most_bytes(80 + 2 * 5000):
-        recorder.ring.write(B)
-        until(lambda: recorder.fault)
+        for missing_s in (0.05, 0.1):
+            recorder.ring.write(B)
+            until(lambda wanted_s=missing_s: recorder.summary()["missing_s"] == wanted_s)
         assert "cannot write" in recorder.notes[0]
         assert "0.1 s are in" in recorder.notes[0]
+        assert len(recorder.notes) == 1
         assert sf.info(recorder.take.path).frames == 4800
-        assert recorder.summary()["missing_s"] == 0.05
+    recorder.ring.write(A)
+    until(lambda: recorder.places)
+    with most_bytes(80 + 2 * 5000):
+        recorder.ring.write(B)
+        until(lambda: len(recorder.notes) == 3)
     recorder.ring.write(A)
     with pytest.raises(AudioError, match="cannot write"):
         recorder.close()
 
-    silent = np.zeros_like(B)
-    np.testing.assert_allclose(read(tmp_path / "a.wav"), np.hstack((A, silent, A)), atol=STEP / 2)
-    assert silences(recorder) == [(4800, 2400)]
+    heard, silent = read(tmp_path / "a.wav"), np.zeros_like(B)
+    np.testing.assert_allclose(heard, np.hstack((A, silent, silent, A, silent, A)), atol=STEP / 2)
+    assert silences(recorder) == [(4800, 4800), (14_400, 2400)]
 
 
 def test_a_disk_with_little_room_is_told_at_the_start(tmp_path, monkeypatch):
@@ -264,14 +270,74 @@ def test_a_block_that_an_effect_failed_on_is_in_the_recording(tmp_path):
     assert sf.info(record).frames == round(live.summary()["seconds"] * RATE)
 
 
+PACED = """
+import json, sys
+import numpy as np
+from rtdenoise import Board, Live
+from rtdenoise.live import drive
+from rtdenoise.live.lost import clock_s
+from tests.live import array_card
+drive.DEAD_S = 60.0
+RATE, BLOCK = 48_000, 480
+
+class Paced(array_card.Stream):
+    made = 0  # samples since the start, with those that were lost
+
+    def _call(self):
+        start_s = clock_s()
+        while not self._stop.wait(0.002):
+            due = round((clock_s() - start_s) * RATE) - self.made
+            if due > 0.2 * RATE:  # more than its buffer holds
+                self.made, due = self.made + due - BLOCK, BLOCK
+            while due >= BLOCK:
+                self.callback(np.ones((BLOCK, 1), np.float32), np.ones((BLOCK, 2), np.float32),
+                              BLOCK, None, None)
+                self.made, due = self.made + BLOCK, due - BLOCK
+
+class Card(array_card.ArrayCard):
+    def open(self, wiring, callback):
+        self.stream = Paced(self, wiring, callback)
+        return self.stream
+
+card = Card(np.zeros((1, 0), np.float32))
+with Live(effect=Board(), cards=card, block=BLOCK, record=sys.argv[1]) as live:
+    while live.summary()["seconds"] < 0.5:
+        live.wait(0.01)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    heard_s = live.summary()["seconds"]
+    while live.summary()["seconds"] < heard_s + 1.2:
+        live.wait(0.01)
+print(json.dumps([card.stream.made, live.summary()["recording"]]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+def test_a_stopped_process_leaves_as_much_silence_as_the_card_lost(tmp_path):
+    """The recording is as long as the time that passed, in line with a video."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", PACED, tmp_path / "a.wav"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert running.stdout is not None
+    assert running.stdout.readline() == "ready\n"
+    running.send_signal(signal.SIGSTOP)
+    time.sleep(0.7)
+    running.send_signal(signal.SIGCONT)
+    said, _ = running.communicate("go\n", timeout=60)
+    made, told = json.loads(said)
+
+    assert max(place["seconds"] for place in told["silent"]) > 0.6
+    assert abs(sf.info(tmp_path / "a.wav").frames - made) < 0.05 * RATE * (1 + len(told["silent"]))
+
+
 RECORDS = """
 import mmap, struct, sys
-from rtdenoise import Live
-from tests.live.test_live_api import Halve
+from rtdenoise import Board, Live
 there = open(sys.argv[1], "r+b")
 count = mmap.mmap(there.fileno(), 8)
-with Live("null", "null", Halve(), record=sys.argv[2]) as live:
-    while True:
+with Live("null", "null", Board(), record=sys.argv[2]) as live:
+    while not live.wait(0.001):
         count[:] = struct.pack("d", live.summary()["seconds"])
 """
 
@@ -284,7 +350,7 @@ def test_kill_9_loses_less_than_a_second_and_recover_makes_a_file(tmp_path, caps
     shared.write_bytes(bytes(8))
     running = subprocess.Popen([sys.executable, "-c", RECORDS, shared, tmp_path / name])
     with shared.open("r+b") as file, mmap.mmap(file.fileno(), 8) as count:
-        until(lambda: running.poll() is not None or struct.unpack("d", count[:])[0] > 2)
+        until(lambda: running.poll() is not None or struct.unpack("d", count[:])[0] > 1)
         running.kill()
         running.wait()
         (heard_s,) = struct.unpack("d", count[:])
