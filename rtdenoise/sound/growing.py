@@ -86,10 +86,11 @@ def in_use(path: str | Path) -> bool:
     if fcntl is None:
         return False
     with Path(path).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+        with suppress(OSError):  # some network disks have no locks
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
     return False
 
 
