@@ -85,12 +85,11 @@ def in_use(path: str | Path) -> bool:
     """Return whether a process records into the file now, where a system can tell."""
     if fcntl is None:
         return False
-    with Path(path).open("rb") as file:
-        with suppress(OSError):  # some network disks have no locks
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+    with Path(path).open("rb") as file, suppress(OSError):  # some network disks have no locks
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 
