@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 
-STALL_S = 0.1  # a stream that is later than this, and two blocks, may have lost samples
+STALL_S = 0.05  # a stream that is later than this, and two blocks, may have lost samples
 SETTLE_S = 1.0  # time in which a stream may catch up, and for which its lead is remembered
-LEAST_S = 0.02  # less than this is no loss, but the jitter of the callbacks
+LEAST_S = 0.025  # less than this is no loss, but the jitter of the callbacks
 
 
 def clock_s() -> float:

@@ -364,3 +364,44 @@ def test_kill_9_loses_less_than_a_second_and_recover_makes_a_file(tmp_path, caps
     assert done["seconds"] == sf.info(whole).duration == sf.info(part).duration
     assert sf.info(whole).format == whole.suffix[1:].upper()
     assert part.read_bytes() == kept
+
+
+STUCK = """
+import os, signal, sys, threading, time
+import rtdenoise.cli.interrupt as interrupt
+from rtdenoise.chain.effect import Effect
+from rtdenoise.cli import live, parser
+interrupt.GRACE_S = 0.5
+
+class Stuck(Effect):
+    latency = pushed = 0
+
+    def stage(self, stream, counters=None):
+        self.stream = stream
+        return self
+
+    def reset(self):
+        self.pushed = 0
+
+    def push(self, block):
+        self.pushed += 1
+        if self.pushed > 60:
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            threading.Event().wait()
+        return block
+
+words = ["live", "--in", "null", "--out", "null", "--duration", "9", "--record", sys.argv[1]]
+live.run(parser().parse_args(words), lambda args: Stuck())
+"""
+
+
+def test_a_net_that_never_returns_leaves_a_recording_to_recover(tmp_path):
+    """The process ends all the same, and says what to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK, tmp_path / "a.flac"], stderr=subprocess.PIPE, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+
+    assert done.returncode == 4
+    assert "`rtdenoise recover`" in done.stderr
+    assert sf.info(tmp_path / "a.flac.part.wav").frames == 60 * 512
