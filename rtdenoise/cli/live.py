@@ -99,7 +99,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
     parser.add_argument(
-        "--record", type=file_name, metavar="FILE", help="also write the output to a file"
+        "--record",
+        type=file_name,
+        metavar="FILE",
+        help="also write the output to a file; until the end it is FILE.part.wav",
     )
     add_force(parser)
     add_json(parser, "the summary")

@@ -50,7 +50,8 @@ class Live:
         clock: Pace without a device: "real" keeps the pace of the sample rate, "fast" does not
             wait, and has no deadline.
         duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
-        record: Name of a file that records the output. None: there is no recording.
+        record: Name of a file that records the output. None: there is no recording. Until the end
+            it grows beside that name, as NAME.part.wav, and any player opens it.
         overwrite: Whether existing files may be replaced.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
