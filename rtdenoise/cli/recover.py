@@ -28,6 +28,7 @@ from .arguments import add_force, add_json, add_quiet, file_name
 HELP = "finish recordings that were cut off"
 ADVICE = {
     Problem.EXISTS: "Choose another name: -o NAME, or overwrite it: -f",
+    Problem.ITSELF: "Choose another name: -o NAME",
     Problem.FOLDER_OUT: "Choose another folder: -o FOLDER/NAME",
     Problem.FORMAT: "Give another format: -o NAME.wav",
 }
@@ -70,9 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if done.missing:
             print(f"rtdenoise recover: {printable(done.missing)}", file=sys.stderr)
     if not paths and not args.quiet:
-        print(
-            "no unfinished recordings in " + ", ".join(map(printable, args.paths)), file=sys.stderr
-        )
+        print("nothing to recover in " + ", ".join(map(printable, args.paths)), file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -12,6 +12,7 @@ from ..audio import Samples
 from ..errors import AudioError, Problem, printable
 from .formats import encoding
 from .growing import in_use
+from .pending import same_file
 from .reader import SoundReader
 from .writer import SoundWriter
 
@@ -88,6 +89,8 @@ def recover(
     target = Path(output) if output is not None else recovered_name(path)
     if os.path.isfile(path) and in_use(path):  # noqa: PTH113 - a Path raises on long names
         raise AudioError(f"{printable(path)} is being recorded now: end that run first")
+    if same_file(path, target):
+        raise AudioError(f"{printable(target)} is the recording itself", Problem.ITSELF)
     with SoundReader(path) as reader:
         losses = list[str]()
         if PART_NAME.fullmatch(Path(path).name):

@@ -77,6 +77,8 @@ def test_it_says_what_it_did_and_does_it_once(tmp_path, monkeypatch, capsys, par
     assert (tmp_path / "talk.recovered.wav").stat() == made
     assert main(["recover", "-f", "talk.wav"]) == 0
     assert main(["recover", "-o", "mine.flac", "talk.wav"]) == 0
+    assert main(["recover", "-f", "-o", "./talk.wav.part.wav", "talk.wav"]) == 1
+    assert "is the recording itself" in capsys.readouterr().err
 
     assert sf.info("mine.flac").frames == AUDIO.shape[1]
     assert tell_files(tmp_path) == ["mine.flac", "talk.recovered.wav", "talk.wav.part.wav"]
@@ -96,7 +98,7 @@ def test_two_parts_of_one_name_become_two_files(tmp_path, part):
 def test_nothing_to_recover_is_told(tmp_path, capsys):
     """An empty folder is no error; a file that is missing is one."""
     assert main(["recover", str(tmp_path)]) == 0
-    assert "no unfinished recordings" in capsys.readouterr().err
+    assert "nothing to recover" in capsys.readouterr().err
     assert main(["recover", str(tmp_path / "nowhere.wav")]) == 1
     assert "no file" in capsys.readouterr().err
 
