@@ -37,6 +37,7 @@ class Problem(StrEnum):
     BIT_RATE = "bit rate"  # the output's encoder does not know the bit rate
     NET_FAILED = "net failed"  # a net raised or gave NaN
     NO_MODEL = "no model"  # no model has the name
+    UNFINISHED = "unfinished"  # a recording has not got its name or its format
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
 
 

@@ -18,6 +18,7 @@ from .. import __version__
 from ..errors import RtdenoiseError, UsageError, printable, quoted
 from .advice import with_advice
 from .interrupt import bounded
+from .streams import open_standard_files, steady_stderr
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,7 +41,10 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(f"{message}{hint}"))
 
 
-VERBS = ("file", "live", "effects", "devices", "models", "info", "verify", "bench", "degrade")
+VERBS = (
+    *("file", "live", "recover", "effects", "devices", "models", "info", "verify", "bench"),
+    "degrade",
+)
 INTERRUPTED = 130
 
 
@@ -79,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     Args:
         argv: The words of the command line after the program's name. None: those of this process.
     """
+    open_standard_files()
     root, words = parser(), sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name must not end a run
@@ -89,6 +94,12 @@ def main(argv: list[str] | None = None) -> int:
         hint = f"To clean it: rtdenoise file {quoted(words[0])}"
         root.error(f"wanted a verb before {words[0]}. {hint}")
     args = root.parse_args(words)
+    with steady_stderr(waits=args.verb != "live"):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run the verb of *args*, and return the exit code."""
     level = {0: logging.WARNING, 1: logging.INFO}.get(args.verbose, logging.DEBUG)
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop at the next point where nothing is lost."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request to stop at the next point where nothing is lost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from ..sound.pending import Pending
 GRACE_S = 5.0  # time that a call of a net may still take after Ctrl-C
 LOOK_S = 0.2
 WORKERS = "rtdenoise-file"  # names of the threads of a batch of files
-ASKED = (signal.SIGINT, signal.SIGTERM)
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # the terminal was closed
+ASKED = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP else []))
 
 
 @contextmanager
 def until_interrupted() -> Iterator[threading.Event]:
-    """Return a context with an event that Ctrl-C and SIGTERM set; later they act as before.
+    """Return a context with an event that Ctrl-C, SIGTERM and SIGHUP set; later they act as before.
 
     A second signal changes nothing, because torchrun passes Ctrl-C on and may also send SIGTERM.
 
@@ -32,7 +33,11 @@ def until_interrupted() -> Iterator[threading.Event]:
     True
     """
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in ASKED}
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in ASKED
+        if number is not HANGUP or signal.getsignal(number) is not signal.SIG_IGN  # nohup
+    }
     try:
         yield stop
     finally:

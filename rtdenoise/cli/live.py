@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DeviceError, ModelError, Problem, UsageError
+from ..errors import DeviceError, ModelError, Problem, UsageError, printable
 from .arguments import (
     add_board,
     add_force,
@@ -36,6 +36,8 @@ from .interrupt import bounded, until_interrupted
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
+    from ..live.live import Live
+    from .meters import StatusLine
 
 HELP = "clean live sound: microphone in, speakers out"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
@@ -44,9 +46,14 @@ ADVICE = {
     Problem.ITSELF: "Choose another name",
     Problem.LONG_NAME: "Choose a shorter name",
     Problem.FOLDER_OUT: "Choose another folder",
+    Problem.UNFINISHED: "`rtdenoise recover` makes a file of it",
     Problem.FORMAT: "Give another format: --out file:NAME.flac or --record NAME.flac",
 }
-STUCK = "rtdenoise live: the net does not return, so the run was ended; what it recorded is lost"
+STUCK = (
+    "rtdenoise live: the net does not return, so the run was ended; "
+    "`rtdenoise recover` finishes what it recorded"
+)
+SHOWN = 10  # places of a recording that the summary lists
 LOOK_S = 0.1  # time between two updates of the meters
 
 
@@ -92,7 +99,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
     parser.add_argument(
-        "--record", type=file_name, metavar="FILE", help="also write the output to a file"
+        "--record",
+        type=file_name,
+        metavar="FILE",
+        help="also write the output to a file; until the end it is FILE.part.wav",
     )
     add_force(parser)
     add_json(parser, "the summary")
@@ -115,7 +125,7 @@ def run(
 ) -> int:
     """Run a `Live` and show it; return the exit code.
 
-    Ctrl-C and SIGTERM are no errors: they end the run, and the exit code is 0.
+    Ctrl-C, SIGTERM and a closed terminal are no errors: they end the run, and the exit code is 0.
 
     Args:
         args: The flags.
@@ -140,16 +150,26 @@ def run(
             if not silent:
                 print(_latency_line(live.latency_ms), file=sys.stderr)
             while not live.wait(LOOK_S):
+                _tell(live, line)
                 line.show(live.status())
                 if stop.is_set():
                     live.stop()
     finally:
         line.clear()
+        _tell(live, line)
     if args.json:
         print(json.dumps(live.summary()))
     elif not args.quiet:
         print(_summary_text(live.summary()), file=sys.stderr)
     return 0
+
+
+def _tell(live: Live, line: StatusLine) -> None:
+    """Print what the user should read at once, in the place of the status line."""
+    if notes := live.notes():
+        line.clear()
+    for note in notes:
+        print(f"rtdenoise live: {printable(note)}", file=sys.stderr)
 
 
 @contextmanager
@@ -217,9 +237,25 @@ def _summary_text(s: dict[str, Any]) -> str:
         "samples clipped": s["clipped"],
         "NaN or infinite input samples taken as silence": s["nonfinite"],
         "blocks silent after an error": s["faults"],
-        "samples missing in the recording (the disk was too slow)": s["lost_recording"],
     }
     lines += [f"{count} {what}" for what, count in notes.items() if count]
+    if s["recording"]:
+        lines += _recording_lines(s["recording"])
     if s["fault"]:
         lines.append(f"the last error: {s['fault']}")
     return "\n".join(lines)
+
+
+def _recording_lines(recording: dict[str, Any]) -> list[str]:
+    """Return lines that say where the recording is, and where it is silent."""
+    silent = recording["silent"]
+    lines = [f"recording: {recording['seconds']:.2f} s in {printable(recording['file'])}"]
+    if silent:
+        total_s = sum(place["seconds"] for place in silent)
+        lines[0] += f"; {total_s:.2f} s of them were lost and are silent:"
+    lines += [
+        f"  at {p['at_s']:.2f} s for {p['seconds']:.2f} s ({p['why']})" for p in silent[:SHOWN]
+    ]
+    if len(silent) > SHOWN:
+        lines.append(f"  and {len(silent) - SHOWN} places more")
+    return lines

@@ -58,6 +58,11 @@ def _available(index):  # type: ignore[no-untyped-def]
     return load_acquire(index, WRITTEN) - load_acquire(index, READ)
 
 
+@kernel(types.int64(INDICES))
+def _written(index):  # type: ignore[no-untyped-def]
+    return load_acquire(index, WRITTEN)
+
+
 class Ring:
     """A ring buffer of (channels, samples) float32 with one producer and one consumer.
 
@@ -83,6 +88,11 @@ class Ring:
     def capacity(self) -> int:
         """The most samples per channel that the ring can hold."""
         return self.data.shape[1]
+
+    @property
+    def written(self) -> int:
+        """The samples per channel that were written since the start."""
+        return int(_written(self.index))
 
     @property
     def available(self) -> int:

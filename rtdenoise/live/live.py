@@ -50,7 +50,8 @@ class Live:
         clock: Pace without a device: "real" keeps the pace of the sample rate, "fast" does not
             wait, and has no deadline.
         duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
-        record: Name of a file that records the output. None: there is no recording.
+        record: Name of a file that records the output. None: there is no recording. Until the end
+            it grows beside that name, as NAME.part.wav, and any player opens it.
         overwrite: Whether existing files may be replaced.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
@@ -138,6 +139,8 @@ class Live:
             faults.append(fault)
         if faults:
             self._how, self._fault = "failed", faults[0]
+            if run.recorder is not None:
+                run.recorder.note_where()
         self._ended.set()
 
     def _raise_fault(self) -> None:
@@ -196,9 +199,22 @@ class Live:
         """Return the counts and times of the whole run, for people and programs.
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
+        `recording` is None, or says where the recording is and where it is silent.
         """
-        numbers = self._begun().session.summary()
-        return {"ended": self._how, **numbers, "latency_ms": self.latency_ms}
+        run = self._begun()
+        recording = None if run.recorder is None else run.recorder.summary()
+        return {
+            "ended": self._how,
+            **run.session.summary(),
+            "latency_ms": self.latency_ms,
+            "recording": recording,
+        }
+
+    def notes(self) -> list[str]:
+        """Return the sentences that a user should read at once, each of them one time."""
+        recorder = None if self._open is None else self._open.recorder
+        waiting = 0 if recorder is None else len(recorder.notes)
+        return [recorder.notes.popleft() for _ in range(waiting)] if recorder else []
 
     @property
     def latency_ms(self) -> dict[str, float | None]:

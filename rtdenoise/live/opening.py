@@ -11,15 +11,18 @@ from functools import partial
 from ..errors import Problem, UsageError, printable
 from ..sound.pending import same_file
 from ..sound.reader import SoundReader
-from ..sound.writer import SoundWriter
+from ..sound.take import Take
 from .devices import Cards, Device, Kind, Wiring
 from .drive import Drive, quiet_interpreter
 from .ends import DeviceEnd, End, FileEnd
+from .lost import LostTime
 from .negotiate import Offer, Plan, Wishes, latency_parts, negotiate
 from .player import Player
 from .processing import Processing
 from .recorder import Recorder
 from .session import Session
+
+LARGE_BLOCK = 2048  # samples per callback of a device that chooses
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,13 @@ class Run:
         latency_ms: The parts of the latency in ms; see `negotiate.latency_parts`.
         drive: Function that returns when the run is over; without a device, it also calls the
             callback.
+        recorder: The recorder of the output. None: it is not recorded.
     """
 
     session: Session
     latency_ms: dict[str, float | None]
     drive: Callable[[], None]
+    recorder: Recorder | None = None
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -81,9 +86,8 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     if reader is not None:
         player, most = Player(reader), reader.frames + session.stage.latency
         stack.callback(player.close)
-    recorder = _recorder(setup, plan, most, stack)
-    session.recording = recorder.ring if recorder else None
     limit_s = setup.wishes.duration_s
+    recorder = _recorder(setup, plan, session, most, stack)
     samples = None if limit_s is None else round(limit_s * plan.rate)
     drive = Drive(session, player, recorder, samples, stop)
     stack.enter_context(quiet_interpreter())
@@ -96,7 +100,8 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         stack.callback(stream.close)
         work = partial(drive.watch, stream, " or ".join(map(str, wiring.devices)))
         devices_ms = stream.latency_ms()
-    return Run(session, latency_parts(plan, session.stage.latency, devices_ms), work)
+    parts = latency_parts(plan, session.stage.latency, devices_ms)
+    return Run(session, parts, work, recorder)
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:
@@ -117,7 +122,9 @@ def _offer(
     return Offer(str(device), most, device.rate, takes, is_device=True)
 
 
-def _recorder(setup: Setup, plan: Plan, most: int | None, stack: ExitStack) -> Recorder | None:
+def _recorder(
+    setup: Setup, plan: Plan, session: Session, most: int | None, stack: ExitStack
+) -> Recorder | None:
     """Return the recorder of the output, if it is recorded; *stack* closes its file whole."""
     path = setup.sink.path if isinstance(setup.sink, FileEnd) else setup.wishes.record
     if path is None:
@@ -126,7 +133,15 @@ def _recorder(setup: Setup, plan: Plan, most: int | None, stack: ExitStack) -> R
     if played is not None and same_file(played, path):
         text = f"{printable(path)} is the input itself, which is read while it is written"
         raise UsageError(text, Problem.ITSELF)
-    writer = SoundWriter(path, plan.rate, plan.rows, overwrite=setup.wishes.overwrite, like=played)
-    recorder = Recorder(stack.enter_context(writer), plan.rows, plan.rate, most)
-    stack.callback(recorder.close)
+    take = Take(path, plan.rate, plan.rows, setup.wishes.overwrite, played)
+    on_device = isinstance(setup.source, DeviceEnd) or isinstance(setup.sink, DeviceEnd)
+    recorder = Recorder(
+        take, plan.rows, plan.rate, most,
+        overrun=lambda: session.lost_recording,
+        watch=LostTime(plan.rate, plan.block or LARGE_BLOCK) if on_device else None,
+    )  # fmt: skip
+    session.recording = stack.enter_context(recorder).ring
+    file_s = None if most is None else most / plan.rate
+    limits = [s for s in (setup.wishes.duration_s, file_s) if s is not None]
+    recorder.warn_of_little_room(min(limits, default=None))
     return recorder

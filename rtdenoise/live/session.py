@@ -95,15 +95,20 @@ class Session:
             self._measure(block, out)
             if outdata is not None:
                 outdata[:] = fit_channels(out, self.outputs).T
-            if self.recording is not None and not self.recording.write(out):
-                self.lost_recording += frames
+            self._record(out)
         except Exception as fault:  # the audio thread must go on, whatever a stage raises
             self.fault, self.faults = fault, self.faults + 1
             if outdata is not None:
                 outdata.fill(0)
+            self._record(np.zeros((self.rows, frames), np.float32))
         self.frames += frames
         self.callbacks += 1
         self.inside = False
+
+    def _record(self, out: Samples) -> None:
+        """Write what is heard into the ring of the recording, or count it as lost."""
+        if self.recording is not None and not self.recording.write(out):
+            self.lost_recording += out.shape[1]
 
     def _measure(self, block: Samples, out: Samples) -> None:
         """Measure the peaks, and hold the output at full scale, beyond which a card wraps round."""

@@ -33,6 +33,9 @@ class Pending:
     and the access control list of the file that it replaces, or else of *like*, as far as the
     system allows; a new file is never wider than the umask.
 
+    A sound that is recorded while it happens has a name that people see, *part*, and keeps it if
+    the target never gets the file: what nobody can repeat is not removed.
+
     Args:
         target: Name that the file is to have. A symbolic link is followed.
         overwrite: Whether an existing file may be replaced. If not, one that exists is an
@@ -40,6 +43,8 @@ class Pending:
         nameless: Whether the file has no name until it is whole; otherwise it has a hidden one.
         like: Name of the file that a new file is made from: nobody may read the new file who may
             not read that one. None, or `-`: the umask alone decides.
+        part: Name of a new file in the folder of the target, which the file has until it is whole
+            and keeps if it is discarded. None: such a file has no name that stays.
 
     Attributes:
         path: Name under which the bytes are written until the file is whole.
@@ -56,6 +61,7 @@ class Pending:
         overwrite: bool = False,
         nameless: bool = NAMELESS,
         like: str | Path | None = None,
+        part: Path | None = None,
     ) -> None:
         self.name = "stdout" if str(target) == STD else printable(target)
         self.overwrite, self.like, self.notes = overwrite, like, list[str]()
@@ -77,10 +83,11 @@ class Pending:
             raise exists_error(self.name)
         folder = Path(tempfile.gettempdir()) if self._copies else self.folder
         try:
-            self._fd, self._hidden = _create(folder, nameless)
+            self._fd, self._hidden = _create(folder, nameless, part)
         except OSError as error:
             raise self._error(error) from None
         self.path = Path(f"/proc/self/fd/{self._fd}") if self._hidden is None else self._hidden
+        self._stays = part is not None
 
     @property
     def folder(self) -> Path:
@@ -122,6 +129,7 @@ class Pending:
                 self._permit()
                 os.fsync(self._fd)
                 self._publish()
+                self._stays = False
                 _sync_folder(self.folder)
         except FileExistsError:
             raise exists_error(self.name) from None
@@ -197,11 +205,11 @@ class Pending:
                     shutil.copyfileobj(source, sink, 1 << 20)
 
     def discard(self) -> None:
-        """Remove what was written, so that no file appears; a second call changes nothing."""
+        """Remove what was written, unless it is a *part*; a second call changes nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        if self._hidden is not None:
+        if self._hidden is not None and not self._stays:
             self._hidden.unlink(missing_ok=True)
             self._hidden = None
 
@@ -215,12 +223,12 @@ class Pending:
             self.discard()
 
 
-def _create(folder: Path, nameless: bool) -> tuple[int, Path | None]:
-    """Open a file without a name in *folder*, or a hidden one where that cannot be."""
-    if nameless:
+def _create(folder: Path, nameless: bool, part: Path | None) -> tuple[int, Path | None]:
+    """Open *part*, or a file without a name in *folder*, or a hidden one where that cannot be."""
+    if nameless and part is None:
         with suppress(OSError):  # some file systems (NFS, old overlays) have no O_TMPFILE
             return os.open(folder, os.O_TMPFILE | os.O_RDWR, PRIVATE), None
-    hidden = folder / f".rtdenoise-{secrets.token_hex(6)}.part"
+    hidden = part or folder / f".rtdenoise-{secrets.token_hex(6)}.part"
     return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE), hidden
 
 

@@ -20,6 +20,16 @@ from .pending import NAMELESS, Pending, explain
 from .reader import BLOCK
 
 
+def integers(block: Samples, bits: int) -> NDArray[Any]:
+    """Return *block* (channels, samples) as left-justified integers (samples, channels)."""
+    full = 2.0 ** (bits - 1)  # scaling by a power of two is exact: only rint() rounds
+    wide = block.T.astype(np.float64 if bits > 24 else np.float32)
+    steps = np.minimum(np.rint(np.clip(np.nan_to_num(wide), -1, 1) * full), full - 1)
+    container, width = (np.int16, 16) if bits <= 16 else (np.int32, 32)
+    shifted: NDArray[Any] = np.left_shift(steps.astype(container), container(width - bits))
+    return shifted
+
+
 class SoundWriter:
     """A sound file to write, which appears when the `with` block ends without an error.
 
@@ -117,18 +127,10 @@ class SoundWriter:
             raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
 
     def _write(self, block: Samples) -> None:
-        self._file.write(block.T if self._bits is None else self._as_integers(block, self._bits))
+        if self._bits is not None:
+            self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+        self._file.write(block.T if self._bits is None else integers(block, self._bits))
         self.frames += block.shape[1]
-
-    def _as_integers(self, block: Samples, bits: int) -> NDArray[Any]:
-        """Return *block* as left-justified integers (samples, channels)."""
-        self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-        full = 2.0 ** (bits - 1)  # scaling by a power of two is exact: only rint() rounds
-        wide = block.T.astype(np.float64 if bits > 24 else np.float32)
-        steps = np.minimum(np.rint(np.clip(np.nan_to_num(wide), -1, 1) * full), full - 1)
-        container, width = (np.int16, 16) if bits <= 16 else (np.int32, 32)
-        shifted: NDArray[Any] = np.left_shift(steps.astype(container), container(width - bits))
-        return shifted
 
     def _reason(self, error: BaseException) -> str:
         """Return in words why libsndfile could not write."""

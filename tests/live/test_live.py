@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import soundfile as sf
 
 from rtdenoise.chain.effect import Denoise
 from rtdenoise.cli import main
+from rtdenoise.cli.interrupt import ASKED
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import process
 from rtdenoise.core.stream import Stream
@@ -267,7 +267,7 @@ def test_a_file_that_breaks_is_played_up_to_there_and_named():
         player.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ASKED)
 def test_ctrl_c_ends_it_cleanly_with_a_whole_recording(tmp_path, clips, model, number):
     """Exit code 0, the summary, and a file that holds what was heard until then."""
     record = tmp_path / "r.wav"
