@@ -37,6 +37,7 @@ class Problem(StrEnum):
     BIT_RATE = "bit rate"  # the output's encoder does not know the bit rate
     NET_FAILED = "net failed"  # a net raised or gave NaN
     NO_MODEL = "no model"  # no model has the name
+    NO_PRESET = "no preset"  # no preset has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
 
 

@@ -40,7 +40,10 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(f"{message}{hint}"))
 
 
-VERBS = ("file", "live", "effects", "devices", "models", "info", "verify", "bench", "degrade")
+VERBS = (
+    *("file", "live", "preset", "service", "effects", "devices"),
+    *("models", "info", "verify", "bench", "degrade"),
+)
 INTERRUPTED = 130
 
 
