@@ -29,15 +29,13 @@ def beside(args: argparse.Namespace) -> Iterator[Notifier]:
     Raises:
         DeviceError: If another run uses the same; the message names its process.
     """
-    notifier = Notifier()
     with ExitStack() as stack:
         for kind, name in _claims(args):
             stack.enter_context(claimed(kind, name))
-        try:
-            yield notifier
-        finally:
-            notifier.stopping()
-            notifier.close()
+        notifier = Notifier()
+        stack.callback(notifier.close)
+        stack.callback(notifier.stopping)
+        yield notifier
         _remember_devices(args)
 
 

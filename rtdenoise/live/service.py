@@ -19,6 +19,8 @@ from .folders import config_folder
 
 NAME = "rtdenoise"
 LABEL = "rtdenoise.live"  # of launchd
+UNSAFE = frozenset("\"'\\")  # systemd runs no program with these in its path, but passes them on
+ENV = "/usr/bin/env"
 TASKS = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 UNIT = """\
 [Unit]
@@ -79,7 +81,7 @@ def manager_here(platform: str = sys.platform) -> str:
 
 def unit(command: Sequence[str], preset: str | None) -> bytes:
     """Return the unit of systemd that runs *command*, an absolute path and its arguments."""
-    program, *words = command
+    program, *words = command if UNSAFE.isdisjoint(command[0]) else (ENV, *command)
     line = " ".join([unit_word(program, False), *map(unit_word, words)])
     of = f", preset {printable(preset).replace('%', '%%')}" if preset else ""
     return UNIT.format(of=of, command=line).encode()
