@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from ..errors import AudioError, Problem, UsageError, printable, quoted
+from ..errors import AudioError, Problem, UsageError, printable
 from ..live.service import LABEL, NAME, Manager, manager_here, managers
 from ..sound.pending import Pending, exists_error, make_folder
 from .arguments import add_force, add_preset
@@ -144,13 +145,13 @@ def _manage(commands: list[Sequence[str]], purpose: str) -> None:
         return
     runs = commands[0][0] == USER[0] and _call((*USER, "show-environment"))
     for words in commands:
-        line = subprocess.list2cmdline(words) if os.name == "nt" else " ".join(map(quoted, words))
+        line = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
         if not runs:
-            print(f"{purpose}: {line}", file=sys.stderr)
+            print(f"{purpose}: {printable(line)}", file=sys.stderr)
         elif _call(words):
             print(f"ran: {line}", file=sys.stderr)
         else:
-            print(f"{purpose}: {line} (it failed here)", file=sys.stderr)
+            print(f"{purpose}: {printable(line)} (it failed here)", file=sys.stderr)
 
 
 def _call(words: Sequence[str]) -> bool:
