@@ -29,7 +29,7 @@ TRUTH = {"1": True, "true": True, "yes": True, "on": True} | {
 }  # fmt: skip
 OWN = ("help", "verbose")  # they are for one run
 PRESET = "preset"
-RIVALS = {"model": "board", "board": "model"}  # the one that a higher layer names is meant
+BOARD = {"model", "board"}  # one replaces the other
 ENDS: dict[str, Kind] = {"in": "input", "out": "output"}
 FILE = "file:"  # the start of an end that is a file
 NUMBERS: dict[Any, Any] = {int: int, float: int | float}  # what TOML holds for a type of argparse
@@ -88,6 +88,9 @@ class Layers:
             long = [o.removeprefix("--") for o in action.option_strings if o.startswith("--")]
             if long and action.dest not in OWN:
                 self._mark(parser, long[0], action)
+        groups = [group._group_actions for group in parser._mutually_exclusive_groups]
+        # The options of which at most one has an effect: that of the highest layer.
+        self.either = [{k for k, a in self.options.items() if a in group} for group in groups]
         parser.set_defaults(layers=self)
 
     def _mark(self, parser: argparse.ArgumentParser, key: str, action: argparse.Action) -> None:
@@ -155,7 +158,7 @@ class Layers:
                 values[key], origins[key] = value, TYPED
         for layer in self._layers(values) if layered else ():
             found = self._checked(layer)
-            for key in found.keys() - {k for k in found if k in values or RIVALS.get(k) in values}:
+            for key in found.keys() - values.keys() - self._rivals(values):
                 values[key] = found[key]
                 origins[key] = variable(key) if layer.file is None else layer.where
         settled = argparse.Namespace(**vars(args))
@@ -164,6 +167,11 @@ class Layers:
             log.info("%s = %s (%s)", key, getattr(settled, action.dest), origins[key])
         settled.origins = origins
         return settled
+
+    def _rivals(self, values: Mapping[str, Any]) -> set[str]:
+        """Return the options that have no effect beside those in *values*."""
+        pairs = ((key, each) for each in (*self.either, BOARD) for key in each & _on(values))
+        return {rival for key, each in pairs for rival in each - {key}}
 
     def _layers(self, given: Mapping[str, Any]) -> Iterator[Layer]:
         """Yield the layers below the command line, the first one first."""
@@ -197,6 +205,10 @@ class Layers:
             except (ValueError, OverflowError):
                 got = f"got {printable(repr(given))}"
                 raise UsageError(f"{layer.named(key)}: wanted {_wants(action)}, {got}") from None
+        for both in (each & _on(checked) for each in self.either):
+            if len(both) > 1:
+                keys = " and ".join(map(layer.named, sorted(both)))
+                raise UsageError(f"{keys} exclude each other: leave one out")
         return checked
 
 
@@ -207,6 +219,11 @@ def variable(key: str) -> str:
     'RTDENOISE_ATTEN_LIM'
     """
     return VARIABLE + key.upper().replace("-", "_")
+
+
+def _on(values: Mapping[str, Any]) -> set[str]:
+    """Return the names of the settings that are not switched off."""
+    return {key for key, value in values.items() if value is not None and value is not False}
 
 
 def _of_text(action: argparse.Action, kind: Any, text: str) -> Any:

@@ -35,8 +35,8 @@ from .arguments import (
 )
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
+from .log import log_line
 from .running import beside
-from .told import told
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -151,7 +151,7 @@ def run(
             with _named_by_flags(args):
                 running.enter_context(live)
             if not silent:
-                told(_latency_line(live.latency_ms))
+                log_line(_latency_line(live.latency_ms))
             while not live.wait(LOOK_S):
                 status = live.status()
                 line.show(status)
@@ -164,7 +164,7 @@ def run(
     if args.json:
         print(json.dumps(live.summary()))
     elif not args.quiet:
-        told(_summary_text(live.summary()))
+        log_line(_summary_text(live.summary()))
     return 0
 
 

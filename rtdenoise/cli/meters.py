@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress as Bar, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-from .told import told
+from .log import log_line
 
 
 class _Rate(ProgressColumn):
@@ -110,7 +110,7 @@ class StatusLine:
             return
         events = (status["xruns"], status["late"])
         if time.monotonic() - self._told_s >= (LOG_S if events == self._events else EVENT_S):
-            told(text)
+            log_line(text)
             self._told_s, self._events = time.monotonic(), events
 
     def clear(self) -> None:

@@ -15,7 +15,12 @@ from ..live.notify import Notifier
 from .layers import ENDS, FILE, PRESET, TYPED, variable
 
 # What one run at a time may use, by the option that names it; a file is claimed by its path.
-CLAIMED = {PRESET: "preset", "virtual-mic": "virtual microphone", "control": "control name"}
+CLAIMED = {
+    PRESET: "preset",
+    "virtual-mic": "virtual device",
+    "incoming": "virtual device",
+    "control": "control name",
+}
 RECORDING = "recording"
 
 

@@ -42,7 +42,7 @@ class Notifier:
         self._clock, self._ready, self._stopping, self._callbacks = clock, False, False, 0
         self._beat_s = self._status_s = -math.inf
 
-    def running(self, status: Mapping[str, Any]) -> None:
+    def running(self, status: Mapping[str, Any], waiting: bool = False) -> None:
         """Tell that sound runs, if there were callbacks since the last call.
 
         The first time, this is told as READY=1. Later it is told as WATCHDOG=1, a few times in the
@@ -50,8 +50,10 @@ class Notifier:
 
         Args:
             status: The numbers of now, as `Session.status` returns them.
+            waiting: Whether the run waits for a device, and is alive without callbacks.
         """
-        if self._socket is None or status["callbacks"] == self._callbacks:
+        sounds = status["callbacks"] != self._callbacks
+        if self._socket is None or not (sounds or (waiting and self._ready)):
             return
         self._callbacks, now_s = status["callbacks"], self._clock()
         lines = [] if self._ready else ["READY=1"]
@@ -59,10 +61,7 @@ class Notifier:
             lines.append("WATCHDOG=1")
             self._beat_s = now_s
         if now_s - self._status_s >= STATUS_S:
-            lines.append(
-                f"STATUS={status['load_percent']:.0f} % of the deadline, "
-                f"xruns {status['xruns']}, late {status['late']}"
-            )
+            lines.append(f"STATUS={'waiting for a device' if waiting else _told(status)}")
             self._status_s = now_s
         self._ready = self._send(lines) or self._ready
 
@@ -87,6 +86,12 @@ class Notifier:
         except (OSError, ValueError):  # the manager is gone or busy, or the name is none
             return False
         return True
+
+
+def _told(status: Mapping[str, Any]) -> str:
+    """Return a line with the numbers of now."""
+    load = f"{status['load_percent']:.0f} % of the deadline"
+    return f"{load}, xruns {status['xruns']}, late {status['late']}"
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float:

@@ -34,8 +34,8 @@ ExecStart={command}
 Restart=on-failure
 RestartSec=5
 RestartPreventExitStatus=2 4
-# The sound starts when its devices are there. After that, a silent main loop is a hang.
-TimeoutStartSec=infinity
+# It is ready with the first sound, and then tells that it lives while sound comes.
+TimeoutStartSec=120
 WatchdogSec=30
 TimeoutStopSec=20
 

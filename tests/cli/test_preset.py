@@ -16,8 +16,9 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.cli import live, main, meters, parser
-from rtdenoise.cli.layers import variable
-from rtdenoise.cli.told import in_journal
+from rtdenoise.cli.layers import Layers, variable
+from rtdenoise.cli.log import in_journal
+from rtdenoise.errors import UsageError
 from rtdenoise.live import presets
 from rtdenoise.live.claims import claimed
 from tests.live.virtual_card import AlsaCard, needs_portaudio
@@ -143,6 +144,59 @@ def test_a_model_that_is_given_replaces_the_board_of_a_preset():
     assert settled("--preset", "call").board == "/b.toml"
     assert settled("--preset", "call", "-m", "other").board is None
     assert settled("--preset", "call", "--board", "x").model == "speech"
+
+
+def other_kinds(*words: str) -> argparse.Namespace:
+    """Options of kinds that few verbs have, as a run has them."""
+    made = argparse.ArgumentParser()
+    either = made.add_mutually_exclusive_group()
+    either.add_argument("--mic", nargs="?", const="clean")
+    either.add_argument("--incoming", nargs="?", const="heard")
+    made.add_argument("--no-wait", action="store_true")
+    made.add_argument("--keep", dest="lose", action="store_false")
+    made.add_argument("--steps", type=lambda text: [int(part) for part in text.split("+")])
+    made.add_argument("--preset")
+    Layers(made)
+    args = made.parse_args(words)
+    result: argparse.Namespace = args.layers.settled(args)
+    result.given = args.layers.given(args)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("words", "stored"),
+    [
+        (["--mic"], {"mic": True}),
+        (["--mic", "x"], {"mic": "x"}),
+        (["--no-wait"], {"no-wait": True}),
+        (["--keep"], {"keep": True}),
+        (["--steps", "1+2"], {"steps": "1+2"}),
+        ([], {}),
+    ],
+)
+def test_an_option_of_any_kind_is_stored_and_means_the_same_again(words, stored):
+    """With and without a value, a flag that is false, a type of its own."""
+    now = other_kinds(*words)
+    assert now.given == stored
+    presets.save("call", stored)
+    again = other_kinds("--preset", "call")
+    for name in ("mic", "incoming", "no_wait", "lose", "steps"):
+        assert getattr(again, name) == getattr(now, name)
+
+
+def test_of_options_that_exclude_each_other_the_one_higher_up_is_meant(monkeypatch):
+    """Two of them in one place are an error, as on the command line."""
+    presets.save("call", {"mic": True})
+    monkeypatch.setenv("RTDENOISE_INCOMING", "x")
+    assert (other_kinds("--preset", "call").mic, other_kinds().incoming) == (None, "x")
+    monkeypatch.setenv("RTDENOISE_INCOMING", "true")
+    assert other_kinds().incoming == "heard"
+    assert other_kinds("--mic").incoming is None
+    monkeypatch.setenv("RTDENOISE_MIC", "false")
+    assert other_kinds("--preset", "call").incoming == "heard"
+    monkeypatch.setenv("RTDENOISE_MIC", "y")
+    with pytest.raises(UsageError, match="exclude each other"):
+        other_kinds()
 
 
 NULLS = ["--in", "null", "--out", "null"]

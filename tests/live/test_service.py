@@ -78,12 +78,16 @@ def heard(listening) -> list[str]:
 
 @unix
 def test_ready_is_told_with_the_first_sound_and_life_only_while_sound_comes(manager):
-    """No callbacks, no WATCHDOG: systemd starts a run again whose sound has stopped."""
+    """No callbacks, no WATCHDOG: systemd starts a run again whose sound has stopped.
+
+    A run that waits for a device lives; it is not ready by waiting alone.
+    """
     name, listening = manager
     environment = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "20000000"}
     told = ["READY=1", "WATCHDOG=1", "STATUS=20 % of the deadline, xruns 1, late 2"]
     with closing(Notifier(environment, count(0.0, 2.0).__next__)) as notifier:
         notifier.running(STATUS)
+        notifier.running(STATUS, waiting=True)
         assert heard(listening) == []
         notifier.running(STATUS | {"callbacks": 1})
         assert heard(listening) == told
@@ -94,6 +98,11 @@ def test_ready_is_told_with_the_first_sound_and_life_only_while_sound_comes(mana
         for _ in range(30):
             notifier.running(STATUS | {"callbacks": 31})
         assert heard(listening) == []
+        for _ in range(6):  # 12 s
+            notifier.running(STATUS | {"callbacks": 31}, waiting=True)
+        waited = heard(listening)
+        assert waited.count("WATCHDOG=1") == 2
+        assert waited.count("STATUS=waiting for a device") == 1
         notifier.stopping()
         notifier.stopping()
         assert heard(listening) == ["STOPPING=1"]

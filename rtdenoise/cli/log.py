@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 
-def told(text: str) -> None:
+def log_line(text: str) -> None:
     """Print *text* on stderr; each line of a log gets the time."""
     stamp = "" if sys.stderr.isatty() or in_journal() else time.strftime("%Y-%m-%dT%H:%M:%S%z ")
     print("\n".join(stamp + line for line in text.split("\n")), file=sys.stderr, flush=True)
