@@ -38,6 +38,7 @@ class Problem(StrEnum):
     NET_FAILED = "net failed"  # a net raised or gave NaN
     NO_MODEL = "no model"  # no model has the name
     UNFINISHED = "unfinished"  # a recording has not got its name or its format
+    NO_PRESET = "no preset"  # no preset has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
 
 

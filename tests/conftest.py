@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,17 @@ from rtdenoise.nets.torchscript import Generator
 from tests.toy_nets import Identity, Smoother, generator_for
 
 CLIPS = Path(__file__).parents[1] / "examples" / "audio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings(tmp_path_factory):
+    """No test depends on the presets, the config file and the variables of who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        for name in [name for name in os.environ if name.startswith("RTDENOISE_")]:
+            if name != "RTDENOISE_JACK_ALONE":  # of tools/jack_card.py
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture

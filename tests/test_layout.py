@@ -31,6 +31,8 @@ DOORS = {
     "mutagen": {"sound/bitrate", "sound/tags", "sound/verbatim", "sound/carry"},
     "av": {"sound/media"},
     "sounddevice": {"live/devices"},
+    "platformdirs": {"live/folders"},
+    "tomli_w": {"live/presets"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},
     "matplotlib": {"files/picture"},

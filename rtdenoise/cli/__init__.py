@@ -42,8 +42,8 @@ class Parser(argparse.ArgumentParser):
 
 
 VERBS = (
-    *("file", "live", "recover", "effects", "devices", "models", "info", "verify", "bench"),
-    "degrade",
+    *("file", "live", "recover", "preset", "service", "effects", "devices"),
+    *("models", "info", "verify", "bench", "degrade"),
 )
 INTERRUPTED = 130
 

@@ -8,6 +8,7 @@ from ..errors import Problem, RtdenoiseError
 
 GENERAL = {
     Problem.NO_MODEL: "`rtdenoise models` lists the included ones; your own: -m path/to/net.pt",
+    Problem.NO_PRESET: "To make one: rtdenoise preset save NAME, with options of `rtdenoise live`",
     Problem.PARTIAL: "`rtdenoise file` saves what can be read of it",
     Problem.DEVICE: "`rtdenoise devices` lists them; files need none: --in file:x.wav --out null",
 }

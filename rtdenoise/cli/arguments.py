@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..core.blend import Strength
 
-DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL", "speech")
+DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL") or "speech"
 
 
 def file_name(text: str) -> str:
@@ -68,6 +68,15 @@ def add_board(parser: argparse._ActionsContainer) -> None:
         type=file_name,
         metavar="TOML",
         help="run this board of effects instead of one model",
+    )
+
+
+def add_preset(parser: argparse._ActionsContainer) -> None:
+    """Add --preset to *parser*."""
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="use the options that `rtdenoise preset save NAME` stored, where none is given",
     )
 
 

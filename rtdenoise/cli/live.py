@@ -3,6 +3,7 @@
   rtdenoise live                                     use the default microphone and speakers
   rtdenoise live --in usb --out blackhole            name devices by a part of their names
   rtdenoise live --in file:x.wav --out file:y.wav    use no sound card; add --clock fast not to wait
+  rtdenoise live --preset call                       use the options of `rtdenoise preset save call`
 
 It prints the parts of the latency at the start, levels and hop times while it runs, and a summary
 at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,16 @@ from .arguments import (
     add_force,
     add_json,
     add_model,
+    add_preset,
     add_quiet,
     add_strength,
     file_name,
     strength,
 )
 from .interrupt import bounded, until_interrupted
+from .layers import DEFAULT, TYPED, Layers
+from .log import log_line
+from .running import beside
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -58,6 +62,13 @@ LOOK_S = 0.1  # time between two updates of the meters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the settings and --preset to *parser*; `run` finds where their values come from."""
+    add_settings(parser)
+    add_preset(parser)
+    Layers(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the ends, the blocks, the dry/wet settings and the recording to *parser*."""
     where = "index or part of the name of a device, %s, file:PATH or null (default: %s)"
     parser.add_argument(
@@ -134,25 +145,30 @@ def run(
     from ..live.live import Live
     from .meters import StatusLine
 
+    args = args.layers.settled(args)
     silent = args.quiet or args.json
     line = StatusLine(silent)
-    with _named_by_flags():
-        settings = _settings(args)
+    settings = checked(args)
+    with _named_by_flags(args):
         live = Live(args.source, args.out, make(args), **settings)
     try:
         with (
+            beside(args) as notifier,
             until_interrupted() as stop,
             bounded(STUCK, ModelError.exit_code, live.call),
             ExitStack() as running,
         ):
-            with _named_by_flags():
+            with _named_by_flags(args):
                 running.enter_context(live)
             if not silent:
-                print(_latency_line(live.latency_ms), file=sys.stderr)
+                log_line(_latency_line(live.latency_ms))
             while not live.wait(LOOK_S):
+                status = live.status()
                 _tell(live, line)
-                line.show(live.status())
+                line.show(status)
+                notifier.running(status)
                 if stop.is_set():
+                    notifier.stopping()
                     live.stop()
     finally:
         line.clear()
@@ -160,7 +176,7 @@ def run(
     if args.json:
         print(json.dumps(live.summary()))
     elif not args.quiet:
-        print(_summary_text(live.summary()), file=sys.stderr)
+        log_line(_summary_text(live.summary()))
     return 0
 
 
@@ -169,12 +185,18 @@ def _tell(live: Live, line: StatusLine) -> None:
     if notes := live.notes():
         line.clear()
     for note in notes:
-        print(f"rtdenoise live: {printable(note)}", file=sys.stderr)
+        log_line(f"rtdenoise live: {printable(note)}")
+
+
+def checked(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings for `Live` that *args* mean; refuse wrong ones."""
+    with _named_by_flags(args):
+        return _settings(args)
 
 
 @contextmanager
-def _named_by_flags() -> Iterator[None]:
-    """Return a context whose errors name the flags of this command instead of settings."""
+def _named_by_flags(args: argparse.Namespace) -> Iterator[None]:
+    """Return a context whose errors name the flags, and the layer if it is not the command line."""
     from ..live.devices import DeviceNameError
     from ..live.negotiate import WishError
 
@@ -182,9 +204,17 @@ def _named_by_flags() -> Iterator[None]:
         yield
     except WishError as error:
         flag = FLAGS.get(error.setting, f"--{error.setting}")
-        raise UsageError(f"{flag} {error.value}: {error.reason}") from error
+        place = _from_layer(args, flag)
+        raise UsageError(f"{flag} {error.value}{place}: {error.reason}") from error
     except DeviceNameError as error:
-        raise DeviceError(error.worded(FLAGS[error.kind]), error.problem) from error
+        flag = FLAGS[error.kind]
+        raise DeviceError(error.worded(flag + _from_layer(args, flag)), error.problem) from error
+
+
+def _from_layer(args: argparse.Namespace, flag: str) -> str:
+    """Return where the value of *flag* comes from in brackets, if it was not typed."""
+    origin = args.origins.get(flag.removeprefix("--"), DEFAULT)
+    return "" if origin in (DEFAULT, TYPED) else f" ({origin})"
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

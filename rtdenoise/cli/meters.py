@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress as Bar, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
+from .log import log_line
+
 
 class _Rate(ProgressColumn):
     """The column with the seconds of audio that a second of work processes."""
@@ -71,8 +73,13 @@ def level_bar(level_db: float, width: int = 12) -> str:
     return "#" * full + "." * (width - full)
 
 
+LOG_S, EVENT_S = 60.0, 10.0  # time between two lines of a log, and after an xrun or a late hop
+
+
 class StatusLine:
-    """A status line, which is overwritten in a terminal; a pipe gets a line every ten seconds.
+    """A status line, which is overwritten in a terminal; a log gets a line a minute.
+
+    After an xrun or a late hop, a log gets a line at once, unless there was one just before.
 
     Args:
         quiet: Whether nothing is shown.
@@ -81,7 +88,8 @@ class StatusLine:
     def __init__(self, quiet: bool = False) -> None:
         self._quiet, self._terminal = quiet, sys.stderr.isatty()
         self._console = Console(stderr=True, highlight=False)
-        self._next_s, self._drawn = time.monotonic() + 10.0, False
+        self._told_s, self._drawn = time.monotonic(), False
+        self._events = (0, 0)
 
     def show(self, status: dict[str, Any]) -> None:
         """Show *status*, as `Session.status` returns it."""
@@ -99,10 +107,11 @@ class StatusLine:
             sys.stderr.write("\r\x1b[2K" + text[:room])
             sys.stderr.flush()
             self._drawn = True
-        elif time.monotonic() >= self._next_s:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
-            self._next_s += 10.0
+            return
+        events = (status["xruns"], status["late"])
+        if time.monotonic() - self._told_s >= (LOG_S if events == self._events else EVENT_S):
+            log_line(text)
+            self._told_s, self._events = time.monotonic(), events
 
     def clear(self) -> None:
         """Remove the line, before something else is printed."""

@@ -126,6 +126,7 @@ class Session:
         self.peaks[:] = 0
         p50_s, p99_s = self.counters.hop_percentiles_s(50, 99)
         return {
+            "callbacks": self.callbacks,
             "in_db": in_db,
             "out_db": out_db,
             "p50_ms": 1e3 * p50_s,
