@@ -40,7 +40,10 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(f"{message}{hint}"))
 
 
-VERBS = ("file", "live", "effects", "devices", "models", "info", "verify", "bench", "degrade")
+VERBS = (
+    *("file", "live", "doctor", "effects", "devices"),
+    *("models", "info", "verify", "bench", "degrade"),
+)
 INTERRUPTED = 130
 
 
