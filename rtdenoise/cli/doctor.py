@@ -19,6 +19,7 @@ import json
 import shlex
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ def run(
     make: Callable[[str], Effect] = make_effect,
     cards: Cards | None = None,
     driver: Driver | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Examine, print what is found, and return the exit code.
 
@@ -107,6 +109,7 @@ def run(
         make: Function that makes the effect of a model.
         cards: Object that finds and opens the sound devices. None: PortAudio.
         driver: Object that lists the sound devices. None: PortAudio.
+        clock: Function that returns the time in seconds, for the pace of the devices.
     """
     from ..live.devices import PortAudio
     from ..live.ends import DeviceEnd
@@ -133,7 +136,7 @@ def run(
         note(finding)
     tried: list[Trial | Refusal] = []
     if not blocked(findings):
-        for trial in trials(question, make, cards, begin=_waiting(args)):
+        for trial in trials(question, make, cards, clock, _waiting(args)):
             tried.append(trial)
             report["trials"].append(trial_dict(args, trial))
             tell(trial_lines(report["trials"][-1]))

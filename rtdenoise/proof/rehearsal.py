@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ SETTLE_S = (
 )
 LOOK_S = 0.02  # time between two looks at the run
 PATIENCE_S = 10.0  # beyond the length of the sound, until a device that is too slow is given up
-VOICE_S = 4.0
+VOICE_S = 2.0
 SLOW = 0.9  # of real time: a device that takes less sound than this is starved
 
 
@@ -143,6 +144,12 @@ class Trial:
         return reasons
 
 
+@lru_cache
+def _voice(rate: int, channels: int) -> Samples:
+    """Return the test voice, which takes half a second to make."""
+    return voice(rate, VOICE_S, channels)
+
+
 class Part:
     """The stage of a rehearsal: the model gets the voice, and the output is the chirp.
 
@@ -150,29 +157,40 @@ class Part:
         inner: The stage of the model.
         length: Samples of the input to keep.
         quiet: Whether no chirp is played.
+        clock: Function that returns the time in seconds.
 
     Attributes:
         quiet: Whether no chirp is played.
+        times: Sample and time in seconds of the first block after `SETTLE_S`, and of the last one.
         heard: The input, (channels, length).
         begin: Sample at which the chirp begins.
         sent: The chirp.
     """
 
-    def __init__(self, inner: Stage, length: int, quiet: bool) -> None:
+    def __init__(self, inner: Stage, length: int, quiet: bool, clock: Callable[[], float]) -> None:
         self.inner, self.stream, self.latency = inner, inner.stream, inner.latency
+        self._clock = clock
         rate, rows = self.stream.rate, self.stream.channels
         self.quiet = quiet
         self.sent, self.begin = chirp(rate), round(SETTLE_S * rate)
-        self._voice = voice(rate, VOICE_S, rows)
+        self._voice = _voice(rate, rows)
         self._out = np.zeros(length, np.float32)
         room = self._out[self.begin : self.begin + len(self.sent)]
         room[:] = 0 if quiet else self.sent[: len(room)]
         self.heard = np.zeros((rows, length), np.float32)
-        self.at = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a run: nothing was heard yet."""
+        self.heard[:] = 0
+        self.at, self.times = 0, [(0, 0.0), (0, 0.0)]
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`; it allocates no more than a stage does."""
         count, at = block.shape[1], self.at
+        self.times[1] = (at, self._clock())
+        if at < self.begin:
+            self.times[0] = self.times[1]
         kept = self.heard[:, at : at + count]
         kept[:] = block[:, : kept.shape[1]]
         for done in range(0, count, self._voice.shape[1] // 2):
@@ -191,8 +209,7 @@ class Part:
     def reset(self) -> None:
         """See `Stage.reset`."""
         self.inner.reset()
-        self.heard[:] = 0
-        self.at = 0
+        self._begin()
 
 
 class Rehearsal(Effect):
@@ -202,6 +219,7 @@ class Rehearsal(Effect):
         effect: The effect to rehearse.
         seconds: Length of the rehearsal in seconds.
         quiet: Whether no chirp is played.
+        clock: Function that returns the time in seconds.
 
     Attributes:
         part: The stage that was made last.
@@ -209,14 +227,18 @@ class Rehearsal(Effect):
 
     part: Part
 
-    def __init__(self, effect: Effect, seconds: float, quiet: bool) -> None:
-        self.effect, self.inner, self.seconds, self.quiet = effect, (effect,), seconds, quiet
+    def __init__(
+        self, effect: Effect, seconds: float, quiet: bool, clock: Callable[[], float]
+    ) -> None:
+        self.effect, self.inner, self.seconds = effect, (effect,), seconds
+        self.quiet, self._clock = quiet, clock
         self.own_rate, self.own_hop = effect.own_rate, effect.own_hop
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Part:
         """See `Effect.stage`."""
         length = round(self.seconds * stream.rate)
-        self.part = Part(self.effect.stage(stream, counters), length, self.quiet)
+        inner = self.effect.stage(stream, counters)
+        self.part = Part(inner, length, self.quiet, self._clock)
         return self.part
 
     def warm_up(self, channels: int) -> None:
@@ -250,14 +272,14 @@ def rehearse(
         seconds: Length of what is measured, in seconds of sound.
         cards: Object that finds and opens the sound devices.
         quiet: Whether no chirp is played, so that no loop is found.
-        clock: Function that returns the time in seconds.
+        clock: Function that returns the time in seconds, for the pace of the devices.
 
     Raises:
         DeviceError: If a device is missing, refuses these settings, or stops.
         UsageError: If the ends cannot meet the setting.
     """
     length_s = SETTLE_S + seconds
-    rehearsal = Rehearsal(effect, length_s, quiet)
+    rehearsal = Rehearsal(effect, length_s, quiet, clock)
     live = Live(
         setting.source,
         setting.sink,
@@ -269,15 +291,14 @@ def rehearse(
         duration_s=length_s,
         cards=cards,
     )
-    give_up_s = clock() + 2 * length_s + PATIENCE_S
+    give_up_s = time.monotonic() + 2 * length_s + PATIENCE_S
     with live:
-        while live.summary()["seconds"] < SETTLE_S and clock() < give_up_s:
+        while live.summary()["seconds"] < SETTLE_S and time.monotonic() < give_up_s:
             live.wait(LOOK_S)
-        before, begin_s = live.summary(), clock()
-        while not live.wait(LOOK_S) and clock() < give_up_s:
+        before = live.summary()
+        while not live.wait(LOOK_S) and time.monotonic() < give_up_s:
             pass
-        after, elapsed_s = live.summary(), clock() - begin_s
-    return _trial(model, setting, before, after, elapsed_s, rehearsal.part)
+    return _trial(model, setting, before, live.summary(), rehearsal.part)
 
 
 def _trial(
@@ -285,11 +306,11 @@ def _trial(
     setting: Setting,
     before: dict[str, Any],
     after: dict[str, Any],
-    elapsed_s: float,
     part: Part,
 ) -> Trial:
     """Return the result of a run, from its numbers *before* and *after* what is measured."""
-    seconds = after["seconds"] - before["seconds"]
+    (first, first_s), (last, last_s) = part.times
+    seconds = (last - first) / after["rate"]
     times_ms = (after["hop_p50_ms"], after["hop_p99_ms"], after["hop_max_ms"])
     heard = part.heard[:, : part.at]
     ends = (setting.source, setting.sink)
@@ -299,7 +320,7 @@ def _trial(
         setting=setting,
         rate=after["rate"],
         seconds=seconds,
-        pace=seconds / elapsed_s if elapsed_s > 0 else 1.0,
+        pace=seconds / (last_s - first_s) if last_s > first_s else 0.0,
         hops=Timing("hop", *times_ms, after["deadline_ms"]),
         late=after["late"] - before["late"],
         failed=after["failed"],
