@@ -18,7 +18,6 @@ import argparse
 import json
 import shlex
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, UsageError, printable
 from .arguments import DEFAULT_MODEL, add_json, add_model
+from .doctor_lines import WIDTH, answer_lines, finding_lines, trial_lines
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from ..proof.rehearsal import Setting, Trial
 
 HELP = "say whether live sound works here, and with which settings"
-WIDTH, LABEL = 80, 18  # columns of the text, and of its labels
-SETTINGS = ("in", "out", "model", "rate", "channels", "block", "latency")
+CLEAR = "\r\x1b[2K"  # removes the line of a terminal
 USUAL = {"in": "mic", "out": "speakers", "model": DEFAULT_MODEL, "latency": "low"}
 FIXES = {
     "devices": "start the sound server (PipeWire or PulseAudio), or plug a device in",
@@ -115,38 +114,65 @@ def run(
     from ..live.ends import DeviceEnd
     from ..proof.doctor import blocked, examine_machine, judge, microphone, trials
 
-    question = _question(args)
+    question, report = _question(args), Report(args)
     ends = (question.setting.source, question.setting.sink)
     if driver is None and any(isinstance(end, DeviceEnd) for end in ends):
         driver = PortAudio()
     cards = cards or PortAudio()
-    report: dict[str, Any] = {"model": args.model, "findings": [], "trials": []}
-
-    def tell(lines: list[str]) -> None:
-        if not args.json:
-            print("\n".join(lines), flush=True)
-
-    def note(finding: Finding) -> None:
-        report["findings"].append(finding_dict(finding))
-        tell(finding_lines(report["findings"][-1]))
-
-    findings = []
+    findings, tried = [], []
     for finding in examine_machine(question, cards, driver, ("--in", "--out")):
         findings.append(finding)
-        note(finding)
-    tried: list[Trial | Refusal] = []
+        report.finding(finding)
     if not blocked(findings):
-        for trial in trials(question, make, cards, clock, _waiting(args)):
+        for trial in trials(question, make, cards, clock, report.begin):
             tried.append(trial)
-            report["trials"].append(trial_dict(args, trial))
-            tell(trial_lines(report["trials"][-1]))
+            report.trial(trial)
         if (heard := microphone(question, tried)) is not None:
-            note(heard)
-    report |= answer_dict(args, judge(question, tried))
-    tell(answer_lines(report))
-    if args.json:
-        print(json.dumps(report))
-    return int(report["exit_code"])
+            report.finding(heard)
+    return report.answer(judge(question, tried))
+
+
+class Report:
+    """What is found: it is told line by line, or at the end as JSON.
+
+    Args:
+        args: The flags.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._found: dict[str, Any] = {"model": args.model, "findings": [], "trials": []}
+
+    def begin(self, model: str, setting: Setting) -> None:
+        """Show on a terminal what is tried, because it takes seconds; `_tell` removes it."""
+        if not self._args.json and sys.stderr.isatty():
+            text = printable(f"trying {command(self._args, model, setting)}")[: WIDTH - 1]
+            print(f"{CLEAR}{text}", end="", file=sys.stderr, flush=True)
+
+    def _tell(self, lines: list[str]) -> None:
+        if self._args.json:
+            return
+        if sys.stderr.isatty():
+            print(CLEAR, end="", file=sys.stderr, flush=True)
+        print("\n".join(lines), flush=True)
+
+    def finding(self, finding: Finding) -> None:
+        """Report a finding."""
+        self._found["findings"].append(finding_dict(finding))
+        self._tell(finding_lines(self._found["findings"][-1]))
+
+    def trial(self, trial: Trial | Refusal) -> None:
+        """Report a trial."""
+        self._found["trials"].append(trial_dict(self._args, trial))
+        self._tell(trial_lines(self._found["trials"][-1]))
+
+    def answer(self, answer: Answer) -> int:
+        """Report the answer; return the exit code."""
+        self._found |= answer_dict(self._args, answer)
+        self._tell(answer_lines(self._found))
+        if self._args.json:
+            print(json.dumps(self._found))
+        return int(self._found["exit_code"])
 
 
 def _question(args: argparse.Namespace) -> Question:
@@ -174,17 +200,6 @@ def _question(args: argparse.Namespace) -> Question:
     others = [name for name in models() if name != args.model]
     setting = Setting(source, sink, *wishes)
     return Question(args.model, setting, args.seconds, args.silent, others)
-
-
-def _waiting(args: argparse.Namespace) -> Callable[[str, Setting], None]:
-    """Return a function that tells on a terminal what is tried, because it takes seconds."""
-
-    def begin(model: str, setting: Setting) -> None:
-        if sys.stderr.isatty() and not args.json:
-            told = f"trying {command(args, model, setting)}"
-            print(printable(told)[: WIDTH - 1], end="\r", file=sys.stderr, flush=True)
-
-    return begin
 
 
 def command(args: argparse.Namespace, model: str, setting: Setting) -> str:
@@ -278,85 +293,3 @@ def answer_advice(answer: Answer) -> list[str]:
         ]
     rivals = {answer.better.model: answer.better.hops} if answer.better else {}
     return advice(answer.verdict, rivals)
-
-
-def wrapped(label: str, text: str, indent: int = 2) -> list[str]:
-    """Return *text* as lines of at most `WIDTH` columns, to the right of its label."""
-    first, rest = f"{'':<{indent}}{label:<{LABEL}} ", " " * (indent + LABEL + 1)
-    lines: list[str] = []
-    for part in text.split("\n"):
-        lines += textwrap.wrap(
-            printable(part.strip()),
-            WIDTH,
-            initial_indent=rest if lines else first,
-            subsequent_indent=rest,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-    return lines
-
-
-def finding_lines(finding: dict[str, Any]) -> list[str]:
-    """Return the lines of a finding."""
-    lines = wrapped(finding["topic"], f"{finding['state']:<5} {finding['found']}", 0)
-    return lines + (wrapped("", f"-> {finding['fix']}", 0) if finding["fix"] else [])
-
-
-def trial_lines(trial: dict[str, Any]) -> list[str]:
-    """Return the lines of a trial: a heading with its command, and what was measured."""
-    lines = ["", *_paragraph(f"{trial['command']}: {trial['verdict']}")]
-    if "hops" in trial:
-        hops, loop = trial["hops"], trial["loop"]
-        share = 100 * hops["p99_ms"] / hops["deadline_ms"]
-        parts = {name: _ms(ms) for name, ms in trial["latency_ms"].items()}
-        lines += wrapped(
-            "hops",
-            f"p50 {hops['p50_ms']:.2f}, p99 {hops['p99_ms']:.2f}, max {hops['max_ms']:.2f} ms of "
-            f"{hops['deadline_ms']:.2f} (p99 is {share:.0f} %): {hops['verdict']}; "
-            f"{trial['late']} late, {trial['failed']} failed",
-        )
-        lines += wrapped(
-            "driver",
-            f"{trial['lost_in']} blocks lost in, {trial['lost_out']} out, in "
-            f"{trial['seconds']:.1f} s at {trial['rate']} Hz, {trial['pace']:.2f} x real time",
-        )
-        lines += wrapped(
-            "delay stated, ms", " + ".join(f"{name} {told}" for name, told in parts.items())
-        )
-        measured = "no: no chirp was played from one device to another"
-        if trial["chirp"]:
-            measured = "no: the input does not hear the output"
-        if loop is not None:
-            measured = (
-                f"{loop['samples']} samples, {loop['ms']:.1f} ms from output to input; the driver "
-                f"states {_ms(loop['reported_ms'])}; with the model {trial['total_ms']:.1f} ms"
-            )
-        lines += wrapped("delay measured", measured)
-    for reason in trial["reasons"]:
-        lines += wrapped("no, because", reason)
-    return lines
-
-
-def _ms(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1f}"
-
-
-def _paragraph(text: str) -> list[str]:
-    return textwrap.wrap(
-        printable(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False
-    )  # a word that is too long is broken
-
-
-def answer_lines(report: dict[str, Any]) -> list[str]:
-    """Return the lines of the answer; the last ones can be pasted."""
-    model = printable(report["model"])
-    if report["verdict"] == "no":
-        reasons = "; ".join(reason.split("\n")[0] for reason in report["reasons"])
-        told = f"no: {model} does not run live here" + (f": {reasons}" if reasons else "")
-    else:
-        told = f"{report['verdict']}: {model} runs live here"
-    lines = ["", *_paragraph(told)]
-    for sentence in report["advice"]:
-        lines += _paragraph(sentence)
-    lines += [f"  {line}" for line in (report["command"], report["better"]) if line]
-    return lines

@@ -74,6 +74,7 @@ class Trial:
         lost_in: Blocks with an overflow or underflow of the input, as the driver reports it.
         lost_out: The same of the output.
         latency_ms: The parts of the latency in ms; None where the driver does not know.
+        model_ms: Latency in ms of the model with its window and resamplers.
         input_db: Highest level of the input in dBFS. None: it is digital silence.
         chirp: Whether a chirp was played from one device to another.
         loop: Samples from the output back to the input. None: there is no loop.
@@ -91,6 +92,7 @@ class Trial:
     lost_in: int
     lost_out: int
     latency_ms: dict[str, float | None]
+    model_ms: float
     input_db: float | None
     chirp: bool
     loop: int | None
@@ -99,7 +101,7 @@ class Trial:
     @property
     def reported_ms(self) -> float | None:
         """The latency in ms of both devices, as the driver reports it. None: it does not."""
-        ends = (self.latency_ms["device in"], self.latency_ms["device out"])
+        ends = (self.latency_ms.get("device in"), self.latency_ms.get("device out"))
         return None if None in ends else sum(ms for ms in ends if ms is not None)
 
     @property
@@ -110,8 +112,7 @@ class Trial:
     @property
     def total_ms(self) -> float | None:
         """The measured delay in ms from microphone to speakers, with the model; None: no loop."""
-        inside = self.latency_ms["window, resampler, effects"]
-        return None if self.loop_ms is None or inside is None else self.loop_ms + inside
+        return None if self.loop_ms is None else self.loop_ms + self.model_ms
 
     @property
     def verdict(self) -> Verdict:
@@ -327,6 +328,7 @@ def _trial(
         lost_in=after["xruns_in"] - before["xruns_in"],
         lost_out=after["xruns_out"] - before["xruns_out"],
         latency_ms=after["latency_ms"],
+        model_ms=1e3 * part.latency / after["rate"],
         input_db=gain_to_db(float(np.abs(heard).max())) if heard.any() else None,
         chirp=chirped,
         loop=None if not chirped else find(heard, part.sent, part.begin),

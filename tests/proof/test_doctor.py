@@ -14,6 +14,7 @@ import pytest
 
 from rtdenoise.chain.effect import Denoise
 from rtdenoise.cli import doctor as verb, parser
+from rtdenoise.cli.doctor_lines import answer_lines, finding_lines, trial_lines
 from rtdenoise.errors import DeviceError
 from rtdenoise.live.devices import PortAudio, Wiring
 from rtdenoise.live.ends import DeviceEnd, NullEnd
@@ -379,10 +380,10 @@ def test_json_has_all_that_the_text_has(card, hop_s, flags, capsys):
     assert doctor(card(), "--json", *flags, hop_s=hop_s) == code
     printed = capsys.readouterr().out
     report = json.loads(printed)
-    made = [line for f in report["findings"][:-1] for line in verb.finding_lines(f)]
-    made += [line for t in report["trials"] for line in verb.trial_lines(t)]
-    made += [line for f in report["findings"][-1:] for line in verb.finding_lines(f)]
-    made += verb.answer_lines(report)
+    made = [line for f in report["findings"][:-1] for line in finding_lines(f)]
+    made += [line for t in report["trials"] for line in trial_lines(t)]
+    made += [line for f in report["findings"][-1:] for line in finding_lines(f)]
+    made += answer_lines(report)
 
     assert printed.count("\n") == 1
     assert report["exit_code"] == code
