@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report))
         return 0
     print(f"files: {speed:.0f} x real time on one core (mono, {own} Hz, decoding not counted)")
-    print("\n".join((conclusion(net.card.name, paced), *advice(verdict, rivals))))
+    print("\n".join((conclusion(net.card.name, paced), *advice(verdict, paced[own], rivals))))
     return 0
 
 

@@ -270,13 +270,13 @@ def answer_dict(args: argparse.Namespace, answer: Answer) -> dict[str, Any]:
         "verdict": answer.verdict,
         "reasons": answer.reasons,
         "command": command(args, answer.trial.model, answer.trial.setting)
-        if answer.trial
+        if answer.trial and answer.verdict != "no"
         else None,
         "better": command(args, answer.better.model, answer.better.setting)
         if answer.better
         else None,
         "advice": answer_advice(answer),
-        "exit_code": DeviceError.exit_code if not answer.device else int(answer.verdict == "no"),
+        "exit_code": DeviceError.exit_code if answer.trial is None else int(answer.verdict == "no"),
     }
 
 
@@ -284,12 +284,12 @@ def answer_advice(answer: Answer) -> list[str]:
     """Return what to do after the answer, as sentences."""
     from .verdict import advice
 
-    if not answer.device:
+    if answer.trial is None:
         return ["No sound device could be tried. Files need none: rtdenoise file"]
-    if answer.verdict == "no" and answer.better is None and not answer.slow:
+    if answer.verdict == "no" and answer.better is None and answer.trial.starved:
         return [
             "The model is fast enough, but sound is lost on its way: see the notes above, try "
             "--latency 0.2, another device or another cable."
         ]
     rivals = {answer.better.model: answer.better.hops} if answer.better else {}
-    return advice(answer.verdict, rivals)
+    return advice(answer.verdict, answer.trial.hops, rivals)

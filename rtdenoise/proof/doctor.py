@@ -61,19 +61,15 @@ class Answer:
 
     Attributes:
         verdict: Whether the model runs live here; "barely" leaves no room for other programs.
-        trial: The trial that worked. None: none of this model did.
+        trial: The trial of the model that worked, or else its last one. None: there was none.
         better: The trial of another model that works where this one does not, or has more room.
         reasons: Why the model does not run; empty if it does.
-        slow: Whether every model that was tried is too slow.
-        device: Whether there were devices that could be tried.
     """
 
     verdict: Verdict
     trial: Trial | None
     better: Trial | None
     reasons: list[str]
-    slow: bool
-    device: bool
 
 
 def examine_machine(
@@ -158,10 +154,9 @@ def judge(question: Question, tried: Sequence[Trial | Refusal]) -> Answer:
     verdict: Verdict = best.verdict if best else "no"
     rest = [trial for trial in done if trial.model != question.model]
     better = next((t for v in BETTER[verdict] for t in rest if t.verdict == v), None)
-    slow = all(trial.hops.verdict == "no" for trial in done)
     last = [trial for trial in tried if trial.model == question.model][-1:]
     reasons = [] if best else [reason for trial in last for reason in trial.reasons]
-    return Answer(verdict, best, better, reasons, slow, bool(done))
+    return Answer(verdict, best or (own[-1] if own else None), better, reasons)
 
 
 def microphone(question: Question, tried: Sequence[Trial | Refusal]) -> Finding | None:

@@ -129,9 +129,10 @@ class Trial:
         """Why it does not work; empty if it does."""
         reasons = [self.fault] if self.fault else []
         if self.hops.verdict == "no":
+            cause = "something holds up the model" if self.hops.held_up else "the model is too slow"
             reasons.append(
-                f"the model is too slow: of 100 hops, one takes {self.hops.p99_ms:.1f} ms or more, "
-                f"and has {self.hops.deadline_ms:.1f} ms"
+                f"{cause}: of 100 hops, one takes {self.hops.p99_ms:.1f} ms or more, and has "
+                f"{self.hops.deadline_ms:.1f} ms"
             )
         if self.failed:
             reasons.append(f"the model failed in {self.failed} hops")

@@ -52,6 +52,11 @@ class Timing:
         return None if self.deadline_ms is None else verdict(self.p99_ms, self.deadline_ms)
 
     @property
+    def held_up(self) -> bool:
+        """Whether most are fast and some too slow, as when other programs take the processor."""
+        return self.verdict == "no" and verdict(self.p50_ms, self.deadline_ms or 0.0) == "yes"
+
+    @property
     def share_percent(self) -> float:
         """The share of the deadline that the 99th percentile takes, in percent."""
         return 100 * self.p99_ms / self.deadline_ms if self.deadline_ms else 0.0

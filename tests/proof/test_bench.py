@@ -47,6 +47,9 @@ def test_barely_is_not_called_no():
     )
 
 
+OWN = {"yes": taking(1), "barely": taking(6), "no": Timing("paced", 11, 12, 20, 10.0)}
+
+
 @pytest.mark.parametrize(
     ("verdict", "rivals", "named"),
     [
@@ -61,12 +64,20 @@ def test_barely_is_not_called_no():
 )
 def test_a_smaller_model_is_recommended_only_if_there_is_one(verdict, rivals, named):
     """It was measured here, and has a better verdict; where none has, that is said."""
-    told = advice(verdict, {name: taking(p99_ms) for name, p99_ms in rivals.items()})
+    told = advice(verdict, OWN[verdict], {name: taking(p99_ms) for name, p99_ms in rivals.items()})
 
     assert [name for name in rivals if f"-m {name}" in " ".join(told)] == named
     if verdict != "yes" and not named:
         assert told[-1].startswith("No ")
     assert bool(told) == (verdict != "yes")
+
+
+def test_a_model_that_is_held_up_is_not_called_slow():
+    """Half a millisecond in the middle, and one hop of a hundred that takes eleven."""
+    held, slow = advice("no", taking(11), {}), advice("no", OWN["no"], {})
+
+    assert "close other programs" in held[0]
+    assert held[1:] == slow
 
 
 def test_every_other_model_of_the_box_is_measured(tmp_path, monkeypatch):
