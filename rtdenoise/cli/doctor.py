@@ -74,13 +74,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--block", type=int, metavar="N",
-        help="samples per callback to try first (default: one hop of the net)",
+        help="samples per callback; this is tried first (default: one hop of the net)",
     )  # fmt: skip
     parser.add_argument(
         "--latency", default="low", metavar="low|high|SECONDS",
-        help="latency of the devices to try first (default: low)",
+        help="latency to ask of the devices; this is tried first (default: low)",
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a trial (default: 3)")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="length of a run in seconds (default: 3)"
+    )
     parser.add_argument(
         "--silent", action="store_true", help="play no chirp; the delay is then not measured"
     )

@@ -22,7 +22,7 @@ from rtdenoise.nets.line import Line
 from rtdenoise.proof.doctor import Answer, Question, Refusal, judge, settings, trials
 from rtdenoise.proof.loop import LEVEL, chirp
 from rtdenoise.proof.rehearsal import SETTLE_S, Setting, Trial, rehearse
-from tests.live.array_card import ArrayCard, Stream
+from tests.live.array_card import ArrayCard, Stream, device
 from tests.toy_nets import Breaks, Identity, generator_for
 
 RATE = 48_000
@@ -64,6 +64,8 @@ class Card(ArrayCard):
         gain: float = 1.0,
     ) -> None:
         super().__init__(QUIET_ROOM, rates)
+        # One device, so that both ends surely have one clock.
+        self.devices = [device(0, "Headset", 1, 2, rates[0], "input output")]
         self.delay, self.loses, self.refuses = delay, loses, refuses
         self.noise, self.gain, self.samples = noise, gain, 0
         self.opened: list[Wiring] = []
@@ -339,7 +341,7 @@ def test_a_missing_device_names_the_fix(capsys):
     told = capsys.readouterr().out
 
     assert "no device for --in 'usb'. There are:" in told
-    assert "[0] mic, Array (1 in, 0 out)" in told
+    assert "[0] Headset, Array (1 in, 2 out)" in told
     assert "Give an index or a longer name." in told
     assert "CPU governor" in told
 
@@ -415,7 +417,7 @@ def test_every_line_fits_80_columns(capsys):
     """Whatever the devices are called; a command that is to be pasted stays in one line."""
     card = Card()
     long = "HDA Intel PCH: ALC1220 Analog (hw:0,0) " * 3
-    card.devices[1] = replace(card.devices[1], name=long)
+    card.devices[0] = replace(card.devices[0], name=long)
     doctor(card, hop_s=0.02)
     lines = capsys.readouterr().out.splitlines()
 
