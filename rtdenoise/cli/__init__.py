@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
 
 VERBS = (
-    *("file", "live", "recover", "preset", "service", "effects", "devices"),
+    *("file", "live", "recover", "preset", "service", "doctor", "effects", "devices"),
     *("models", "info", "verify", "bench", "degrade"),
 )
 INTERRUPTED = 130

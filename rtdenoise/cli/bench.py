@@ -1,20 +1,22 @@
 """Measure whether a model is fast enough for live use on this machine.
 
 The first rows are tight loops. The paced rows give the net one hop each hop period, as a stream
-does, and decide: each shows its share of the deadline and a verdict for its sample rate. Close
-other programs first.
+does, and decide: each shows its share of the deadline and a verdict for its sample rate. If the
+verdict is not a clear yes, the other included models are measured too. Close other programs first.
+`rtdenoise doctor` gives the same verdict for a model on your sound devices.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .arguments import DEFAULT_MODEL, add_json
 
 if TYPE_CHECKING:
-    from ..proof.bench import Timing
+    from ..proof.timing import Timing
 
 HELP = "measure whether a model is fast enough for live use here"
 
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         type=float,
         default=10.0,
-        help="length of the paced run at the net's rate (default: 10)",
+        help="length of a run in seconds; at other rates than the net's a third (default: 10)",
     )
     parser.add_argument(
         "--channels", type=int, default=1, metavar="N", help="channels of the sound (default: 1)"
@@ -44,13 +46,15 @@ def run(args: argparse.Namespace) -> int:
     from ..audio import check_channels
     from ..errors import UsageError
     from ..nets.box import find
-    from ..proof.bench import RATES_HZ, engine_timings, offline_speed, paced_timing
+    from ..proof.bench import RATES_HZ, engine_timings, offline_speed, others, paced_timing
+    from .verdict import advice
 
     if not 1 <= args.seconds <= 3600:
         raise UsageError(f"--seconds {args.seconds:g}: wanted 1 to 3600")
     check_channels(args.channels)
-    net, timings = find(args.model), []
+    net, timings, paced = find(args.model), [], {}
     net.prepare_thread()
+    own, short_s = net.card.sample_rate, max(1.0, args.seconds / 3)
 
     def show(timing: Timing) -> None:
         timings.append(timing)
@@ -61,18 +65,26 @@ def run(args: argparse.Namespace) -> int:
         print(f"{'':<28} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'deadline':>9}  real-time?")
     for timing in engine_timings(net):
         show(timing)
-    own = net.card.sample_rate
-    show(paced_timing(net, own, args.channels, args.seconds))
-    for rate in RATES_HZ:
-        if rate != own:
-            show(paced_timing(net, rate, args.channels, max(1.0, args.seconds / 3)))
+    for rate in (own, *(rate for rate in RATES_HZ if rate != own)):
+        paced[rate] = paced_timing(
+            net, rate, args.channels, args.seconds if rate == own else short_s
+        )
+        show(paced[rate])
+    verdict = paced[own].verdict or "no"
+    rivals = dict(others(args.model, args.channels, short_s)) if verdict != "yes" else {}
     speed = offline_speed(net, own)
     if args.json:
-        rows = [timing.as_dict() for timing in timings]
-        print(json.dumps({"model": net.card.name, "timings": rows, "offline_x": speed}))
+        report = {
+            "model": net.card.name,
+            "timings": [timing.as_dict() for timing in timings],
+            "verdict": verdict,
+            "others": {name: timing.as_dict() for name, timing in rivals.items()},
+            "offline_x": speed,
+        }
+        print(json.dumps(report))
         return 0
     print(f"files: {speed:.0f} x real time on one core (mono, {own} Hz, decoding not counted)")
-    print(verdict(net.card.name, [t for t in timings if t.name.startswith("paced")]))
+    print("\n".join((conclusion(net.card.name, paced), *advice(verdict, paced[own], rivals))))
     return 0
 
 
@@ -81,16 +93,19 @@ def row(timing: Timing) -> str:
     line = f"{timing.name:<28} {timing.p50_ms:8.3f} {timing.p99_ms:8.3f} {timing.max_ms:8.3f}"
     if timing.deadline_ms is None:
         return line
-    share = 100 * timing.p99_ms / timing.deadline_ms
-    return f"{line} {timing.deadline_ms:6.2f} ms  {timing.verdict} (p99 is {share:.0f} % of it)"
+    share = f"(p99 is {timing.share_percent:.0f} % of it)"
+    return f"{line} {timing.deadline_ms:6.2f} ms  {timing.verdict} {share}"
 
 
-def verdict(name: str, paced: list[Timing]) -> str:
-    """Return the last line, which says at which rates the model is real-time."""
-    good = [t.name.split(", ")[1] for t in paced if t.verdict == "yes"]
-    bad = [f"{t.name.split(', ')[1]} ({t.verdict})" for t in paced if t.verdict != "yes"]
-    if not bad:
-        return f"{name} is real-time here: yes, at {', '.join(good)}"
-    if not good:
-        return f"{name} is real-time here: no. Use it on files, or choose a smaller model."
-    return f"{name} is real-time here: yes at {', '.join(good)}; not at {', '.join(bad)}"
+def conclusion(name: str, paced: Mapping[int, Timing]) -> str:
+    """Return the line that says at which rates in Hz the model is real-time.
+
+    >>> from rtdenoise.proof.timing import Timing
+    >>> conclusion("speech", {48_000: Timing("", 1, 2, 3, 10), 8000: Timing("", 8, 9, 9, 10)})
+    'speech is real-time here: yes at 48000 Hz; barely at 8000 Hz'
+    """
+    told = []
+    for verdict in ("yes", "barely", "no"):
+        rates = [f"{rate} Hz" for rate, timing in paced.items() if timing.verdict == verdict]
+        told += [f"{verdict} at {', '.join(rates)}"] if rates else []
+    return f"{name} is real-time here: {'; '.join(told)}"

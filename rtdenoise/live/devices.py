@@ -205,6 +205,17 @@ class PortAudio:
                 Problem.DEVICE,
             ) from None
 
+    def version(self) -> tuple[str, list[str]]:
+        """Return PortAudio's version and the names of its host APIs.
+
+        Raises:
+            DeviceError: If PortAudio is not installed; the message says how to install it.
+        """
+        sd = self._module()
+        number = sd.get_portaudio_version()[0]
+        hosts = [host["name"] for host in sd.query_hostapis()]
+        return f"{number >> 16}.{number >> 8 & 255}.{number & 255}", hosts
+
     def devices(self) -> list[Device]:
         """Return every device, in PortAudio's order.
 

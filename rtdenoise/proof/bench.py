@@ -8,61 +8,24 @@ medians of one run can be compared.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from ..audio import Samples
 from ..core.ring import Ring
 from ..core.stream import Stream
+from ..live.drive import quiet_interpreter
+from ..nets import box
 from ..nets.engine import Engine
 from ..nets.line import Line
 from ..nets.net import Net, Windows, warm_up
+from .timing import Timing, timing
 from .verify import voice
 
 RATES_HZ = (48_000, 44_100, 32_000, 16_000)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The times of an action that was repeated, in ms.
-
-    Attributes:
-        name: What was timed.
-        p50_ms: Median time in ms.
-        p99_ms: 99th percentile of the times in ms.
-        max_ms: Longest time in ms.
-        deadline_ms: Longest time that is real-time, in ms. None: the action has no deadline.
-    """
-
-    name: str
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    deadline_ms: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """Whether it is real-time: "yes", "barely" (with no time for anything else), "no" or ""."""
-        if self.deadline_ms is None:
-            return ""
-        if self.p99_ms <= 0.5 * self.deadline_ms:
-            return "yes"
-        return "barely" if self.p99_ms <= self.deadline_ms else "no"
-
-    def as_dict(self) -> dict[str, float | str | None]:
-        """Return the times and the verdict, for JSON."""
-        return {**asdict(self), "verdict": self.verdict}
-
-
-def _timing(name: str, times_s: list[float], deadline_s: float | None = None) -> Timing:
-    """Return the percentiles of *times_s*, the times of single actions in seconds."""
-    p50, p99, worst = (1e3 * float(v) for v in np.percentile(times_s, (50, 99, 100)))
-    return Timing(name, p50, p99, worst, None if deadline_s is None else 1e3 * deadline_s)
 
 
 def _tight(action: Callable[[], object], count: int) -> list[float]:
@@ -102,9 +65,9 @@ def engine_timings(net: Net, count: int = 3000) -> Iterator[Timing]:
     stream = Stream(net.card.sample_rate, 1, hop)
     block, ring = np.full((1, hop), 0.1, np.float32), Ring(1, 8 * hop)
     out = np.empty_like(block)
-    yield _timing("ring, write + read", _tight(lambda: (ring.write(block), ring.read(out)), count))
+    yield timing("ring, write + read", _tight(lambda: (ring.write(block), ring.read(out)), count))
     bare = Engine(_NoNet(net), stream)
-    yield _timing("engine without the net", _tight(lambda: bare.push(block), count))
+    yield timing("engine without the net", _tight(lambda: bare.push(block), count))
     engine = Engine(net, stream)
     sound = voice(net.card.sample_rate, 4.0)
     at = iter(range(10**9))
@@ -114,10 +77,16 @@ def engine_timings(net: Net, count: int = 3000) -> Iterator[Timing]:
         return engine.push(sound[:, start : start + hop])
 
     deadline_s = hop / net.card.sample_rate
-    yield _timing("hop in a tight loop", _tight(next_hop, count), deadline_s)
+    yield timing("hop in a tight loop", _tight(next_hop, count), deadline_s)
 
 
-def paced_timing(net: Net, rate: int, channels: int, seconds: float) -> Timing:
+def paced_timing(
+    net: Net,
+    rate: int,
+    channels: int,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing:
     """Return the timing of blocks of one hop, each at its time, in a thread like the audio thread.
 
     Args:
@@ -125,6 +94,7 @@ def paced_timing(net: Net, rate: int, channels: int, seconds: float) -> Timing:
         rate: Sample rate of the blocks in Hz.
         channels: Channel count of the blocks.
         seconds: Length of the sound in seconds.
+        clock: Function that returns the time in seconds, for the times of the blocks.
     """
     block = round(net.card.hop * rate / net.card.sample_rate)
     line = Line(net, Stream(rate, channels, block))
@@ -139,17 +109,29 @@ def paced_timing(net: Net, rate: int, channels: int, seconds: float) -> Timing:
             due_s += period_s
             time.sleep(max(0.0, due_s - time.perf_counter()))
             at = turn * block % (sound.shape[1] - block)
-            start = time.perf_counter()
+            start = clock()
             line.push(sound[:, at : at + block])
-            times_s.append(time.perf_counter() - start)
+            times_s.append(clock() - start)
 
-    gc.collect()
-    gc.freeze()
-    thread = threading.Thread(target=run, name="rtdenoise-bench")
-    thread.start()
-    thread.join()
-    gc.unfreeze()
-    return _timing(f"paced, {rate} Hz, {channels} ch", times_s, block / rate)
+    with quiet_interpreter():
+        thread = threading.Thread(target=run, name="rtdenoise-bench")
+        thread.start()
+        thread.join()
+    return timing(f"paced, {rate} Hz, {channels} ch", times_s, block / rate)
+
+
+def others(name: str, channels: int, seconds: float) -> Iterator[tuple[str, Timing]]:
+    """Yield each other model of the box with its paced timing at its own rate.
+
+    Args:
+        name: Name of the model that is left out.
+        channels: Channel count of the blocks.
+        seconds: Length of the sound in seconds.
+    """
+    for other in box.models():
+        if other != name:
+            net = box.find(other)
+            yield other, paced_timing(net, net.card.sample_rate, channels, seconds)
 
 
 def offline_speed(net: Net, rate: int = 48_000, seconds: float = 30.0) -> float:

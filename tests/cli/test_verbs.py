@@ -22,7 +22,11 @@ def test_the_verbs_print_and_exit_as_they_say(tmp_path, capsys):
     assert main(["info", str(good)]) == 0
     assert "48000 Hz" in capsys.readouterr().out
     assert main(["bench", "--json", "--seconds", "1", str(good)]) == 0
-    assert json.loads(capsys.readouterr().out)["offline_x"] > 0
+    report = json.loads(capsys.readouterr().out)
+    own = next(row for row in report["timings"] if row["name"].startswith("paced, 48000"))
+    assert report["offline_x"] > 0
+    assert report["verdict"] == own["verdict"]
+    assert bool(report["others"]) == (own["verdict"] != "yes")
     assert main(["models"]) == 0
     capsys.readouterr()
     assert main(["info", "nosuch"]) == 4

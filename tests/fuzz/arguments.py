@@ -14,8 +14,8 @@ import soundfile
 from . import mutate
 
 CODES = {"rtdenoise": {0, 1, 2, 3, 4}, "train": {0, 1, 2, 4}}
-# `live` and `bench` run until they are stopped, `listen` serves, `fit` trains: an hour each.
-LEFT_OUT = {"live", "bench", "listen", "fit", "features"}
+# `live`, `bench` and `doctor` run until they are stopped, `listen` serves, `fit` trains.
+LEFT_OUT = {"live", "bench", "doctor", "listen", "fit", "features"}
 POOL = ("in.wav", "in.flac", "empty.wav", "text.wav", "folder", "out.wav", "missing.wav", "-")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rtdenoise.proof.bench import Timing, engine_timings, paced_timing
+from rtdenoise.proof.bench import engine_timings, paced_timing
+from rtdenoise.proof.timing import Timing
 from rtdenoise.proof.verify import verify
 from tests.toy_nets import Breaks, Hums, Identity, Smoother, generator_for
 
