@@ -38,6 +38,7 @@ class Problem(StrEnum):
     NET_FAILED = "net failed"  # a net raised or gave NaN
     NO_MODEL = "no model"  # no model has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
+    SOUND_SERVER = "sound server"  # PulseAudio or PipeWire does not answer, or refuses
 
 
 class RtdenoiseError(Exception):

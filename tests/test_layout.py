@@ -31,6 +31,7 @@ DOORS = {
     "mutagen": {"sound/bitrate", "sound/tags", "sound/verbatim", "sound/carry"},
     "av": {"sound/media"},
     "sounddevice": {"live/devices"},
+    "pulsectl": {"live/soundserver"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},
     "matplotlib": {"files/picture"},

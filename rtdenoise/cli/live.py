@@ -3,6 +3,8 @@
   rtdenoise live                                     use the default microphone and speakers
   rtdenoise live --in usb --out blackhole            name devices by a part of their names
   rtdenoise live --in file:x.wav --out file:y.wav    use no sound card; add --clock fast not to wait
+  rtdenoise live --virtual-mic                       give other programs a clean microphone (Linux)
+  rtdenoise live --incoming                          clean what others send (Linux)
 
 It prints the parts of the latency at the start, levels and hop times while it runs, and a summary
 at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
@@ -33,13 +35,14 @@ from .arguments import (
     strength,
 )
 from .interrupt import bounded, until_interrupted
+from .virtual import ADVICE as SERVER_ADVICE, add_virtual, told, virtual_device
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
 
 HELP = "clean live sound: microphone in, speakers out"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
-ADVICE = {
+ADVICE = SERVER_ADVICE | {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
     Problem.ITSELF: "Choose another name",
     Problem.LONG_NAME: "Choose a shorter name",
@@ -65,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", default="speakers", metavar="DEVICE",
         help="output: " + where % ("speakers", "speakers"),
     )  # fmt: skip
+    add_virtual(parser)
     add_model(parser)
     add_strength(parser)
     add_board(parser)
@@ -127,14 +131,19 @@ def run(
     silent = args.quiet or args.json
     line = StatusLine(silent)
     with _named_by_flags():
+        virtual = virtual_device(args)
         settings = _settings(args)
-        live = Live(args.source, args.out, make(args), **settings)
+        live = Live(args.source, args.out, make(args), **settings, cards=virtual)
     try:
         with (
             until_interrupted() as stop,
             bounded(STUCK, ModelError.exit_code, live.call),
             ExitStack() as running,
         ):
+            if virtual is not None:
+                delay_ms = running.enter_context(virtual).test()
+                if not silent:
+                    print(told(virtual, args, delay_ms), file=sys.stderr)
             with _named_by_flags():
                 running.enter_context(live)
             if not silent:
