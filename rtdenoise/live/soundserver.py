@@ -14,9 +14,9 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, TypeVar
 
@@ -24,11 +24,13 @@ from ..errors import DeviceError, Problem
 from .devices import Kind
 
 Role = Literal["microphone", "speakers"]
+OTHER_END: dict[Role, Kind] = {"microphone": "input", "speakers": "output"}  # not at the device
 VARIABLES: dict[Kind, str] = {"output": "PULSE_SINK", "input": "PULSE_SOURCE"}
 OWNER = re.compile(r"rtdenoise\.owner=([\w-]+)")
 ANSWER_S = 5.0  # a server that answers nothing for so long is stuck
 SETTLE_S = 1.0  # PipeWire lists a device, and chooses a default, shortly after the request
 LOOK_S = 0.02
+WATCH_S = 0.5  # longest wait for an event
 T = TypeVar("T")
 
 
@@ -63,49 +65,107 @@ class Made:
     """A virtual device at the server.
 
     Attributes:
+        role: "microphone" or "speakers".
         pulse: Connection that owns it.
         modules: Modules of the server, in the order in which they were loaded.
         title: Name that programs show.
         ends: Names of its sink and its source, by the kind of the stream that uses them.
         real: Names of the default sink and source before it was made. None: there was none.
+        over: Event that is set when it is removed.
     """
 
+    role: Role
     pulse: Any
     modules: list[int]
     title: str
     ends: dict[Kind, str]
     real: dict[Kind, str | None]
+    over: threading.Event = field(default_factory=threading.Event)
 
     def there(self) -> bool:
         """Return whether the device is at the server, which may have been started anew."""
         return self.ends["output"] in {sink.name for sink in self.pulse.sink_list()}
 
     def defaults(self) -> list[str]:
-        """Return the names of its ends that are the server's defaults."""
+        """Return the names of its sinks and sources that are the server's defaults."""
         now = self.pulse.server_info()
         names = (now.default_sink_name, now.default_source_name)
-        return [name for name in self.ends.values() if name in names]
+        return [name for name in names if name in {*self._own("output"), *self._own("input")}]
 
-    def move(self, ends: Mapping[Kind, str | None]) -> None:
-        """Move streams of this process to the sink and the source that *ends* names.
+    def detour(self, kind: Kind) -> str | None:
+        """Return where a stream that is not for this device must go. None: to the default.
 
-        A stream that opened in an environment with `VARIABLES` is there already, but not every
-        plugin of ALSA reads them.
+        Raises:
+            DeviceError: If the server has no other device.
         """
-        pulse, us = self.pulse, str(os.getpid())
-        sinks = {sink.name: sink.index for sink in pulse.sink_list()}
-        sources = {source.name: source.index for source in pulse.source_list()}
-        sink, source = sinks.get(ends["output"]), sources.get(ends["input"])
-        for stream in pulse.sink_input_list() if sink is not None else ():
-            if stream.proplist.get("application.process.id") == us and stream.sink != sink:
-                pulse.sink_input_move(stream.index, sink)
-        for stream in pulse.source_output_list() if source is not None else ():
-            if stream.proplist.get("application.process.id") == us and stream.source != source:
-                pulse.source_output_move(stream.index, source)
+        if not set(self.defaults()) & self._own(kind):
+            return None
+        if self.real[kind] not in _listed(self.pulse, kind).values():
+            raise DeviceError(f"the sound server has no other {kind} device", Problem.DEVICE)
+        return self.real[kind]
+
+    def place(self, kinds: Iterable[Kind]) -> None:
+        """Move the streams of this process to the device, if ALSA's plugin ignores `VARIABLES`."""
+        for kind in kinds:
+            others = {*_listed(self.pulse, kind).values()} - self._own(kind)
+            _move(self.pulse, kind, others, self.ends[kind])
+
+    def untangle(self, pulse: Any) -> None:
+        """Move a stream of this process from the end that is for other programs.
+
+        The server moves streams when its default changes. If the user makes the virtual device the
+        default, its sound would go in a circle.
+        """
+        kind = OTHER_END[self.role]
+        _move(pulse, kind, self._own(kind), self.real[kind])
+
+    def watch(self) -> None:
+        """Untangle whenever a stream changes, until the device is removed or the server ends."""
+        import pulsectl
+
+        def stop(_event: Any) -> None:
+            raise pulsectl.PulseLoopStop
+
+        with suppress(pulsectl.PulseDisconnected, pulsectl.PulseError, DeviceError):
+            pulse = _connected("rtdenoise-watch")
+            pulse.event_mask_set("sink_input", "source_output")
+            pulse.event_callback_set(stop)
+            while not self.over.is_set():
+                self.untangle(pulse)
+                pulse.event_listen(timeout=WATCH_S)
+            pulse.close()
 
     def remove(self) -> None:
         """Remove the device from the server, and close the connection."""
+        self.over.set()
         _remove(self.pulse, self.modules)
+
+    def _own(self, kind: Kind) -> set[str]:
+        """Return the names of the sinks or sources that the device has."""
+        sink = self.ends["output"]
+        return {sink} if kind == "output" else {self.ends["input"], f"{sink}.monitor"}
+
+
+def _listed(pulse: Any, kind: Kind) -> dict[int, str]:
+    """Return the names of all sinks or sources, by their numbers."""
+    devices = pulse.sink_list() if kind == "output" else pulse.source_list()
+    return {device.index: device.name for device in devices}
+
+
+def _move(pulse: Any, kind: Kind, astray: set[str], name: str | None) -> None:
+    """Move streams of this process from the sinks or sources *astray* to the one called *name*."""
+    import pulsectl
+
+    names = _listed(pulse, kind)
+    to = next((index for index, each in names.items() if each == name), None)
+    streams = pulse.sink_input_list() if kind == "output" else pulse.source_output_list()
+    move = pulse.sink_input_move if kind == "output" else pulse.source_output_move
+    for stream in streams if to is not None else ():
+        at = names.get(stream.sink if kind == "output" else stream.source)
+        ours = stream.proplist.get("application.process.id") == str(os.getpid())
+        if ours and at in astray:
+            with suppress(pulsectl.PulseError):  # the stream has ended
+                move(stream.index, to)
 
 
 def make(role: Role, title: str, channels: int, rate: int) -> Made:
@@ -135,7 +195,9 @@ def make(role: Role, title: str, channels: int, rate: int) -> Made:
         _open_up(pulse, sink)
         source_name = sink.monitor_source_name
         if role == "microphone":  # many programs do not offer monitors as microphones
-            form = f"master={source_name} {_marks('source', name, title, owner)}"
+            form = (
+                f"master={source_name} channels={channels} {_marks('source', name, title, owner)}"
+            )
             modules.append(pulse.module_load("module-remap-source", form))
             source = _of_module(pulse.source_list, modules[-1])
             _open_up(pulse, source)
@@ -143,7 +205,7 @@ def make(role: Role, title: str, channels: int, rate: int) -> Made:
     except Exception:
         _remove(pulse, modules)
         raise
-    return Made(pulse, modules, title, {"output": sink.name, "input": source_name}, real)
+    return Made(role, pulse, modules, title, {"output": sink.name, "input": source_name}, real)
 
 
 def _connected(name: str) -> Any:

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from ..errors import DeviceError, Problem, UsageError
+from ..errors import DeviceError, UsageError
 from .devices import Callback, Device, DeviceNameError, DeviceStream, Kind, PortAudio, Wiring
 from .ends import DeviceEnd, parse_end
 from .soundserver import VARIABLES, Made, Role, answered, make
@@ -31,9 +32,8 @@ LONGEST_TITLE = 60  # characters
 class VirtualDevice(PortAudio):
     """A microphone or speakers that other programs can choose, in its `with` block.
 
-    It is a `Cards` in which the title finds the end at the virtual device. The other end, if it is
-    at the server, is pinned to the sink or source that was the default before, so that sound cannot
-    go in a circle if the virtual device becomes the default.
+    It is a `Cards` in which the title finds the end at the virtual device. The other end follows
+    the server's default, unless that is the virtual device itself: sound would go in a circle.
 
         with VirtualDevice("microphone", "clean voice") as cards:
             with Live("mic", "clean voice", "speech", cards=cards) as live:
@@ -54,6 +54,7 @@ class VirtualDevice(PortAudio):
         self._role, self._query = role, check_title(title)
         self._channels, self._rate = channels, rate
         self._made: Made | None = None
+        self._watched: Made | None = None
 
     def __enter__(self) -> Self:
         """Make the device at the server.
@@ -90,7 +91,8 @@ class VirtualDevice(PortAudio):
         Raises:
             DeviceError: If it does not arrive.
         """
-        route = partial(self._open, ends=dict(self._here().ends))
+        ends = self._here().ends
+        route = partial(self._open, names=ends)
         source, sink = self._route("input"), self._route("output")
         delay_ms = hear_tone(route, source, sink, self._channels, self._rate)
         if delay_ms is None:
@@ -116,26 +118,28 @@ class VirtualDevice(PortAudio):
             DeviceError: If a device cannot be opened, or the server has none for the other end.
         """
         self._renew()
-        made, ends = self._here(), dict[Kind, str | None]()
+        made, names = self._here(), dict[Kind, str | None]()
         devices: dict[Kind, Device | None] = {"input": wiring.source, "output": wiring.sink}
         for kind, device in devices.items():
-            ends[kind] = None
             if device is not None and kind == END[self._role]:
-                ends[kind] = made.ends[kind]
+                names[kind] = made.ends[kind]
             elif device is not None and device.name in ROUTES:
-                ends[kind] = made.real[kind]
-                if ends[kind] is None:
-                    raise DeviceError(f"the sound server has no {kind} device", Problem.DEVICE)
-        return self._open(wiring, callback, ends)
+                names[kind] = answered(partial(made.detour, kind))
+        stream = self._open(wiring, callback, names)
+        if self._watched is not made:
+            self._watched = made
+            Thread(target=made.watch, daemon=True, name="rtdenoise-watch").start()
+        return stream
 
     def _open(
-        self, wiring: Wiring, callback: Callback, ends: Mapping[Kind, str | None]
+        self, wiring: Wiring, callback: Callback, names: Mapping[Kind, str | None]
     ) -> DeviceStream:
-        """Open a stream whose ends, if they are at the server, are those that *ends* names."""
-        with environment({VARIABLES[kind]: name for kind, name in ends.items()}):
+        """Open a stream whose ends at the server are those that *names* has; None: the default."""
+        with environment({VARIABLES[kind]: name for kind, name in names.items()}):
             stream = super().open(wiring, callback)
+        made = self._here()
         try:
-            answered(partial(self._here().move, ends))
+            answered(partial(made.place, [k for k, name in names.items() if name == made.ends[k]]))
         except DeviceError:
             stream.close()
             raise
