@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, TypeVar
@@ -126,14 +126,13 @@ class Made:
         def stop(_event: Any) -> None:
             raise pulsectl.PulseLoopStop
 
-        with suppress(pulsectl.PulseDisconnected, pulsectl.PulseError, DeviceError):
-            pulse = _connected("rtdenoise-watch")
+        ended = (pulsectl.PulseDisconnected, pulsectl.PulseError, DeviceError)
+        with suppress(*ended), closing(_connected("rtdenoise-watch")) as pulse:
             pulse.event_mask_set("sink_input", "source_output")
             pulse.event_callback_set(stop)
             while not self.over.is_set():
                 self.untangle(pulse)
                 pulse.event_listen(timeout=WATCH_S)
-            pulse.close()
 
     def remove(self) -> None:
         """Remove the device from the server, and close the connection."""

@@ -12,7 +12,7 @@ from .devices import Callback, Device, Running, Wiring
 
 PITCH_HZ = 1000
 LEVEL = 0.05  # -26 dB: a program that listens already hears it, but is not startled
-TONE_S, LISTEN_S = 0.25, 3.0
+LISTEN_S = 3.0  # the tone ends when enough of it has arrived
 PART_S = 0.02  # 20 periods of the tone: windows of this length tell the tone from noise
 PARTS = 5  # windows in which the tone must be found
 BLOCK = 512
@@ -41,15 +41,16 @@ def hear_tone(
     Raises:
         DeviceError: If a device cannot be opened.
     """
-    time_s = np.arange(round(TONE_S * rate)) / rate
-    tone = (LEVEL * np.sin(2 * np.pi * PITCH_HZ * time_s)).astype(np.float32)
-    played = np.zeros(round(LISTEN_S * rate), np.float32)
-    played[: len(tone)] = tone
+    time_s = np.arange(round(LISTEN_S * rate)) / rate
+    played = (LEVEL * np.sin(2 * np.pi * PITCH_HZ * time_s)).astype(np.float32)
     heard = np.zeros_like(played)
-    now, enough = 0, threading.Event()
+    now, opened, enough = 0, threading.Event(), threading.Event()
 
     def callback(indata: Any, outdata: Any, frames: int, when: Any, status: Any) -> None:
         nonlocal now
+        if not opened.is_set():  # the stream may still be on its way to the right devices
+            outdata.fill(0.0)
+            return
         count = min(frames, len(heard) - now)
         heard[now : now + count] = indata[:count, 0]
         outdata[:count] = played[now : now + count, None]
@@ -60,6 +61,7 @@ def hear_tone(
 
     wiring = Wiring(source, sink, rate, BLOCK, (channels, channels), "low")
     stream = open_stream(wiring, callback)
+    opened.set()
     try:
         while not enough.wait(PART_S) and stream.active:
             delay_ms = arrival_ms(heard[:now], rate)
