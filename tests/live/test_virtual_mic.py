@@ -241,7 +241,7 @@ import subprocess
 from rtdenoise.errors import DeviceError
 from rtdenoise.live import tone
 from rtdenoise.live.virtual_mic import VirtualDevice
-tone.LISTEN_S = 0.6
+tone.LISTEN_S = {0.6 if fault == "muted" else 9}
 with VirtualDevice("microphone", "a b") as mic:
     subprocess.run(["pactl", "set-source-mute", "a_b", "{int(fault == "muted")}"], check=True)
     try:
