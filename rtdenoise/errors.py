@@ -40,6 +40,7 @@ class Problem(StrEnum):
     UNFINISHED = "unfinished"  # a recording has not got its name or its format
     NO_PRESET = "no preset"  # no preset has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
+    SOUND_SERVER = "sound server"  # PulseAudio or PipeWire does not answer, or refuses
 
 
 class RtdenoiseError(Exception):

@@ -33,6 +33,7 @@ DOORS = {
     "sounddevice": {"live/devices"},
     "platformdirs": {"live/folders"},
     "tomli_w": {"live/presets"},
+    "pulsectl": {"live/soundserver"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},
     "matplotlib": {"files/picture"},

@@ -1,6 +1,7 @@
 #!/bin/sh
 # apt_install.sh REASON PACKAGE...   Install Debian packages if this user may.
 # Never fails: what cannot be installed is printed as SKIP, and the tests that need it skip too.
+# Nothing is removed: pulseaudio would take the place of a desktop's pipewire-alsa.
 reason=$1
 shift
 
@@ -27,7 +28,7 @@ fi
 # jackd2 asks whether to grant realtime priority. The tests run it without, so the answer is no.
 quiet="$sudo env DEBIAN_FRONTEND=noninteractive"
 echo "jackd2 jackd/tweak_rt_limits boolean false" | $quiet debconf-set-selections 2>/dev/null
-install="$quiet apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=60$missing"
+install="$quiet apt-get install -qq -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=60$missing"
 if $install >/dev/null 2>&1; then
     exit 0 # the package lists were fresh enough
 fi

@@ -4,6 +4,8 @@
   rtdenoise live --in usb --out blackhole            name devices by a part of their names
   rtdenoise live --in file:x.wav --out file:y.wav    use no sound card; add --clock fast not to wait
   rtdenoise live --preset call                       use the options of `rtdenoise preset save call`
+  rtdenoise live --virtual-mic                       give other programs a clean microphone (Linux)
+  rtdenoise live --incoming                          clean what others send (Linux)
 
 It prints the parts of the latency at the start, levels and hop times while it runs, and a summary
 at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
@@ -37,6 +39,7 @@ from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
 from .running import beside
+from .virtual import ADVICE as SERVER_ADVICE, add_virtual, told, virtual_device
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
 HELP = "clean live sound: microphone in, speakers out"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
-ADVICE = {
+ADVICE = SERVER_ADVICE | {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
     Problem.ITSELF: "Choose another name",
     Problem.LONG_NAME: "Choose a shorter name",
@@ -83,6 +86,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", default="speakers", metavar="DEVICE",
         help="output: " + where % ("speakers", "speakers"),
     )  # fmt: skip
+    add_virtual(parser)
     add_model(parser)
     add_strength(parser)
     add_board(parser)
@@ -150,7 +154,8 @@ def run(
     line = StatusLine(silent)
     settings = checked(args)
     with _named_by_flags(args):
-        live = Live(args.source, args.out, make(args), **settings)
+        virtual = virtual_device(args)
+        live = Live(args.source, args.out, make(args), **settings, cards=virtual)
     try:
         with (
             beside(args) as notifier,
@@ -158,6 +163,10 @@ def run(
             bounded(STUCK, ModelError.exit_code, live.call),
             ExitStack() as running,
         ):
+            if virtual is not None:
+                delay_ms = running.enter_context(virtual).test()
+                if not silent:
+                    log_line(told(virtual, args, delay_ms))
             with _named_by_flags(args):
                 running.enter_context(live)
             if not silent:
