@@ -121,7 +121,7 @@ def test_no_common_rate_lists_what_each_device_takes():
     """And what was tried."""
     source, sink = card(1, (16_000,), "[0] mic"), card(2, (44_100, 7), "[1] speakers")
     with pytest.raises(DeviceError) as caught:
-        negotiate(source, sink, SPEECH, Wishes())
+        negotiate(source, sink, SPEECH, Wishes(streams="one"))
 
     assert "tried 48000, 16000, 44100 Hz" in str(caught.value)
     assert "[0] mic takes 16000\n" in str(caught.value)
