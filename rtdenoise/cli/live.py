@@ -32,13 +32,20 @@ from .arguments import (
     file_name,
     strength,
 )
+from .ends import add_ends, ends_settings, ring_notes, silence_hint
 from .interrupt import bounded, until_interrupted
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
 
 HELP = "clean live sound: microphone in, speakers out"
-FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
+FLAGS = {
+    "duration_s": "--duration",
+    "input": "--in",
+    "output": "--out",
+    "in_channels": "--in-channels",
+    "out_channels": "--out-channels",
+}
 ADVICE = {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
     Problem.ITSELF: "Choose another name",
@@ -74,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels", type=int, metavar="N", help="channels of the sound, 1 or 2 (default: 1)"
     )
+    add_ends(parser)
     parser.add_argument(
         "--block", type=int, metavar="N",
         help="samples per callback; 0 lets the device choose (default: one hop of the net)",
@@ -124,7 +132,7 @@ def run(
     from ..live.live import Live
     from .meters import StatusLine
 
-    silent = args.quiet or args.json
+    silent, hinted = args.quiet or args.json, False
     line = StatusLine(silent)
     with _named_by_flags():
         settings = _settings(args)
@@ -140,6 +148,10 @@ def run(
             if not silent:
                 print(_latency_line(live.latency_ms), file=sys.stderr)
             while not live.wait(LOOK_S):
+                if not silent and not hinted and (silence := live.silence()):
+                    hinted = True
+                    line.clear()
+                    print(silence_hint(silence), file=sys.stderr)
                 line.show(live.status())
                 if stop.is_set():
                     live.stop()
@@ -185,6 +197,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "duration_s": args.duration,
         "record": args.record or None,
         "overwrite": args.force,
+        **ends_settings(args),
     }
     Wishes(**settings)
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
@@ -220,6 +233,7 @@ def _summary_text(s: dict[str, Any]) -> str:
         "samples missing in the recording (the disk was too slow)": s["lost_recording"],
     }
     lines += [f"{count} {what}" for what, count in notes.items() if count]
+    lines += ring_notes(s["clock_ring"])
     if s["fault"]:
         lines.append(f"the last error: {s['fault']}")
     return "\n".join(lines)

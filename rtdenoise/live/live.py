@@ -42,7 +42,8 @@ class Live:
         source: Input: `mic`, an index, part of a device's name, `file:PATH` or `null` (silence).
         sink: Output: `speakers`, an index, part of a device's name, `file:PATH` or `null` (none).
         effect: The effect, a plugin of pedalboard, or the name or path of a model.
-        rate: Sample rate of the ends in Hz. None: that of the input file, or else of the model, or
+        rate: Sample rate of the ends in Hz; an input with a stream of its own may run at another,
+            and is resampled. None: that of the input file, or else of the model, or
             else of the devices.
         channels: Channel count of the devices. None: that of the input file, or else one, which is
             played on both speakers.
@@ -200,7 +201,11 @@ class Live:
 
     def status(self) -> dict[str, Any]:
         """Return the numbers of now: peaks in dB since the last call, hop times in ms, xruns."""
-        return self._begun().session.status()
+        run = self._begun()
+        numbers = run.session.status()
+        if run.ring is not None:
+            numbers["xruns"] += run.ring.xruns + run.ring.underruns + run.ring.overruns
+        return numbers
 
     def silence(self) -> Silence | None:
         """Return the digital silence that a device as the input gives, once it lasts for 5 s.
