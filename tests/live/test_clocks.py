@@ -6,10 +6,17 @@ All of it is simulated: the devices' time is a number, so an hour passes in seco
 from __future__ import annotations
 
 import heapq
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from rtdenoise.core.resample import Converter, converter_lag
 from rtdenoise.live.channels import Inlet, first
@@ -17,6 +24,8 @@ from rtdenoise.live.clockring import JOIN, ClockRing
 from rtdenoise.live.clocks import LIMIT, SLEW_PER_S, DeviceClock, TwoClocks
 from rtdenoise.live.devices import Device
 from rtdenoise.live.pairing import share_clock
+from tests.live.virtual_card import needs_portaudio
+from tests.toy_nets import Identity, save
 
 MARGIN_S = 0.01
 NEVER = (0.0, 0.0)
@@ -182,7 +191,7 @@ def test_a_tone_keeps_its_phase(rates, blocks, ppm):
     """A lost, doubled or silent sample would step it by one; it glides, and never that fast."""
     tone_hz = 1000.0
     table = Timetable(rates, blocks, steady(ppm))
-    ring, heard = ring_and_sound(table, 40.0, lambda t: np.sin(2 * np.pi * tone_hz * t))
+    ring, heard = ring_and_sound(table, 25.0, lambda t: np.sin(2 * np.pi * tone_hz * t))
     heard = heard[rates[1] :]  # the start is silence
     behind = phase_of(heard, tone_hz, rates[1])
     clock = 1e-6 * ppm * np.arange(len(behind))  # a faster input gives the tone earlier
@@ -197,16 +206,16 @@ def test_the_stated_latency_is_that_of_the_samples():
     """A click that comes in at a known time is played the stated time later, at any moment."""
     table = Timetable(drift=steady(150), late_s=0.0)
     clicks = lambda t: (np.round(t * 48_000) % 24_000 == 0).astype(float)  # noqa: E731
-    ring, heard = ring_and_sound(table, 90.0, clicks)
+    ring, heard = ring_and_sound(table, 50.0, clicks)
     at = np.flatnonzero(heard > 0.4)
-    at = at[at > 60 * 48_000]
+    at = at[at > 30 * 48_000]
     # By the output's clock: the input begins at 0.013 s with a sample that is a block old, the
     # output at 0.026 s with one that is played at once.
     captured_s = (np.round(at / 24_000) * 0.5) / (1 + 150e-6) + 0.013 - 512 / 48_000
     played_s = 0.026 + at / 48_000
     delay = (played_s - captured_s) * 48_000 % 24_000
 
-    assert len(at) >= 55
+    assert len(at) >= 35
     assert np.ptp(delay) < 12  # 0.25 ms
     # The block of the output adds its length, as it does in one stream.
     assert np.median(delay) == pytest.approx(ring.latency + 512, abs=12)
@@ -326,3 +335,33 @@ def device(index: int, name: str, host: str) -> Device:
 def test_two_devices_share_a_clock_only_if_they_surely_do(source, sink, shared):
     """One card, one server or one driver; behind the name of a sound server may be any card."""
     assert share_clock(device(*source), device(*sink)) is shared
+
+
+@pytest.mark.jack
+def test_two_streams_of_the_real_portaudio_lose_nothing(tmp_path):
+    """A tone through two JACK clients, a stream each: its phase glides, and its level stays."""
+    needs_portaudio()
+    if shutil.which("jackd") is None or importlib.util.find_spec("jack") is None:
+        pytest.skip("needs jackd and JACK-Client: apt install jackd2, pip install JACK-Client")
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(4 * 48_000) / 48_000)
+    sf.write(tmp_path / "play.wav", tone.astype(np.float32), 48_000, "FLOAT")
+    card = Path(__file__).parents[2] / "tools" / "jack_card.py"
+    command = [sys.executable, str(card), str(tmp_path / "play.wav"), str(tmp_path / "heard.wav")]
+    command += ["--", sys.executable, "-m", "rtdenoise", "live", "--in", "mic", "--out", "speakers"]
+    command += ["-m", str(save(Identity(), tmp_path / "net.pt")), "--json", "--streams", "two"]
+    command += ["--rate", "48000", "--channels", "1", "--duration", "6", "--latency", "high"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    if "jackd did not start" in done.stderr:
+        pytest.skip("jackd cannot run here")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    print(summary, done.stderr)
+    heard = sf.read(tmp_path / "heard.wav", dtype="float32")[0]
+    there = np.flatnonzero(np.abs(heard) > 0.3)
+    heard = heard[there[0] + 4800 : there[-1] - 4800]
+    behind = phase_of(heard, 1000.0, 48_000)
+    level = np.abs(np.convolve(heard, np.exp(-2j * np.pi * np.arange(480) / 48), "valid")) / 240
+
+    assert len(heard) > 3.5 * 48_000
+    assert np.abs(np.diff(behind[::480])).max() < 1.1 * LIMIT * 480
+    np.testing.assert_allclose(level, 0.5, atol=1e-3)
