@@ -23,6 +23,7 @@ from .clocks import TwoClocks
 from .devices import Callback
 from .session import Frames
 
+LEAST_BOUND_S = 0.01  # a smaller surplus is steered away, and a larger one than the margin dropped
 SPARE_S = 1.0  # sound that the ring can hold beyond its target, while the output does not play
 JOIN = 96  # samples over which one sound fades into another where the stream is broken
 
@@ -62,7 +63,8 @@ class ClockRing:
         self.latency = target + converter_lag(*rates)
         self.xruns = self.calls = self.underruns = self.overruns = 0
         self._inlet, self._rates, self._pull, self._clock = inlet, rates, pull, clock
-        self.clocks = TwoClocks(rates, target, margin)
+        bound = max(margin, round(LEAST_BOUND_S * rates[1]))
+        self.clocks = TwoClocks(rates, target, bound)
         self._converter = Converter(channels, *rates)
         self._converter.push(np.zeros((channels, block), np.float32))
         self._converter.reset()

@@ -18,7 +18,7 @@ from math import exp
 MEMORY_S = 4.0  # time constant of a device's line: 0.5 ms of jitter become about 1 sample
 TRUST_S = 0.05  # a callback that is further off its line is late by chance, or samples were lost
 LOST_S = 0.2  # after so long off the line, samples were lost, and the line starts anew
-FIRST_CALLS = 8  # callbacks until the line of a device is known well enough to start
+FIRST_S = 0.1  # time until the line of a device is known well enough to start
 PULL_S = 10.0  # time constant of the steering
 LIMIT = 1e-3  # largest correction: 1.7 cents; people hear 5 cents at best
 SLEW_PER_S = 1e-4  # fastest change of the correction
@@ -40,6 +40,7 @@ class DeviceClock:
     def __init__(self, rate: int) -> None:
         self.count = 0
         self._calls = 0
+        self._began = 0  # count at the first call of the line
         self._doubt_s: float | None = None
         # One tuple, so that another thread never sees half of a new line.
         self._line = (0.0, 0.0, float(rate))
@@ -47,7 +48,8 @@ class DeviceClock:
     @property
     def sure(self) -> bool:
         """Whether the line is known, and the last callback was on it."""
-        return self._calls >= FIRST_CALLS and self._doubt_s is None
+        known = self._calls > 1 and self.count - self._began >= FIRST_S * self._line[2]
+        return known and self._doubt_s is None
 
     def update(self, now_s: float, frames: int) -> None:
         """Count a callback of *frames* samples at *now_s* seconds."""
@@ -63,6 +65,7 @@ class DeviceClock:
         self._doubt_s = None
         self._calls += 1
         if self._calls == 1:
+            self._began = self.count
             self._line = (now_s, float(self.count), rate)
         elif elapsed_s > 0:
             memory = exp(-elapsed_s / MEMORY_S)

@@ -268,6 +268,18 @@ def test_a_gap_is_faded_and_what_follows_is_in_line():
     assert np.abs(np.diff(heard)).max() < largest_step + 1.1 * 0.5 / JOIN
 
 
+def test_nan_from_a_card_does_not_stay_in_the_resampler():
+    """It has passed within the length of the filter."""
+    ring = ClockRing(Inlet(first(1), 48_000), (44_100, 48_000), 441, MARGIN_S, lambda *_: None)
+    bad = np.full((441, 1), np.nan, np.float32)
+    for block in (bad, *[np.zeros((441, 1), np.float32)] * 4):
+        ring.heard(block, None, 441, 0, 0)
+    heard = np.empty((1, ring._ring.available), np.float32)
+    ring._ring.read(heard)
+
+    assert np.isfinite(heard[:, -480:]).all()
+
+
 def test_a_stopped_process_goes_on_with_the_same_delay():
     """Both devices stand still for 3 s, as after SIGSTOP: neither is taken for the slower one."""
     table = Timetable(drift=steady(30), hole=(20.0, 3.0), stall=(20.0, 3.0))
@@ -338,6 +350,7 @@ def test_two_devices_share_a_clock_only_if_they_surely_do(source, sink, shared):
 
 
 @pytest.mark.jack
+@pytest.mark.slow
 def test_two_streams_of_the_real_portaudio_lose_nothing(tmp_path):
     """A tone through two JACK clients, a stream each: its phase glides, and its level stays."""
     needs_portaudio()
