@@ -78,4 +78,6 @@ def ring_notes(ring: dict[str, Any] | None) -> list[str]:
     notes += [f"{count} {what}" for what, count in faults.items() if count]
     if ring["underruns"]:
         notes[-1] += ". If this goes on: --latency high"
+    if ring["fault"]:
+        notes.append(f"the last error between the devices: {ring['fault']}")
     return notes

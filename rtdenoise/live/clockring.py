@@ -45,6 +45,7 @@ class ClockRing:
         calls: Number of the input's callbacks.
         underruns: Number of blocks to play that were not there in time; what lacked was silence.
         overruns: Number of blocks of the input that were lost because the output did not play.
+        fault: The exception that a callback raised last. None: none has raised.
         clocks: The clocks of both devices.
     """
 
@@ -62,6 +63,7 @@ class ClockRing:
         target = round(block * rates[1] / rates[0]) + margin
         self.latency = target + converter_lag(*rates)
         self.xruns = self.calls = self.underruns = self.overruns = 0
+        self.fault: Exception | None = None
         self._inlet, self._rates, self._pull, self._clock = inlet, rates, pull, clock
         bound = max(margin, round(LEAST_BOUND_S * rates[1]))
         self.clocks = TwoClocks(rates, target, bound)
@@ -80,19 +82,25 @@ class ClockRing:
         """Take a block of the input, as sounddevice calls it."""
         self.calls += 1
         self.xruns += bool(status and (status.input_overflow or status.input_underflow))
-        self._converter.ratio = self.clocks.heard(self._clock(), frames)
-        block = self._converter.push(self._inlet.take(indata))
-        if self._ring.write(block):
-            self.clocks.wrote(block.shape[1])
-        else:
-            self.overruns += 1
-            self.clocks.wrote(0)
+        try:
+            self._converter.ratio = self.clocks.heard(self._clock(), frames)
+            block = self._converter.push(self._inlet.take(indata))
+            fits = self._ring.write(block)
+            self.overruns += not fits
+            self.clocks.wrote(block.shape[1] if fits else 0)
+        except Exception as fault:  # the audio thread must go on
+            self.fault = fault
 
     def played(
         self, _indata: Frames | None, outdata: Frames, frames: int, when: Any, status: Any
     ) -> None:
         """Give a block to the session and play what it returns, as sounddevice calls it."""
-        self._pull(self.read(frames).T, outdata, frames, when, status)
+        block = None
+        try:
+            block = self.read(frames).T
+        except Exception as fault:  # the audio thread must go on
+            self.fault = fault
+        self._pull(block, outdata, frames, when, status)
 
     def read(self, frames: int) -> Samples:
         """Return the next block (channels, *frames*) of the input, at the rate of the output."""
@@ -156,4 +164,5 @@ class ClockRing:
             "overruns": self.overruns,
             "recentred": self.clocks.recentred,
             "drift_ppm": round(1e6 * self.clocks.steering.correction, 1),
+            "fault": None if self.fault is None else str(self.fault),
         }

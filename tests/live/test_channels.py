@@ -328,6 +328,7 @@ def test_a_microphone_at_44100_hz_and_speakers_at_48000_hz(identity):
         "overruns",
         "recentred",
         "drift_ppm",
+        "fault",
     }
     assert status["xruns"] >= 0
     assert cards.closed == 2

@@ -268,6 +268,19 @@ def test_a_gap_is_faded_and_what_follows_is_in_line():
     assert np.abs(np.diff(heard)).max() < largest_step + 1.1 * 0.5 / JOIN
 
 
+def test_nothing_is_let_out_of_the_callbacks():
+    """A driver that gives fewer channels than it was opened with: silence, and a fault to read."""
+    given = []
+    ring = ClockRing(
+        Inlet(((3,),), 48_000), (48_000, 48_000), 512, MARGIN_S, lambda *call: given.append(call)
+    )
+    ring.heard(np.zeros((512, 2), np.float32), None, 512, None, None)
+    ring.played(None, np.empty((512, 1), np.float32), 512, None, None)
+
+    assert "out of bounds" in ring.summary()["fault"]
+    assert not given[0][0].any()
+
+
 def test_nan_from_a_card_does_not_stay_in_the_resampler():
     """It has passed within the length of the filter."""
     ring = ClockRing(Inlet(first(1), 48_000), (44_100, 48_000), 441, MARGIN_S, lambda *_: None)
