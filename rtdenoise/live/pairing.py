@@ -76,7 +76,8 @@ class Pair:
 
     def close(self) -> bool:
         """See `Running.close`."""
-        closed = [stream.close() for stream in (self.source, self.sink)]
+        # The output ends first, so that it does not run short of the input.
+        closed = [stream.close() for stream in (self.sink, self.source)]
         return all(closed)
 
 
