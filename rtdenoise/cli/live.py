@@ -35,6 +35,7 @@ from .arguments import (
     file_name,
     strength,
 )
+from .ends import add_ends, ends_settings, ring_notes, silence_hint
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
@@ -47,7 +48,13 @@ if TYPE_CHECKING:
     from .meters import StatusLine
 
 HELP = "clean live sound: microphone in, speakers out"
-FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
+FLAGS = {
+    "duration_s": "--duration",
+    "input": "--in",
+    "output": "--out",
+    "in_channels": "--in-channels",
+    "out_channels": "--out-channels",
+}
 ADVICE = SERVER_ADVICE | {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
     Problem.ITSELF: "Choose another name",
@@ -96,6 +103,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels", type=int, metavar="N", help="channels of the sound, 1 or 2 (default: 1)"
     )
+    add_ends(parser)
     parser.add_argument(
         "--block", type=int, metavar="N",
         help="samples per callback; 0 lets the device choose (default: one hop of the net)",
@@ -150,7 +158,7 @@ def run(
     from .meters import StatusLine
 
     args = args.layers.settled(args)
-    silent = args.quiet or args.json
+    silent, hinted = args.quiet or args.json, False
     line = StatusLine(silent)
     settings = checked(args)
     with _named_by_flags(args):
@@ -172,8 +180,12 @@ def run(
             if not silent:
                 log_line(_latency_line(live.latency_ms))
             while not live.wait(LOOK_S):
-                status = live.status()
                 _tell(live, line)
+                if not silent and not hinted and (silence := live.silence()):
+                    hinted = True
+                    line.clear()
+                    log_line(silence_hint(silence))
+                status = live.status()
                 line.show(status)
                 notifier.running(status)
                 if stop.is_set():
@@ -244,6 +256,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "duration_s": args.duration,
         "record": args.record or None,
         "overwrite": args.force,
+        **ends_settings(args),
     }
     Wishes(**settings)
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
@@ -280,6 +293,7 @@ def _summary_text(s: dict[str, Any]) -> str:
     lines += [f"{count} {what}" for what, count in notes.items() if count]
     if s["recording"]:
         lines += _recording_lines(s["recording"])
+    lines += ring_notes(s["clock_ring"])
     if s["fault"]:
         lines.append(f"the last error: {s['fault']}")
     return "\n".join(lines)

@@ -24,19 +24,39 @@ QUALITY = "sinc_medium"
 SPAN = 4096  # samples a step; it bounds the rings, and the time of one call of libsamplerate
 
 
-class _Converter:
-    """A streaming resampler that gives the samples as they are ready; output 0 is at input 0."""
+class Converter:
+    """A streaming resampler that gives the samples as they are ready; output 0 is at input 0.
+
+    Args:
+        channels: Channel count of every block.
+        from_hz: Sample rate of the input in Hz.
+        to_hz: Sample rate of the output in Hz.
+
+    Attributes:
+        ratio: Output rate to input rate. It may be changed a little between two pushes: over the
+            next block libsamplerate glides to it, so that no sample is lost and no phase jumps.
+    """
 
     def __init__(self, channels: int, from_hz: int, to_hz: int) -> None:
-        self._ratio = to_hz / from_hz
+        self.ratio = to_hz / from_hz
         self._resampler = samplerate.Resampler(QUALITY, channels=channels)
 
     def push(self, block: Samples) -> Samples:
-        frames = self._resampler.process(block.T, self._ratio, end_of_input=False)
+        """Return the samples (channels, n) that are ready after *block* (channels, samples)."""
+        frames = self._resampler.process(block.T, self.ratio, end_of_input=False)
         return np.ascontiguousarray(frames.reshape(-1, block.shape[0]).T, np.float32)
 
     def reset(self) -> None:
+        """Forget all samples."""
         self._resampler.reset()
+
+
+@lru_cache(maxsize=64)
+def converter_lag(from_hz: int, to_hz: int) -> int:
+    """Return the samples at *to_hz* that a converter holds back, once it has settled."""
+    pushed = 400 * max(1, -(-from_hz // to_hz))
+    given = Converter(1, from_hz, to_hz).push(np.zeros((1, pushed), np.float32))
+    return round(pushed * to_hz / from_hz) - int(given.shape[1])
 
 
 @lru_cache(maxsize=64)
@@ -52,7 +72,7 @@ def _shortfall(outer_hz: int, inner_hz: int, skipped: int) -> int:
         inner_hz: Sample rate of the inner stage in Hz.
         skipped: Samples at *inner_hz* that are dropped at the start.
     """
-    there, back = _Converter(1, outer_hz, inner_hz), _Converter(1, inner_hz, outer_hz)
+    there, back = Converter(1, outer_hz, inner_hz), Converter(1, inner_hz, outer_hz)
     one, given, worst = np.zeros((1, 1), np.float32), 0, 0
     # Each converter lags by about 50 samples of its lower rate.
     outer_per_inner = outer_hz / inner_hz
@@ -88,8 +108,8 @@ class Resampled:
         if max(outer_hz, inner_hz) > 250 * min(outer_hz, inner_hz):
             raise AudioError(f"cannot convert {outer_hz} Hz to {inner_hz} Hz: more than 250 times")
         self.inner, self.stream = inner, stream
-        self._there = _Converter(channels, outer_hz, inner_hz)
-        self._back = _Converter(channels, inner_hz, outer_hz)
+        self._there = Converter(channels, outer_hz, inner_hz)
+        self._back = Converter(channels, inner_hz, outer_hz)
         common = gcd(outer_hz, inner_hz)
         p, q = inner_hz // common, outer_hz // common
         self._skip_at_start = inner.latency % p

@@ -110,5 +110,5 @@ class Drive:
             now_s = self.clock()
             if self.session.callbacks != calls:
                 calls, alive_s = self.session.callbacks, now_s
-            elif (now_s - alive_s > DEAD_S or not stream.active) and not self.over():
+            if (now_s - alive_s > DEAD_S or not stream.active) and not self.over():
                 raise DeviceError(f"the sound device is gone: {name} stopped")

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import UsageError
+from .channels import Silence
 from .devices import Cards, PortAudio
 from .ends import End, FileEnd, parse_end
 from .negotiate import WishError, Wishes
@@ -41,7 +42,8 @@ class Live:
         source: Input: `mic`, an index, part of a device's name, `file:PATH` or `null` (silence).
         sink: Output: `speakers`, an index, part of a device's name, `file:PATH` or `null` (none).
         effect: The effect, a plugin of pedalboard, or the name or path of a model.
-        rate: Sample rate of the ends in Hz. None: that of the input file, or else of the model, or
+        rate: Sample rate of the ends in Hz; an input with a stream of its own may run at another,
+            and is resampled. None: that of the input file, or else of the model, or
             else of the devices.
         channels: Channel count of the devices. None: that of the input file, or else one, which is
             played on both speakers.
@@ -53,6 +55,11 @@ class Live:
         record: Name of a file that records the output. None: there is no recording. Until the end
             it grows beside that name, as NAME.part.wav, and any player opens it.
         overwrite: Whether existing files may be replaced.
+        in_channels: Channels of the input: "2" or 2 is channel 2, "1+2" adds two up, "3,4" is
+            stereo, "sum" adds all up. None: the first ones.
+        out_channels: Channels of the output: "1+2" plays one sound on both. None: the first ones.
+        streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
+            both clocks, or "auto", which is two unless both surely share a clock.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
     Raises:
@@ -74,9 +81,13 @@ class Live:
         duration_s: float | None = None,
         record: str | Path | None = None,
         overwrite: bool = False,
+        in_channels: str | int | None = None,
+        out_channels: str | int | None = None,
+        streams: str = "auto",
         cards: Cards | None = None,
     ) -> None:
-        wishes = Wishes(rate, channels, block, latency, clock, duration_s, record, overwrite)
+        ends = (in_channels, out_channels, streams)
+        wishes = Wishes(rate, channels, block, latency, clock, duration_s, record, overwrite, *ends)
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
         if record is not None and isinstance(end, FileEnd):
@@ -193,21 +204,37 @@ class Live:
 
     def status(self) -> dict[str, Any]:
         """Return the numbers of now: peaks in dB since the last call, hop times in ms, xruns."""
-        return self._begun().session.status()
+        run = self._begun()
+        numbers = run.session.status()
+        if run.ring is not None:
+            numbers["xruns"] += run.ring.xruns + run.ring.underruns + run.ring.overruns
+        return numbers
+
+    def silence(self) -> Silence | None:
+        """Return the digital silence that a device as the input gives, once it lasts for 5 s.
+
+        None: there is sound, or the input is no device.
+        """
+        inlet = self._begun().inlet
+        return inlet.silence() if inlet else None
 
     def summary(self) -> dict[str, Any]:
         """Return the counts and times of the whole run, for people and programs.
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
-        `recording` is None, or says where the recording is and where it is silent.
+        `recording` is None, or says where the recording is and where it is silent. `clock_ring` has
+        the counts of the ring between two devices, or None if there is none.
         """
         run = self._begun()
-        recording = None if run.recorder is None else run.recorder.summary()
+        numbers = run.session.summary()
+        if run.ring is not None:
+            numbers["xruns_in"] += run.ring.xruns
         return {
             "ended": self._how,
-            **run.session.summary(),
+            **numbers,
+            "clock_ring": run.ring and run.ring.summary(),
             "latency_ms": self.latency_ms,
-            "recording": recording,
+            "recording": None if run.recorder is None else run.recorder.summary(),
         }
 
     def notes(self) -> list[str]:

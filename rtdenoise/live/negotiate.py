@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ..audio import check_channels, check_rate
 from ..errors import DeviceError, Problem, UsageError
+from .channels import Rows, first, parse_channels, within
+from .devices import Kind
 
 USUAL_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 MAX_BLOCK = 65_536
@@ -47,6 +49,11 @@ class Wishes:
         duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
         record: Name of a file that records the output. None: there is no recording.
         overwrite: Whether existing files may be replaced.
+        in_channels: Channels of the input, as `channels.parse_channels` reads them. None: the first
+            ones.
+        out_channels: Channels of the output, likewise.
+        streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
+            both clocks, or "auto", which is two unless both surely share a clock.
 
     Raises:
         WishError: If a value is out of range.
@@ -64,6 +71,9 @@ class Wishes:
     duration_s: float | None = None
     record: str | Path | None = None
     overwrite: bool = False
+    in_channels: str | int | None = None
+    out_channels: str | int | None = None
+    streams: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse values that no ends can meet."""
@@ -76,6 +86,31 @@ class Wishes:
             raise WishError("clock", self.clock, "wanted real or fast")
         if self.duration_s is not None and not self.duration_s > 0:
             raise WishError("duration_s", self.duration_s, "wanted more than 0")
+        if self.streams not in ("auto", "one", "two"):
+            raise WishError("streams", self.streams, "wanted auto, one or two")
+        self.rows("input", Offer(is_device=True))
+        self.rows("output", Offer(is_device=True))
+
+    def rows(self, kind: Kind, offer: Offer) -> Rows | None:
+        """Return the rows of channels that are asked of an end, or None if none are.
+
+        Args:
+            kind: Whether the end is the input or the output.
+            offer: The abilities of the end.
+
+        Raises:
+            WishError: If *offer* has no such channels.
+        """
+        text = self.in_channels if kind == "input" else self.out_channels
+        if text is None:
+            return None
+        try:
+            if not (offer.is_device or offer.is_file):
+                raise ValueError(f"wanted a device with channels as the {kind}")
+            return within(parse_channels(text, kind), kind, offer.channels, offer.name)
+        except ValueError as error:
+            setting = "in_channels" if kind == "input" else "out_channels"
+            raise WishError(setting, text, str(error)) from None
 
 
 def _any(_rate: int) -> bool:
@@ -126,20 +161,38 @@ class Plan:
     """The form of a run.
 
     Attributes:
-        rate: Sample rate of both ends in Hz.
-        inputs: Channel count of the input.
-        outputs: Channel count of the output.
+        rate: Sample rate of both ends in Hz, or of the output if the input has its own.
+        in_rows: Channels of the input, a row for each channel of its sound.
+        out_rows: Channels of the output, likewise.
         block: Samples per channel of a callback. 0: the device decides each time.
         period_s: Time in seconds that a hop of the net may take.
         paced: Whether somebody waits for the samples, so that a hop can be late.
+        in_rate: Sample rate in Hz of an input that has a stream of its own. None: it has none.
     """
 
     rate: int
-    inputs: int
-    outputs: int
+    in_rows: Rows
+    out_rows: Rows
     block: int
     period_s: float
     paced: bool
+    in_rate: int | None = None
+
+    @property
+    def inputs(self) -> int:
+        """The channels of sound that the input gives."""
+        return len(self.in_rows)
+
+    @property
+    def outputs(self) -> int:
+        """The channels of sound that the output takes."""
+        return len(self.out_rows)
+
+    @property
+    def in_block(self) -> int:
+        """The samples of a callback of an input that has a stream of its own; never 0."""
+        seconds = self.block / self.rate if self.block else self.period_s
+        return max(1, round(seconds * (self.in_rate or self.rate)))
 
     @property
     def rows(self) -> int:
@@ -152,24 +205,38 @@ class Plan:
         return 1e3 * self.block / self.rate
 
 
-def negotiate(source: Offer, sink: Offer, pace: Pace, wishes: Wishes) -> Plan:
+def negotiate(source: Offer, sink: Offer, pace: Pace, wishes: Wishes, shared: bool = True) -> Plan:
     """Return the plan that suits both ends, the effect and the user.
 
+    Args:
+        source: The abilities of the input.
+        sink: The abilities of the output.
+        pace: How often the net of the effect needs samples.
+        wishes: The settings that the user asks for.
+        shared: Whether two devices share a clock.
+
     Raises:
-        WishError: If the user asks for another rate than that of the input file.
-        DeviceError: If the devices share no rate; the message lists the rates of each.
+        WishError: If the user asks for another rate than that of the input file, for channels that
+            an end lacks, or for two streams of fewer devices.
+        DeviceError: If the devices take no rate that fits; the message lists the rates of each.
         AudioError: If the rate or a channel count is out of range.
     """
-    rate = _rate(source, sink, pace, wishes.rate)
-    inputs, outputs = _channels(source, sink, wishes.channels)
+    rate, in_rate = _rates(source, sink, pace, wishes, shared)
+    in_rows, out_rows = _rows(source, sink, wishes)
     block = round(pace.period_s * rate) if wishes.block is None else wishes.block
     # Between ends that do not wait, no sample can come late.
     paced = source.is_device or sink.is_device or wishes.clock == "real"
-    return Plan(rate, inputs, outputs, block, pace.period_s, paced)
+    return Plan(rate, in_rows, out_rows, block, pace.period_s, paced, in_rate)
 
 
-def _rate(source: Offer, sink: Offer, pace: Pace, wish: int | None) -> int:
-    """Return the user's rate, or else the file's, the effect's, or one that a device prefers."""
+def _rates(
+    source: Offer, sink: Offer, pace: Pace, wishes: Wishes, shared: bool
+) -> tuple[int, int | None]:
+    """Return the rate, and that of the input if it needs a stream of its own.
+
+    The rate is the user's, or else the file's, the effect's, or one that a device prefers.
+    """
+    wish = wishes.rate
     if source.is_file:
         if wish not in (None, source.rate):
             raise WishError("rate", wish, f"the input file has {source.rate} Hz; leave it out")
@@ -177,35 +244,59 @@ def _rate(source: Offer, sink: Offer, pace: Pace, wish: int | None) -> int:
     devices = [offer for offer in (source, sink) if offer.is_device]
     preferred = [offer.rate for offer in devices if offer.rate is not None]
     choices = [pace.rate, *preferred] if wish is None else [wish]
-    for rate in choices:
-        if all(device.takes(rate) for device in devices):
-            return check_rate(rate)
+    may_split = len(devices) == 2 and wishes.streams != "one"
+    if wishes.streams == "two" and not may_split:
+        raise WishError("streams", "two", "wanted a device at both ends")
+    if not may_split or (shared and wishes.streams == "auto"):
+        for rate in choices:
+            if all(device.takes(rate) for device in devices):
+                return check_rate(rate), None
+    if may_split:
+        rates = [rate for rate in choices if sink.takes(rate)]
+        for in_rate in (*rates, *preferred, *USUAL_RATES_HZ):
+            if rates and source.takes(in_rate):
+                return check_rate(rates[0]), check_rate(in_rate)
+    raise _no_rate(devices, choices)
+
+
+def _no_rate(devices: list[Offer], choices: list[int]) -> DeviceError:
+    """Return an error that lists what was tried, and the rates that each device takes."""
     lines = []
     for device in devices:
         taken = [str(rate) for rate in USUAL_RATES_HZ if device.takes(rate)]
         lines.append(f"{device.name} takes {', '.join(taken) or 'none of the usual'}")
     tried = ", ".join(map(str, choices))
-    raise DeviceError(
+    return DeviceError(
         "\n  ".join([f"no device rate fits: tried {tried} Hz.", *lines]), Problem.DEVICE
     )
 
 
-def _channels(source: Offer, sink: Offer, wish: int | None) -> tuple[int, int]:
-    """Return the channel counts of input and output: as the user asks, if the devices can."""
-    asked = wish if wish is not None else (source.channels if source.is_file else None) or 1
+def _rows(source: Offer, sink: Offer, wishes: Wishes) -> tuple[Rows, Rows]:
+    """Return the channels of input and output: as the user asks, if the ends can."""
+    in_rows, out_rows = wishes.rows("input", source), wishes.rows("output", sink)
+    heard = source.channels if source.is_file else None
+    heard = len(in_rows) if in_rows is not None else heard
+    asked = wishes.channels if wishes.channels is not None else heard or 1
+    check_channels(asked)
 
-    def within(offer: Offer) -> int:
+    def offered(offer: Offer) -> int:
         return asked if offer.channels is None else min(asked, offer.channels)
 
-    inputs = source.channels if source.is_file and source.channels else within(source)
-    outputs = within(sink)
-    if wish is None and (sink.channels or 0) >= 2:
+    outputs = offered(sink)
+    if wishes.channels is None and (sink.channels or 0) >= 2:
         outputs = max(outputs, 2)  # a mono voice is played on both speakers
-    return check_channels(inputs), check_channels(outputs)
+    inputs = source.channels if source.is_file and source.channels else offered(source)
+    return (
+        first(check_channels(inputs)) if in_rows is None else in_rows,
+        first(check_channels(outputs)) if out_rows is None else out_rows,
+    )
 
 
 def latency_parts(
-    plan: Plan, stage: int, devices_ms: tuple[float | None, float | None]
+    plan: Plan,
+    stage: int,
+    devices_ms: tuple[float | None, float | None],
+    ring_ms: float | None = None,
 ) -> dict[str, float | None]:
     """Return the parts of the latency in ms, in the order of the sound.
 
@@ -213,9 +304,11 @@ def latency_parts(
         plan: The form of the run.
         stage: Latency of the stage in samples.
         devices_ms: Latencies of input and output in ms. None: the driver does not report it.
+        ring_ms: Latency in ms of the ring between two streams. None: there is one stream.
     """
     return {
         "device in": devices_ms[0],
+        **({} if ring_ms is None else {"clock ring": ring_ms}),
         "block": plan.block_ms,
         "window, resampler, effects": 1e3 * stage / plan.rate,
         "device out": devices_ms[1],

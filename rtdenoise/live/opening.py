@@ -12,11 +12,14 @@ from ..errors import Problem, UsageError, printable
 from ..sound.pending import same_file
 from ..sound.reader import SoundReader
 from ..sound.take import Take
-from .devices import Cards, Device, Kind, Wiring
+from .channels import Inlet
+from .clockring import ClockRing
+from .devices import Cards, Device, Kind
 from .drive import Drive, quiet_interpreter
 from .ends import DeviceEnd, End, FileEnd
 from .lost import LostTime
 from .negotiate import Offer, Plan, Wishes, latency_parts, negotiate
+from .pairing import Pair, open_streams, share_clock
 from .player import Player
 from .processing import Processing
 from .recorder import Recorder
@@ -54,12 +57,16 @@ class Run:
         drive: Function that returns when the run is over; without a device, it also calls the
             callback.
         recorder: The recorder of the output. None: it is not recorded.
+        inlet: The channels of a device that is the input. None: the input is none.
+        ring: Ring between two devices with a clock each. None: there is one stream.
     """
 
     session: Session
     latency_ms: dict[str, float | None]
     drive: Callable[[], None]
     recorder: Recorder | None = None
+    inlet: Inlet | None = None
+    ring: ClockRing | None = None
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -80,7 +87,8 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         reader = stack.enter_context(SoundReader(setup.source.path))
     mic, speakers = _device(setup, setup.source, "input"), _device(setup, setup.sink, "output")
     source, sink = _offer(setup, mic, "input", reader), _offer(setup, speakers, "output")
-    plan = negotiate(source, sink, setup.processing.pace, setup.wishes)
+    shared = mic is None or speakers is None or share_clock(mic, speakers)
+    plan = negotiate(source, sink, setup.processing.pace, setup.wishes, shared)
     session = setup.processing.session(plan)
     player, most = None, None
     if reader is not None:
@@ -89,19 +97,24 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     limit_s = setup.wishes.duration_s
     recorder = _recorder(setup, plan, session, most, stack)
     samples = None if limit_s is None else round(limit_s * plan.rate)
+    inlet = Inlet(plan.in_rows, plan.in_rate or plan.rate)
+    session.inlet = inlet if plan.in_rate is None else None  # or else the ring takes the channels
+    session.out_rows = plan.out_rows
     drive = Drive(session, player, recorder, samples, stop)
     stack.enter_context(quiet_interpreter())
     devices_ms: tuple[float | None, float | None] = (0.0, 0.0)
     work = partial(drive.pump, plan.block, plan.paced)
+    ring = None
     if mic is not None or speakers is not None:
-        channels = (plan.inputs, plan.outputs)
-        wiring = Wiring(mic, speakers, plan.rate, plan.block, channels, setup.wishes.latency)
-        stream = setup.cards.open(wiring, drive.called)
+        ends, latency = (mic, speakers), setup.wishes.latency
+        stream = open_streams(setup.cards, plan, ends, latency, inlet, drive.called)
         stack.callback(stream.close)
-        work = partial(drive.watch, stream, " or ".join(map(str, wiring.devices)))
+        ring = stream.ring if isinstance(stream, Pair) else None
+        work = partial(drive.watch, stream, " or ".join(str(end) for end in ends if end))
         devices_ms = stream.latency_ms()
-    parts = latency_parts(plan, session.stage.latency, devices_ms)
-    return Run(session, parts, work, recorder)
+    ring_ms = ring.latency_ms if ring else None
+    parts = latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
+    return Run(session, parts, work, recorder, inlet if mic else None, ring)
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:

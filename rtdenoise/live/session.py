@@ -16,6 +16,7 @@ from ..audio import Samples, fit_channels, gain_to_db
 from ..core.counters import Counters
 from ..core.ring import Ring
 from ..core.stage import Stage
+from .channels import Inlet, Rows, first, spread
 
 Frames = NDArray[np.float32]  # (samples, channels), the order of PortAudio
 WARM_UP_BLOCKS = 8
@@ -43,6 +44,8 @@ class Session:
         faults: Number of blocks that became silence because the stage raised.
         fault: The exception that the stage raised last. None: it has not raised.
         inside: Whether a call of `callback` has begun and not ended.
+        inlet: The channels of the input that are used. None: all.
+        out_rows: The channels of the output that are used.
         recording: Ring into which the output is also written. None: there is no recording.
     """
 
@@ -64,6 +67,8 @@ class Session:
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self.peaks = np.zeros(2, np.float32)
         self.recording: Ring | None = None
+        self.inlet: Inlet | None = None
+        self.out_rows: Rows = first(self.outputs)
         self._prepare: Callable[[], None] | None = prepare
 
     def warm_up(self, block: int) -> None:
@@ -89,12 +94,16 @@ class Session:
             if status:
                 self.xruns_in += bool(status.input_overflow or status.input_underflow)
                 self.xruns_out += bool(status.output_underflow or status.output_overflow)
-            incoming = np.zeros((self.inputs, frames), np.float32) if indata is None else indata.T
+            if indata is None:
+                incoming = np.zeros((self.inputs, frames), np.float32)
+            else:
+                incoming = indata.T if self.inlet is None else self.inlet.take(indata)
             block = np.ascontiguousarray(fit_channels(incoming, self.rows))
             out = self.stage.push(block)
             self._measure(block, out)
             if outdata is not None:
-                outdata[:] = fit_channels(out, self.outputs).T
+                played = fit_channels(out, self.outputs)
+                spread(played, self.out_rows, outdata)
             self._record(out)
         except Exception as fault:  # the audio thread must go on, whatever a stage raises
             self.fault, self.faults = fault, self.faults + 1

@@ -110,6 +110,31 @@ def test_only_what_somebody_waits_for_can_be_late(source, sink, clock, paced):
     assert negotiate(source, sink, SPEECH, Wishes(clock=clock)).paced is paced
 
 
+@pytest.mark.parametrize(
+    ("source", "sink", "wishes", "shared", "rates", "in_block"),
+    [
+        (card(1), card(2), {}, True, (48_000, None), 512),
+        (card(1), card(2), {}, False, (48_000, 48_000), 512),
+        (card(1), card(2), {"streams": "one"}, False, (48_000, None), 512),
+        (card(1), card(2), {"streams": "two"}, True, (48_000, 48_000), 512),
+        (card(1, (16_000,)), card(2, (44_100, 48_000)), {}, True, (48_000, 16_000), 171),
+        (card(1, (44_100,)), card(2, (48_000,)), {"block": 256}, False, (48_000, 44_100), 235),
+        (card(1, (48_000,)), card(2, (44_100,)), {"block": 0}, True, (44_100, 48_000), 512),
+        (card(1), card(2), {"rate": 44_100}, False, (44_100, 44_100), 470),
+        (card(1, (48_000,)), card(2), {"rate": 44_100}, False, (44_100, 48_000), 512),
+        (card(1, (96_000,)), card(2, (44_100,)), {}, True, (44_100, 96_000), 1023),
+    ],
+)
+def test_devices_with_two_clocks_or_no_common_rate_get_a_stream_each(
+    source, sink, wishes, shared, rates, in_block
+):
+    """The output runs at the rate of the plan; the input at the same if it can, else at its own."""
+    plan = negotiate(source, sink, SPEECH, Wishes(**wishes), shared)
+
+    assert (plan.rate, plan.in_rate) == rates
+    assert plan.in_block == in_block
+
+
 def test_another_rate_than_the_files_is_refused():
     """It says which rate the file has."""
     with pytest.raises(WishError, match="rate = 44100: the input file has 48000 Hz") as caught:
@@ -121,7 +146,7 @@ def test_no_common_rate_lists_what_each_device_takes():
     """And what was tried."""
     source, sink = card(1, (16_000,), "[0] mic"), card(2, (44_100, 7), "[1] speakers")
     with pytest.raises(DeviceError) as caught:
-        negotiate(source, sink, SPEECH, Wishes())
+        negotiate(source, sink, SPEECH, Wishes(streams="one"))
 
     assert "tried 48000, 16000, 44100 Hz" in str(caught.value)
     assert "[0] mic takes 16000\n" in str(caught.value)

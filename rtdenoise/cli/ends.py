@@ -1,0 +1,83 @@
+"""The options of `live` for the channels and streams of its ends, and hints about both."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..live.channels import Silence
+
+# One input is named by its number, several by their sum or as stereo.
+CHANNELS = "2, 1+2, 3,4 or sum"
+
+
+def add_ends(parser: argparse.ArgumentParser) -> None:
+    """Add which channels of the ends are used, and how many streams there are, to *parser*."""
+    parser.add_argument(
+        "--in-channels",
+        metavar="N",
+        help=f"channels of the input, as {CHANNELS}: + adds up (default: the first ones)",
+    )
+    parser.add_argument(
+        "--out-channels",
+        metavar="N",
+        help=f"channels of the output, as {CHANNELS}: + plays on both (default: the first ones)",
+    )
+    parser.add_argument(
+        "--streams",
+        choices=("auto", "one", "two"),
+        default="auto",
+        help="streams of two devices: one, or two with a ring between that follows both clocks "
+        "(default: two, unless both surely share a clock)",
+    )
+
+
+def ends_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings for `Live` that these options ask for."""
+    return {
+        "in_channels": args.in_channels,
+        "out_channels": args.out_channels,
+        "streams": args.streams,
+    }
+
+
+def silence_hint(silence: Silence, platform: str = sys.platform) -> str:
+    """Return what may be wrong with an input that gives digital silence.
+
+    Args:
+        silence: The silence.
+        platform: Name of the system, as Python's `sys.platform` has it.
+    """
+    begin = f"nothing at all has come in for {silence.seconds:.0f} s"
+    if silence.elsewhere:
+        heard = ", ".join(map(str, silence.elsewhere))
+        plural = "s" if len(silence.elsewhere) > 1 else ""
+        fix = f"--in-channels {silence.elsewhere[0]}"
+        return f"{begin}, but there is sound on channel{plural} {heard} of the device: {fix}"
+    causes = "is the input muted, or is the sound on another device (`rtdenoise devices`)?"
+    if platform == "darwin":
+        causes += (
+            " May this terminal use the microphone (System Settings > Privacy & Security > "
+            "Microphone)?"
+        )
+    return f"{begin}: {causes}"
+
+
+def ring_notes(ring: dict[str, Any] | None) -> list[str]:
+    """Return what a summary says about the ring between two devices; nothing if there is none."""
+    if ring is None:
+        return []
+    notes = [f"the devices' clocks differ by {ring['drift_ppm']:.0f} ppm, which was corrected"]
+    faults = {
+        "blocks had gaps because the input was late": ring["underruns"],
+        "blocks of the input were lost because the output stood still": ring["overruns"],
+        "times the delay between the devices was set anew": ring["recentred"],
+    }
+    notes += [f"{count} {what}" for what, count in faults.items() if count]
+    if ring["underruns"]:
+        notes[-1] += ". If this goes on: --latency high"
+    if ring["fault"]:
+        notes.append(f"the last error between the devices: {ring['fault']}")
+    return notes
