@@ -82,7 +82,7 @@ class Idle:
         self._rest = settled and out.shape[1] == 1
         if self._deadline_s is None or settled:
             self._most = 0  # one window alone must show whether the net is at rest
-        elif hop_s < self._deadline_s / 3 and owed == self._most:
+        elif hop_s < self._deadline_s / 4 and owed == self._most:
             self._most = min(MOST_OWED, 2 * self._most + 1)
-        elif hop_s > self._deadline_s * 2 / 3:
+        elif hop_s > self._deadline_s / 2:
             self._most //= 2
