@@ -46,7 +46,7 @@ def main() -> None:
     """Run the stream and print a row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-m", "--model", default="speech")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of noise, and of silence")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of noise, and of silence")
     args = parser.parse_args()
     samples = round(args.seconds * RATE)
     noise = np.random.default_rng(1).normal(0, 0.05, samples).astype(np.float32)
@@ -59,13 +59,13 @@ def main() -> None:
             [sys.executable, "-m", "rtdenoise", "live", "-m", args.model, *ends],
             stderr=subprocess.PIPE,
         )
-        assert live.stderr is not None
-        live.stderr.readline()
+        if live.stderr is not None:
+            live.stderr.readline()
         start_s, start_cpu_s = time.monotonic() - begin_s, cpu_s(live.pid)
         time.sleep(1.0)
         loud = share_percent(live.pid, args.seconds - 2.0)
-        time.sleep(4.0)  # its tail, and a second in which the net must have been quiet
-        quiet = share_percent(live.pid, args.seconds - 6.0)
+        time.sleep(0.75 * args.seconds)  # until the net has come to rest
+        quiet = share_percent(live.pid, 0.25 * args.seconds - 1.0)
         memory_mb = resident_mb(live.pid)
         live.terminate()
         live.communicate()

@@ -22,7 +22,7 @@ from ..core.kernels import all_finite
 from ..core.overlap import cut, overlap_add
 from ..core.ring import Ring
 from ..core.stream import Stream
-from .idle import MOST_OWED, Idle
+from .idle import Idle
 from .net import Net, Windows, check_answer, check_state
 
 BATCH = 131_072  # samples a call: 128 windows of 1024 samples run at matrix speed, in 0.5 MB
@@ -36,7 +36,7 @@ class Engine:
     input and back, and the latency stays. With a deadline, a late hop is followed by as many dry
     hops as it took time from.
 
-    During digital silence the net is called less often, or not at all; see `idle`.
+    In a long digital silence the net is not called; `idle` has the rule.
 
     Args:
         net: The net that processes the windows.
@@ -72,8 +72,8 @@ class Engine:
         self._ready = Ring(channels, self._delay + self._span + self.hop)
         self._hops = np.empty(channels * self._span, np.float32)
         self._windows = np.empty(channels * self._most * self.window, np.float32)
-        self._given = np.empty(channels * (self._most + MOST_OWED) * self.window, np.float32)
-        self._idle = Idle(card, self.deadline_s)
+        self._given = np.empty_like(self._windows)
+        self._idle = Idle(card)
         self._initial = net.initial_state(channels)
         check_state(self._initial, channels)
         self.reset()
@@ -111,8 +111,30 @@ class Engine:
         windows = windows.reshape(channels, hops, self.window)
         self._waiting.read(taken)
         cut(self._history, taken, self.net.analysis, windows)
-        overlap_add(self._processed(windows), self.net.synthesis, self._tail, taken)
+        overlap_add(self._answered(windows), self.net.synthesis, self._tail, taken)
         self._ready.write(taken)
+
+    def _answered(self, windows: Windows) -> Windows:
+        """Return *windows* (C, T, N) after the net, which sleeps through a part of the silence."""
+        silent = np.logical_not(windows.any(axis=(0, 2)))
+        if not silent.any():
+            self._idle.reset()
+            return self._processed(windows)
+        at = 0
+        while at < len(silent):
+            count, asleep = self._idle.part(silent[at:])
+            part = windows[:, at : at + count]
+            if asleep:
+                self.counters.add("hops", count)
+            else:
+                answer = self._processed(part)
+                if silent[at]:
+                    self._idle.heard(answer, self.state)
+                if count == len(silent):
+                    return answer
+                part[:] = answer  # the windows are a buffer of this stage
+            at += count
+        return windows
 
     def _processed(self, windows: Windows) -> Windows:
         """Return *windows* (C, T, N) after the net; dry where the net fails, or owes time."""
@@ -122,44 +144,26 @@ class Engine:
             self.counters.add("dry", count)
             self.counters.add("hops", count)
             return windows
-        silent = not windows.any()
-        if silent and self._idle.postpones(count):
-            self.counters.add("hops", count)
-            return windows
-        return self._heard(windows, silent)
-
-    def _heard(self, windows: Windows, silent: bool) -> Windows:
-        """Return *windows* after the net, which first hears the silence that it is owed."""
-        count, owed = windows.shape[1], self._idle.owed
-        total = owed + count
         start = self._clock()
         # The net gets a copy, because what it writes into its input must not reach the dry signal.
-        shape = (self.stream.channels, total, self.window)
-        given = self._given[: windows[:, 0].size * total].reshape(shape)
-        given[:, :owed] = 0
-        given[:, owed:] = windows
-        before = self.state if total == 1 and not silent else self.state.copy()
+        given = self._given[: windows.size].reshape(windows.shape)
+        given[:] = windows
+        before = self.state if count == 1 else self.state.copy()
         try:
             out, state = self.net(given, before)
             check_answer(given, before, out, state)
             good = all_finite(out) and all_finite(state[None])
         except Exception as fault:  # a net may raise anything, and the audio thread must go on
             self.counters.fault, good = fault, False
-        if not good and total > 1:  # one by one: only the hop that fails is dry, as in a stream
-            self._idle.reset()
-            self.counters.add("hops", -owed)  # they are counted again
-            given = np.concatenate([np.zeros_like(given[:, :owed]), windows], axis=1)
-            whole = np.empty_like(given)
-            for t in range(total):
-                whole[:, t : t + 1] = self._processed(given[:, t : t + 1])
-            return whole[:, owed:]
-        hop_s = (self._clock() - start) / count
-        self._account(hop_s, count)
+        if not good and count > 1:  # one by one: only the hop that fails is dry, as in a stream
+            whole = np.empty_like(windows)
+            for t in range(count):
+                whole[:, t : t + 1] = self._processed(windows[:, t : t + 1])
+            return whole
+        self._account((self._clock() - start) / count, count)
         if good:  # a state that is a view of the input would change with the next windows
-            self._idle.heard(out, silent, self.state, state, hop_s)
             self.state = state.copy() if np.may_share_memory(state, given) else state
-            return out[:, owed:]
-        self._idle.reset()
+            return out
         self.counters.add("failed")
         self.counters.add("dry")
         self.state = self._initial.copy()
