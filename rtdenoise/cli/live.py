@@ -32,6 +32,7 @@ from .arguments import (
     file_name,
     strength,
 )
+from .banner import banner, summary_text
 from .interrupt import bounded, until_interrupted
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def run(
             with _named_by_flags():
                 running.enter_context(live)
             if not silent:
-                print(_latency_line(live.latency_ms), file=sys.stderr)
+                numbers = live.summary()
+                named = args.board or args.model
+                print(banner(live.ends, named, numbers["rate"], live.latency_ms), file=sys.stderr)
             while not live.wait(LOOK_S):
                 line.show(live.status())
                 if stop.is_set():
@@ -148,7 +151,7 @@ def run(
     if args.json:
         print(json.dumps(live.summary()))
     elif not args.quiet:
-        print(_summary_text(live.summary()), file=sys.stderr)
+        print(summary_text(live.summary()), file=sys.stderr)
     return 0
 
 
@@ -194,32 +197,3 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("--in null --out null never ends: give --duration")
     strength(args)
     return settings
-
-
-def _latency_line(parts: dict[str, float | None]) -> str:
-    """Return a line with the parts of the latency, and their sum."""
-    shown = [f"{name} {'?' if ms is None else f'{ms:.1f}'}" for name, ms in parts.items()]
-    total = sum(ms for ms in parts.values() if ms is not None)
-    return f"latency in ms: {' + '.join(shown)} = {total:.1f}"
-
-
-def _summary_text(s: dict[str, Any]) -> str:
-    """Return the summary of a run as lines for people."""
-    share = 100 * s["hop_p99_ms"] / s["deadline_ms"]
-    lines = [
-        f"{s['seconds']:.1f} s at {s['rate']} Hz, {s['callbacks']} callbacks, "
-        f"xruns {s['xruns_in']} in, {s['xruns_out']} out",
-        f"hops {s['hops']}: p50 {s['hop_p50_ms']:.2f}, p99 {s['hop_p99_ms']:.2f} "
-        f"({share:.0f} % of the deadline), max {s['hop_max_ms']:.2f} ms; "
-        f"late {s['late']}, dry {s['dry']}, failed {s['failed']}",
-    ]
-    notes = {
-        "samples clipped": s["clipped"],
-        "NaN or infinite input samples taken as silence": s["nonfinite"],
-        "blocks silent after an error": s["faults"],
-        "samples missing in the recording (the disk was too slow)": s["lost_recording"],
-    }
-    lines += [f"{count} {what}" for what, count in notes.items() if count]
-    if s["fault"]:
-        lines.append(f"the last error: {s['fault']}")
-    return "\n".join(lines)

@@ -5,6 +5,7 @@ This is the only file that imports rich. Everything goes to stderr; a pipe gets 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -71,8 +72,40 @@ def level_bar(level_db: float, width: int = 12) -> str:
     return "#" * full + "." * (width - full)
 
 
+def status_text(status: dict[str, Any], width: int) -> str:
+    """Return the numbers of a stream as one line, in the longest form that fits in *width*.
+
+    Every form has the levels, the load, the xruns and the late hops; 40 columns are enough for
+    counts of up to two digits.
+
+    Args:
+        status: The numbers, as `Session.status` returns them.
+        width: Most characters of the line.
+    """
+    s = status
+    load, counts = f"{s['load_percent']:.0f} %", f"xruns {s['xruns']}  late {s['late']}"
+    hop = f"hop p50 {s['p50_ms']:.2f} p99 {s['p99_ms']:.2f} ms ({load}"
+
+    def levels(bar: int, gap: str) -> str:
+        return gap.join(
+            f"{end} {level_bar(s[f'{end}_db'], bar)} {s[f'{end}_db']:4.0f} dB"
+            for end in ("in", "out")
+        )
+
+    forms = (
+        f"{levels(12, '   ')}   {hop} of the deadline)   {counts}",
+        f"{levels(8, '  ')}  {hop})  {counts}",
+        f"{levels(8, '  ')}  load {load}  {counts}",
+        f"in {s['in_db']:.0f} dB  out {s['out_db']:.0f} dB  load {load}  {counts}",
+        f"in {s['in_db']:.0f} out {s['out_db']:.0f} {load} xruns {s['xruns']} late {s['late']}",
+    )
+    return next((form for form in forms if len(form) <= width), forms[-1][: max(0, width)])
+
+
 class StatusLine:
     """A status line, which is overwritten in a terminal; a pipe gets a line every ten seconds.
+
+    The width of the terminal is asked for each time, so that the line follows its changes.
 
     Args:
         quiet: Whether nothing is shown.
@@ -80,33 +113,38 @@ class StatusLine:
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet, self._terminal = quiet, sys.stderr.isatty()
-        self._console = Console(stderr=True, highlight=False)
-        self._next_s, self._drawn = time.monotonic() + 10.0, False
+        self._next_s, self._drawn = time.monotonic() + 10.0, 0
 
     def show(self, status: dict[str, Any]) -> None:
         """Show *status*, as `Session.status` returns it."""
         if self._quiet:
             return
-        text = (
-            f"in {level_bar(status['in_db'])} {status['in_db']:4.0f} dB   "
-            f"out {level_bar(status['out_db'])} {status['out_db']:4.0f} dB   "
-            f"hop p50 {status['p50_ms']:.2f} p99 {status['p99_ms']:.2f} ms "
-            f"({status['load_percent']:.0f} % of the deadline)   "
-            f"xruns {status['xruns']}  late {status['late']}"
-        )
         if self._terminal:
-            room = self._console.width - 1
-            sys.stderr.write("\r\x1b[2K" + text[:room])
+            text = status_text(status, _columns() - 1)
+            sys.stderr.write(self._erased() + text)
             sys.stderr.flush()
-            self._drawn = True
+            self._drawn = len(text)
         elif time.monotonic() >= self._next_s:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(status_text(status, 200) + "\n")
             sys.stderr.flush()
             self._next_s += 10.0
 
     def clear(self) -> None:
         """Remove the line, before something else is printed."""
         if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.write(self._erased())
             sys.stderr.flush()
-            self._drawn = False
+            self._drawn = 0
+
+    def _erased(self) -> str:
+        """Return what erases the line, also if a narrower terminal has broken it into several."""
+        above = max(0, self._drawn - 1) // _columns()
+        return (f"\x1b[{above}A" if above else "") + "\r\x1b[J"
+
+
+def _columns() -> int:
+    """Return the width of the terminal now; the variable COLUMNS does not follow its changes."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80

@@ -50,11 +50,13 @@ class Run:
         latency_ms: The parts of the latency in ms; see `negotiate.latency_parts`.
         drive: Function that returns when the run is over; without a device, it also calls the
             callback.
+        ends: Names of the input and the output, for people.
     """
 
     session: Session
     latency_ms: dict[str, float | None]
     drive: Callable[[], None]
+    ends: tuple[str, str]
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -96,7 +98,15 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         stack.callback(stream.close)
         work = partial(drive.watch, stream, " or ".join(map(str, wiring.devices)))
         devices_ms = stream.latency_ms()
-    return Run(session, latency_parts(plan, session.stage.latency, devices_ms), work)
+    ends = (_named(setup.source, mic), _named(setup.sink, speakers))
+    return Run(session, latency_parts(plan, session.stage.latency, devices_ms), work, ends)
+
+
+def _named(end: End, device: Device | None) -> str:
+    """Return the name of an end for people: its device or file, or `null`."""
+    if isinstance(end, FileEnd):
+        return printable(end.path)
+    return "null" if device is None else str(device)
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:

@@ -1,0 +1,62 @@
+"""What `rtdenoise live` prints at its start and at its end, as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def banner(
+    ends: tuple[str, str], processed_by: str, rate: int, latency_ms: dict[str, float | None]
+) -> str:
+    """Return the lines at the start: what is connected, the latency, and how to end it.
+
+    Args:
+        ends: Names of the input and the output.
+        processed_by: Name of the model or the board.
+        rate: Sample rate of both ends in Hz.
+        latency_ms: The parts of the latency in ms. None: it is not known.
+    """
+    return "\n".join(
+        [
+            f"in:  {ends[0]}",
+            f"out: {ends[1]}",
+            f"{processed_by} at {rate} Hz. {latency_text(latency_ms)}",
+            "Ctrl-C ends it.",
+        ]
+    )
+
+
+def latency_text(latency_ms: dict[str, float | None]) -> str:
+    """Return the parts of the latency and their sum, in which unknown parts are not taken for 0.
+
+    >>> latency_text({"device in": None, "block": 10.7})
+    'Latency in ms: device in unknown + block 10.7 = more than 10.7'
+    """
+    parts = [
+        f"{name} {'unknown' if ms is None else f'{ms:.1f}'}" for name, ms in latency_ms.items()
+    ]
+    known = sum(ms for ms in latency_ms.values() if ms is not None)
+    more = "more than " if None in latency_ms.values() else ""
+    return f"Latency in ms: {' + '.join(parts)} = {more}{known:.1f}"
+
+
+def summary_text(s: dict[str, Any]) -> str:
+    """Return the summary of a run as lines for people."""
+    share = 100 * s["hop_p99_ms"] / s["deadline_ms"]
+    lines = [
+        f"{s['seconds']:.1f} s at {s['rate']} Hz, {s['callbacks']} callbacks, "
+        f"xruns {s['xruns_in']} in, {s['xruns_out']} out",
+        f"hops {s['hops']}: p50 {s['hop_p50_ms']:.2f}, p99 {s['hop_p99_ms']:.2f} "
+        f"({share:.0f} % of the deadline), max {s['hop_max_ms']:.2f} ms; "
+        f"late {s['late']}, dry {s['dry']}, failed {s['failed']}",
+    ]
+    notes = {
+        "samples clipped": s["clipped"],
+        "NaN or infinite input samples taken as silence": s["nonfinite"],
+        "blocks silent after an error": s["faults"],
+        "samples missing in the recording (the disk was too slow)": s["lost_recording"],
+    }
+    lines += [f"{count} {what}" for what, count in notes.items() if count]
+    if s["fault"]:
+        lines.append(f"the last error: {s['fault']}")
+    return "\n".join(lines)
