@@ -18,9 +18,10 @@ def banner(
     """
     return "\n".join(
         [
-            f"in:  {ends[0]}",
+            f"in: {ends[0]}",
             f"out: {ends[1]}",
-            f"{processed_by} at {rate} Hz. {latency_text(latency_ms)}",
+            f"with: {processed_by}, at {rate} Hz",
+            latency_text(latency_ms),
             "Ctrl-C ends it.",
         ]
     )
@@ -30,14 +31,14 @@ def latency_text(latency_ms: dict[str, float | None]) -> str:
     """Return the parts of the latency and their sum, in which unknown parts are not taken for 0.
 
     >>> latency_text({"device in": None, "block": 10.7})
-    'Latency in ms: device in unknown + block 10.7 = more than 10.7'
+    'latency in ms: device in unknown + block 10.7 = more than 10.7'
     """
     parts = [
         f"{name} {'unknown' if ms is None else f'{ms:.1f}'}" for name, ms in latency_ms.items()
     ]
     known = sum(ms for ms in latency_ms.values() if ms is not None)
     more = "more than " if None in latency_ms.values() else ""
-    return f"Latency in ms: {' + '.join(parts)} = {more}{known:.1f}"
+    return f"latency in ms: {' + '.join(parts)} = {more}{known:.1f}"
 
 
 def summary_text(s: dict[str, Any]) -> str:

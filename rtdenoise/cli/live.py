@@ -122,8 +122,11 @@ def run(
         args: The flags.
         make: Function that makes the effect.
     """
+    from .lean import import_lean
+
+    import_lean()
     from ..live.live import Live
-    from .meters import StatusLine
+    from .status import StatusLine
 
     silent = args.quiet or args.json
     line = StatusLine(silent)

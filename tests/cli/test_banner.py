@@ -13,7 +13,7 @@ from fcntl import ioctl
 import pytest
 
 from rtdenoise.cli.banner import banner, latency_text
-from rtdenoise.cli.meters import StatusLine, status_text
+from rtdenoise.cli.status import StatusLine, status_text
 
 STATUS = {
     "in_db": -12.3,
