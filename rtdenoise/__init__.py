@@ -8,10 +8,10 @@ is first used.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # type checkers need the imports that __getattr__ makes on first use
+    __version__: str
     from .chain.board import Board as Board, Mix as Mix
     from .chain.effect import Denoise as Denoise, DryWet as DryWet, Effect as Effect
     from .core.blend import Strength as Strength
@@ -50,13 +50,20 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
-try:
-    __version__ = version("rtdenoise")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0+unknown"
+
+def _version() -> str:
+    """Return the version that is installed; to look for it takes longer than all other imports."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("rtdenoise")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0+unknown"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'rtdenoise' has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)

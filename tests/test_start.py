@@ -49,3 +49,58 @@ def test_every_public_name_is_there():
     assert set(rtdenoise.__all__) <= set(dir(rtdenoise))
     with pytest.raises(AttributeError, match="nosuch"):
         rtdenoise.nosuch  # noqa: B018
+
+
+LEAN = "from rtdenoise.cli.lean import import_lean\nimport_lean()\n"
+RUNS = """
+import numpy as np
+from rtdenoise.nets.box import find
+net = find("speech-small")
+noise = np.random.default_rng(1).normal(0, 0.1, (1, 60, net.card.window)).astype(np.float32)
+out, state = net(noise, net.initial_state(1))
+print(float(np.abs(out).sum()), float(state.sum()))
+"""
+
+
+def told(code: str) -> str:
+    """What a fresh interpreter prints."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_a_stream_starts_without_what_it_does_not_need():
+    """Descriptions of operators for torch.compile, and scipy: a third of a second and 35 MB."""
+    done = told(f"{LEAN}{RUNS}import sys; print(*sys.modules)").splitlines()
+    loaded = set(done[1].split())
+
+    assert {"torch", "numba"} <= loaded
+    unwanted = {
+        "torch._meta_registrations",
+        "torch._decomp.decompositions",
+        "scipy",
+        "torch._dynamo",
+    }
+    assert not unwanted & loaded
+    assert not {"sympy", "matplotlib", "pedalboard", "torch._inductor"} & loaded
+    assert done[0] == told(RUNS).strip()  # the same sound, to the last bit
+
+
+def test_what_was_left_out_can_be_imported_later():
+    """Live in a program that also compiles nets."""
+    code = (
+        "import torch._meta_registrations as m, scipy.linalg as s\nprint(len(dir(m)) > 100, s.inv)"
+    )
+
+    assert told(f"{LEAN}{code}").startswith("True <function inv")
+
+
+def test_the_command_uses_the_lean_start():
+    """Of the whole live stream, from the command to its summary."""
+    code = (
+        "import rtdenoise.cli as c; "
+        "c.main(['live', '-i', 'null', '-o', 'null', '--duration', '0.1', '--json'])"
+    )
+    loaded = loaded_by(code)
+
+    assert not {"scipy", "matplotlib", "pedalboard", "sympy", "av"} & loaded

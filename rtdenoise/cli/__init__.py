@@ -14,7 +14,6 @@ import sys
 from importlib import import_module
 from typing import Any, NoReturn
 
-from .. import __version__
 from ..errors import RtdenoiseError, UsageError, printable, quoted
 from .advice import with_advice
 from .interrupt import bounded
@@ -41,6 +40,17 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(f"{message}{hint}"))
 
 
+class _Version(argparse.Action):
+    """The option that prints the version, which is looked for only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print the version and exit."""
+        from .. import __version__
+
+        print(f"rtdenoise {__version__}")
+        parser.exit()
+
+
 VERBS = (
     *("file", "live", "recover", "preset", "service", "doctor", "effects", "devices"),
     *("models", "info", "verify", "bench", "degrade"),
@@ -55,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         description="Remove noise from sound: live, in files, and in effect chains.",
         epilog="`rtdenoise VERB --help` shows the options of a verb.",
     )
-    root.add_argument("--version", action="version", version=f"rtdenoise {__version__}")
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     verbs = root.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in VERBS:
         verb = import_module(f".{name}", __name__)

@@ -35,7 +35,8 @@ from .arguments import (
     file_name,
     strength,
 )
-from .ends import add_ends, ends_settings, ring_notes, silence_hint
+from .banner import banner, summary_text
+from .ends import add_ends, ends_settings, silence_hint
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
@@ -45,7 +46,7 @@ from .virtual import ADVICE as SERVER_ADVICE, add_virtual, told, virtual_device
 if TYPE_CHECKING:
     from ..chain.effect import Effect
     from ..live.live import Live
-    from .meters import StatusLine
+    from .status import StatusLine
 
 HELP = "clean live sound: microphone in, speakers out"
 FLAGS = {
@@ -67,7 +68,6 @@ STUCK = (
     "rtdenoise live: the net does not return, so the run was ended; "
     "`rtdenoise recover` finishes what it recorded"
 )
-SHOWN = 10  # places of a recording that the summary lists
 LOOK_S = 0.1  # time between two updates of the meters
 
 
@@ -154,8 +154,11 @@ def run(
         args: The flags.
         make: Function that makes the effect.
     """
+    from .lean import import_lean
+
+    import_lean()
     from ..live.live import Live
-    from .meters import StatusLine
+    from .status import StatusLine
 
     args = args.layers.settled(args)
     silent, hinted = args.quiet or args.json, False
@@ -178,7 +181,9 @@ def run(
             with _named_by_flags(args):
                 running.enter_context(live)
             if not silent:
-                log_line(_latency_line(live.latency_ms))
+                numbers = live.summary()
+                named = args.board or args.model
+                log_line(banner(live.ends, named, numbers["rate"], live.latency_ms))
             while not live.wait(LOOK_S):
                 _tell(live, line)
                 if not silent and not hinted and (silence := live.silence()):
@@ -197,7 +202,7 @@ def run(
     if args.json:
         print(json.dumps(live.summary()))
     elif not args.quiet:
-        log_line(_summary_text(live.summary()))
+        log_line(summary_text(live.summary()))
     return 0
 
 
@@ -266,49 +271,3 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("--in null --out null never ends: give --duration")
     strength(args)
     return settings
-
-
-def _latency_line(parts: dict[str, float | None]) -> str:
-    """Return a line with the parts of the latency, and their sum."""
-    shown = [f"{name} {'?' if ms is None else f'{ms:.1f}'}" for name, ms in parts.items()]
-    total = sum(ms for ms in parts.values() if ms is not None)
-    return f"latency in ms: {' + '.join(shown)} = {total:.1f}"
-
-
-def _summary_text(s: dict[str, Any]) -> str:
-    """Return the summary of a run as lines for people."""
-    share = 100 * s["hop_p99_ms"] / s["deadline_ms"]
-    lines = [
-        f"{s['seconds']:.1f} s at {s['rate']} Hz, {s['callbacks']} callbacks, "
-        f"xruns {s['xruns_in']} in, {s['xruns_out']} out",
-        f"hops {s['hops']}: p50 {s['hop_p50_ms']:.2f}, p99 {s['hop_p99_ms']:.2f} "
-        f"({share:.0f} % of the deadline), max {s['hop_max_ms']:.2f} ms; "
-        f"late {s['late']}, dry {s['dry']}, failed {s['failed']}",
-    ]
-    notes = {
-        "samples clipped": s["clipped"],
-        "NaN or infinite input samples taken as silence": s["nonfinite"],
-        "blocks silent after an error": s["faults"],
-    }
-    lines += [f"{count} {what}" for what, count in notes.items() if count]
-    if s["recording"]:
-        lines += _recording_lines(s["recording"])
-    lines += ring_notes(s["clock_ring"])
-    if s["fault"]:
-        lines.append(f"the last error: {s['fault']}")
-    return "\n".join(lines)
-
-
-def _recording_lines(recording: dict[str, Any]) -> list[str]:
-    """Return lines that say where the recording is, and where it is silent."""
-    silent = recording["silent"]
-    lines = [f"recording: {recording['seconds']:.2f} s in {printable(recording['file'])}"]
-    if silent:
-        total_s = sum(place["seconds"] for place in silent)
-        lines[0] += f"; {total_s:.2f} s of them were lost and are silent:"
-    lines += [
-        f"  at {p['at_s']:.2f} s for {p['seconds']:.2f} s ({p['why']})" for p in silent[:SHOWN]
-    ]
-    if len(silent) > SHOWN:
-        lines.append(f"  and {len(silent) - SHOWN} places more")
-    return lines

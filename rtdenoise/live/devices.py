@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from ..errors import DeviceError, Problem
+from ..errors import DeviceError, Problem, last_line
+from .chatter import broken_settings, hushed
 
 Kind = Literal["input", "output"]
 Callback = Callable[[Any, Any, int, Any, Any], None]
@@ -194,14 +195,23 @@ class PortAudio:
         self._load = load
 
     def _module(self) -> Any:
-        """Return the module sounddevice, or raise an error that says how to install PortAudio."""
+        """Return the module sounddevice, or raise an error that says what keeps PortAudio."""
         try:
-            return self._load()
+            with hushed():
+                return self._load()
         except OSError as error:
             raise DeviceError(
                 f"there is no PortAudio on this machine ({error}). Install it: sudo apt install "
                 "libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS). Files and null "
                 "need none.",
+                Problem.DEVICE,
+            ) from None
+        except Exception as error:  # its own class of errors is in the module that did not load
+            broken = broken_settings()
+            reason = f"ALSA cannot read {broken}" if broken else last_line(error)
+            remedy = "Mend that file, or move it away. " if broken else ""
+            raise DeviceError(
+                f"PortAudio cannot start: {reason}. {remedy}Files and null need no PortAudio.",
                 Problem.DEVICE,
             ) from None
 
@@ -252,7 +262,8 @@ class PortAudio:
         sd = self._module()
         check = sd.check_input_settings if kind == "input" else sd.check_output_settings
         try:
-            check(device=device.index, samplerate=rate, dtype="float32")
+            with hushed():
+                check(device=device.index, samplerate=rate, dtype="float32")
         except sd.PortAudioError:
             return False
         return True
@@ -265,7 +276,8 @@ class PortAudio:
         """
         sd = self._module()
         try:
-            return DeviceStream(sd, wiring, callback)
+            with hushed():
+                return DeviceStream(sd, wiring, callback)
         except sd.PortAudioError as error:
             ends = " and ".join(map(str, wiring.devices))
             raise DeviceError(

@@ -244,6 +244,11 @@ class Live:
         return [recorder.notes.popleft() for _ in range(waiting)] if recorder else []
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """The names of the input and the output, for people: a device, a file or `null`."""
+        return self._begun().ends
+
+    @property
     def latency_ms(self) -> dict[str, float | None]:
         """The parts of the latency in ms, in the order of the sound. None: it is not reported."""
         return dict(self._begun().latency_ms)

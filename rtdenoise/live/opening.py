@@ -56,6 +56,7 @@ class Run:
         latency_ms: The parts of the latency in ms; see `negotiate.latency_parts`.
         drive: Function that returns when the run is over; without a device, it also calls the
             callback.
+        ends: Names of the input and the output, for people.
         recorder: The recorder of the output. None: it is not recorded.
         inlet: The channels of a device that is the input. None: the input is none.
         ring: Ring between two devices with a clock each. None: there is one stream.
@@ -64,6 +65,7 @@ class Run:
     session: Session
     latency_ms: dict[str, float | None]
     drive: Callable[[], None]
+    ends: tuple[str, str]
     recorder: Recorder | None = None
     inlet: Inlet | None = None
     ring: ClockRing | None = None
@@ -114,7 +116,15 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         devices_ms = stream.latency_ms()
     ring_ms = ring.latency_ms if ring else None
     parts = latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
-    return Run(session, parts, work, recorder, inlet if mic else None, ring)
+    named = (_named(setup.source, mic), _named(setup.sink, speakers))
+    return Run(session, parts, work, named, recorder, inlet if mic else None, ring)
+
+
+def _named(end: End, device: Device | None) -> str:
+    """Return the name of an end for people: its device or file, or `null`."""
+    if isinstance(end, FileEnd):
+        return printable(end.path)
+    return "null" if device is None else str(device)
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:

@@ -22,6 +22,7 @@ from ..core.kernels import all_finite
 from ..core.overlap import cut, overlap_add
 from ..core.ring import Ring
 from ..core.stream import Stream
+from .idle import Idle
 from .net import Net, Windows, check_answer, check_state
 
 BATCH = 131_072  # samples a call: 128 windows of 1024 samples run at matrix speed, in 0.5 MB
@@ -34,6 +35,8 @@ class Engine:
     input takes the place of the net's output, so that the overlap-add crossfades to the aligned
     input and back, and the latency stays. With a deadline, a late hop is followed by as many dry
     hops as it took time from.
+
+    In a long digital silence the net is not called; `idle` has the rule.
 
     Args:
         net: The net that processes the windows.
@@ -70,6 +73,7 @@ class Engine:
         self._hops = np.empty(channels * self._span, np.float32)
         self._windows = np.empty(channels * self._most * self.window, np.float32)
         self._given = np.empty_like(self._windows)
+        self._idle = Idle(card)
         self._initial = net.initial_state(channels)
         check_state(self._initial, channels)
         self.reset()
@@ -94,6 +98,7 @@ class Engine:
         # of the delay already.
         self._ready.reset(silence=self._delay - (self.window - self.hop))
         self._owed_s = 0.0
+        self._idle.reset()
 
     def _run(self, hops: int) -> None:
         """Move *hops* hops from the waiting ring through the net into the ready ring."""
@@ -106,8 +111,30 @@ class Engine:
         windows = windows.reshape(channels, hops, self.window)
         self._waiting.read(taken)
         cut(self._history, taken, self.net.analysis, windows)
-        overlap_add(self._processed(windows), self.net.synthesis, self._tail, taken)
+        overlap_add(self._answered(windows), self.net.synthesis, self._tail, taken)
         self._ready.write(taken)
+
+    def _answered(self, windows: Windows) -> Windows:
+        """Return *windows* (C, T, N) after the net, which sleeps through a part of the silence."""
+        silent = np.logical_not(windows.any(axis=(0, 2)))
+        if not silent.any():
+            self._idle.reset()
+            return self._processed(windows)
+        at = 0
+        while at < len(silent):
+            count, asleep = self._idle.part(silent[at:])
+            part = windows[:, at : at + count]
+            if asleep:
+                self.counters.add("hops", count)
+            else:
+                answer = self._processed(part)
+                if silent[at]:
+                    self._idle.heard(answer, self.state)
+                if count == len(silent):
+                    return answer
+                part[:] = answer  # the windows are a buffer of this stage
+            at += count
+        return windows
 
     def _processed(self, windows: Windows) -> Windows:
         """Return *windows* (C, T, N) after the net; dry where the net fails, or owes time."""

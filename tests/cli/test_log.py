@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rtdenoise.cli import main, meters
+from rtdenoise.cli import main, status
 from rtdenoise.cli.log import in_journal
 from tests.toy_nets import Identity, save
 
@@ -26,8 +26,8 @@ STATUS = {"in_db": -20.0, "out_db": -30.0, "p50_ms": 1.0, "p99_ms": 2.0, "load_p
 def test_a_log_gets_a_line_a_minute_and_after_what_went_wrong(capsys, monkeypatch):
     """An hour without a fault is 60 lines; an xrun is told soon, a storm of them not each."""
     now = SimpleNamespace(s=0.0)
-    monkeypatch.setattr(meters, "time", SimpleNamespace(monotonic=lambda: now.s))
-    line = meters.StatusLine()
+    monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: now.s))
+    line = status.StatusLine()
     told = []
     for second in range(3600):
         now.s = float(second)

@@ -275,7 +275,9 @@ def test_ctrl_c_ends_it_cleanly_with_a_whole_recording(tmp_path, clips, model, n
     command += ["--in", f"file:{clips / 'noisy.flac'}", "--out", "null", "--record", str(record)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
-    assert "latency in ms" in running.stderr.readline()
+    banner = [running.stderr.readline() for _ in range(5)]
+    assert "latency in ms" in banner[3]
+    assert banner[4] == "Ctrl-C ends it.\n"
     time.sleep(0.5)
     running.send_signal(number)
     _, said = running.communicate(timeout=30)
