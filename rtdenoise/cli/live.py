@@ -18,10 +18,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DeviceError, ModelError, Problem, UsageError
+from ..errors import DeviceError, ModelError, Problem, UsageError, printable
 from .arguments import (
     add_board,
     add_force,
@@ -36,6 +36,7 @@ from .interrupt import bounded, until_interrupted
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
+    from ..live.supervisor import Event
 
 HELP = "clean live sound: microphone in, speakers out"
 FLAGS = {"duration_s": "--duration", "input": "--in", "output": "--out"}
@@ -94,6 +95,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record", type=file_name, metavar="FILE", help="also write the output to a file"
     )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="end with exit code 3 when a device is gone, instead of waiting until it is back",
+    )
     add_force(parser)
     add_json(parser, "the summary")
     add_quiet(parser)
@@ -126,9 +132,17 @@ def run(
 
     silent = args.quiet or args.json
     line = StatusLine(silent)
+
+    def told(event: Event) -> None:
+        if args.quiet:
+            return
+        with suppress(OSError):  # a closed terminal must not end the sound
+            line.clear()
+            print(f"rtdenoise live: {printable(event.text)}", file=sys.stderr, flush=True)
+
     with _named_by_flags():
         settings = _settings(args)
-        live = Live(args.source, args.out, make(args), **settings)
+        live = Live(args.source, args.out, make(args), told=told, **settings)
     try:
         with (
             until_interrupted() as stop,
@@ -185,6 +199,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "duration_s": args.duration,
         "record": args.record or None,
         "overwrite": args.force,
+        "wait_for_device": not args.no_wait,
     }
     Wishes(**settings)
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
@@ -219,6 +234,8 @@ def _summary_text(s: dict[str, Any]) -> str:
         "blocks silent after an error": s["faults"],
         "samples missing in the recording (the disk was too slow)": s["lost_recording"],
     }
+    if s["gaps"]:
+        lines.append(f"a device was gone {s['gaps']} times, for {s['gap_seconds']:.1f} s in all")
     lines += [f"{count} {what}" for what, count in notes.items() if count]
     if s["fault"]:
         lines.append(f"the last error: {s['fault']}")

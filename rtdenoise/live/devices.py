@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..errors import DeviceError, Problem
+from .library import CLOSE_S, JACK, Library
 
 Kind = Literal["input", "output"]
 Callback = Callable[[Any, Any, int, Any, Any], None]
 # These names mean the default devices, unless a device has the name.
 DEFAULT_NAMES: dict[Kind, str] = {"input": "mic", "output": "speakers"}
-CLOSE_S = 2.0  # time for closing a stream, which never ends if the sound server died
 GARBAGE_S = 10.0  # a longer latency is an error of the driver: JACK reports 2^32 / 48000 s
 
 
@@ -52,7 +52,11 @@ class Device:
         return f"[{self.index}] {self.name}, {self.host} ({self.inputs} in, {self.outputs} out)"
 
 
-class DeviceNameError(DeviceError):
+class AbsentError(DeviceError):
+    """An error about a device that is not there, and may be plugged in."""
+
+
+class DeviceNameError(AbsentError):
     """An error about a name that matches no device, or several; the message lists them.
 
     Args:
@@ -89,12 +93,12 @@ def choose(devices: Sequence[Device], query: str, kind: Kind) -> Device:
         kind: Whether an input or an output is looked for.
 
     Raises:
-        DeviceError: If there is no device of this kind.
+        AbsentError: If there is no device of this kind.
         DeviceNameError: If no device matches, or several do.
     """
     usable = [d for d in devices if (d.inputs if kind == "input" else d.outputs) > 0]
     if not usable:
-        raise DeviceError(
+        raise AbsentError(
             f"PortAudio sees no {kind} device. Plug one in, or check that this user may use sound "
             "(group audio on Linux). Files and null work without.",
             Problem.DEVICE,
@@ -175,6 +179,10 @@ class Cards(Protocol):
         """Open and start a stream, which calls *callback* as sounddevice does."""
         ...
 
+    def relist(self) -> None:
+        """Forget the list of devices, so that `find` sees those of now; every stream ends."""
+        ...
+
 
 def _sounddevice() -> Any:
     import sounddevice
@@ -182,36 +190,30 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
+_LIBRARY = Library(_sounddevice)  # one a process, like the state of PortAudio itself
+
+
 class PortAudio:
     """The sound devices of this machine: a `Cards` that uses sounddevice.
 
     Args:
         load: Function that returns the module sounddevice, or raises OSError if PortAudio is not
-            installed.
+            installed. None: the library that the process shares.
     """
 
-    def __init__(self, load: Callable[[], Any] = _sounddevice) -> None:
-        self._load = load
-
-    def _module(self) -> Any:
-        """Return the module sounddevice, or raise an error that says how to install PortAudio."""
-        try:
-            return self._load()
-        except OSError as error:
-            raise DeviceError(
-                f"there is no PortAudio on this machine ({error}). Install it: sudo apt install "
-                "libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS). Files and null "
-                "need none.",
-                Problem.DEVICE,
-            ) from None
+    def __init__(self, load: Callable[[], Any] | None = None) -> None:
+        self._library = _LIBRARY if load is None else Library(load)
 
     def devices(self) -> list[Device]:
         """Return every device, in PortAudio's order.
 
         Raises:
-            DeviceError: If PortAudio is not installed; the message says how to install it.
+            DeviceError: If PortAudio is not installed, does not start or does not answer; the
+                message says what to do.
         """
-        sd = self._module()
+        return self._library.call(self._devices)
+
+    def _devices(self, sd: Any) -> list[Device]:
         hosts = [host["name"] for host in sd.query_hostapis()]
         default_in, default_out = sd.default.device
         devices = []
@@ -238,30 +240,40 @@ class PortAudio:
 
     def takes(self, device: Device, kind: Kind, rate: int) -> bool:
         """See `Cards.takes`."""
-        sd = self._module()
-        check = sd.check_input_settings if kind == "input" else sd.check_output_settings
-        try:
-            check(device=device.index, samplerate=rate, dtype="float32")
-        except sd.PortAudioError:
-            return False
-        return True
+
+        def check(sd: Any) -> bool:
+            ask = sd.check_input_settings if kind == "input" else sd.check_output_settings
+            try:
+                ask(device=device.index, samplerate=rate, dtype="float32")
+            except sd.PortAudioError:
+                return False
+            return True
+
+        return self._library.call(check)
 
     def open(self, wiring: Wiring, callback: Callback) -> DeviceStream:
         """See `Cards.open`.
 
         Raises:
-            DeviceError: If PortAudio refuses the settings.
+            DeviceError: If PortAudio refuses the settings, or does not answer.
         """
-        sd = self._module()
-        try:
-            return DeviceStream(sd, wiring, callback)
-        except sd.PortAudioError as error:
-            ends = " and ".join(map(str, wiring.devices))
-            raise DeviceError(
-                f"{ends} cannot be opened at {wiring.rate} Hz, {wiring.channels[0]} in, "
-                f"{wiring.channels[1]} out: {error}. Another program may hold it.",
-                Problem.DEVICE,
-            ) from None
+
+        def start(sd: Any) -> DeviceStream:
+            try:
+                return DeviceStream(self._library, sd, wiring, callback)
+            except sd.PortAudioError as error:
+                ends = " and ".join(map(str, wiring.devices))
+                raise DeviceError(
+                    f"{ends} cannot be opened at {wiring.rate} Hz, {wiring.channels[0]} in, "
+                    f"{wiring.channels[1]} out: {error}. Another program may hold it.",
+                    Problem.DEVICE,
+                ) from None
+
+        return self._library.call(start)
+
+    def relist(self) -> None:
+        """See `Cards.relist`."""
+        self._library.relist()
 
 
 def all_devices() -> list[Device]:
@@ -273,14 +285,17 @@ class DeviceStream:
     """A running stream of PortAudio: duplex, or one way if it has only one device.
 
     Args:
-        sd: The module sounddevice.
+        library: The library that opens it.
+        sd: The module sounddevice of *library*, in whose thread this is called.
         wiring: The settings of the stream.
         callback: Function that sounddevice calls with (indata, outdata, frames, time, status); the
             data of a missing device is None.
     """
 
-    def __init__(self, sd: Any, wiring: Wiring, callback: Callback) -> None:
+    def __init__(self, library: Library, sd: Any, wiring: Wiring, callback: Callback) -> None:
         source, sink = wiring.source, wiring.sink
+        self._library, self._sd = library, sd
+        self._of_jack = any(device.host.startswith(JACK) for device in wiring.devices)
         self._ends = (source is not None, sink is not None)
         shared = {
             "samplerate": wiring.rate,
@@ -324,13 +339,23 @@ class DeviceStream:
         return (sane[0] if self._ends[0] else 0.0), (sane[1] if self._ends[1] else 0.0)
 
     def close(self) -> bool:
-        """See `Running.close`; closing never ends if the sound server died."""
+        """See `Running.close`; a stream whose server died is left, because closing it hangs."""
+        if not self._library.holds(self._sd):
+            return False
+        if self._of_jack and not self.active:
+            self._library.leave(self._stream)
+            return False
+        late = threading.Event()
 
-        def end() -> None:
+        def end(_sd: Any) -> None:
             self._stream.abort(ignore_errors=True)
-            self._stream.close(ignore_errors=True)
+            if not late.is_set():  # once the library is left, closing could abort the process
+                self._stream.close(ignore_errors=True)
 
-        thread = threading.Thread(target=end, daemon=True, name="rtdenoise-close")
-        thread.start()
-        thread.join(CLOSE_S)
-        return not thread.is_alive()
+        try:
+            self._library.call(end, CLOSE_S)
+        except DeviceError:
+            late.set()
+            self._library.leave(self._stream)
+            return False
+        return True

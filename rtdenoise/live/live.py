@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from .ends import End, FileEnd, parse_end
 from .negotiate import WishError, Wishes
 from .opening import Run, Setup, open_run
 from .processing import Processing
+from .supervisor import Event
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -34,8 +36,8 @@ class Live:
     """An effect between an input and an output, which runs in the background in its `with` block.
 
     Entering the block opens the ends and starts the run. Leaving it stops the run and closes every
-    file whole. An error of the run (the device is gone, the disk is full) is raised once, by `wait`
-    or on leaving.
+    file whole. An error of the run (as a full disk) is raised once, by `wait` or on
+    leaving.
 
     Args:
         source: Input: `mic`, an index, part of a device's name, `file:PATH` or `null` (silence).
@@ -52,7 +54,13 @@ class Live:
         duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
         record: Name of a file that records the output. None: there is no recording.
         overwrite: Whether existing files may be replaced.
+        wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
+            is back. False: it is an error of the run.
+        told: Function that gets every event of the devices, in the thread of the run.
         cards: Object that finds and opens the sound devices. None: PortAudio.
+
+    Attributes:
+        events: What happened to the devices so far.
 
     Raises:
         UsageError: If a setting is out of range, or the text of an end means no end.
@@ -73,15 +81,23 @@ class Live:
         duration_s: float | None = None,
         record: str | Path | None = None,
         overwrite: bool = False,
+        wait_for_device: bool = True,
+        told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
-        wishes = Wishes(rate, channels, block, latency, clock, duration_s, record, overwrite)
+        wishes = Wishes(
+            rate, channels, block, latency, clock, duration_s, record, overwrite, wait_for_device
+        )
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
         if record is not None and isinstance(end, FileEnd):
             raise WishError("record", record, "the sink is a file, which holds the same sound")
         self._processing = Processing(effect)
-        self._setup = Setup(start, end, self._processing, wishes, cards or PortAudio())
+        self._setup = Setup(
+            start, end, self._processing, wishes, cards or PortAudio(), self._happened
+        )
+        self.events: list[Event] = []
+        self._told = told
         self._stop, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._open: Run | None = None
@@ -140,6 +156,12 @@ class Live:
             self._how, self._fault = "failed", faults[0]
         self._ended.set()
 
+    def _happened(self, event: Event) -> None:
+        """Keep an event of the devices, and pass it on."""
+        self.events.append(event)
+        if self._told is not None:
+            self._told(event)
+
     def _raise_fault(self) -> None:
         """Raise the error of the run, once."""
         fault, self._fault = self._fault, None
@@ -156,7 +178,7 @@ class Live:
             Whether the run is over.
 
         Raises:
-            DeviceError: If the device is gone.
+            DeviceError: If a device is gone, and `wait_for_device` is False.
             AudioError: If a file could not be read to its end, or could not be written.
         """
         self._begun()

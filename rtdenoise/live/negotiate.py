@@ -47,6 +47,7 @@ class Wishes:
         duration_s: Time in seconds after which the run ends. None: it ends with its file, or never.
         record: Name of a file that records the output. None: there is no recording.
         overwrite: Whether existing files may be replaced.
+        wait_for_device: Whether to wait for a device that is gone in mid run.
 
     Raises:
         WishError: If a value is out of range.
@@ -64,6 +65,7 @@ class Wishes:
     duration_s: float | None = None
     record: str | Path | None = None
     overwrite: bool = False
+    wait_for_device: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that no ends can meet."""

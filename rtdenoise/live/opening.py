@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from ..errors import Problem, UsageError, printable
+from ..errors import DeviceError, Problem, UsageError, printable
 from ..sound.pending import same_file
 from ..sound.reader import SoundReader
 from ..sound.writer import SoundWriter
-from .devices import Cards, Device, Kind, Wiring
+from .devices import Callback, Cards, Device, Kind, Running, Wiring
 from .drive import Drive, quiet_interpreter
 from .ends import DeviceEnd, End, FileEnd
 from .negotiate import Offer, Plan, Wishes, latency_parts, negotiate
@@ -20,6 +20,7 @@ from .player import Player
 from .processing import Processing
 from .recorder import Recorder
 from .session import Session
+from .supervisor import Event, Supervisor
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Setup:
         processing: The effect between the ends.
         wishes: The settings that the user asks for.
         cards: Object that finds and opens the sound devices.
+        tell: Function that gets what happens to the devices.
     """
 
     source: End
@@ -39,6 +41,7 @@ class Setup:
     processing: Processing
     wishes: Wishes
     cards: Cards
+    tell: Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,44 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     samples = None if limit_s is None else round(limit_s * plan.rate)
     drive = Drive(session, player, recorder, samples, stop)
     stack.enter_context(quiet_interpreter())
-    devices_ms: tuple[float | None, float | None] = (0.0, 0.0)
-    work = partial(drive.pump, plan.block, plan.paced)
+    parts = _parts(plan, session)
+    work: Callable[[], None] = partial(drive.pump, plan.block, plan.paced)
     if mic is not None or speakers is not None:
-        channels = (plan.inputs, plan.outputs)
-        wiring = Wiring(mic, speakers, plan.rate, plan.block, channels, setup.wishes.latency)
-        stream = setup.cards.open(wiring, drive.called)
-        stack.callback(stream.close)
-        work = partial(drive.watch, stream, " or ".join(map(str, wiring.devices)))
-        devices_ms = stream.latency_ms()
-    return Run(session, latency_parts(plan, session.stage.latency, devices_ms), work)
+
+        def opener(callback: Callback) -> tuple[Running, str]:
+            stream, name = _open_stream(setup, plan, callback)
+            parts.update(_parts(plan, session, stream))
+            return stream, name
+
+        tell = setup.tell if setup.wishes.wait_for_device else None
+        supervisor = Supervisor(drive, opener, setup.cards.relist, tell)
+        stack.callback(supervisor.close)
+        work = supervisor.run
+    return Run(session, parts, work)
+
+
+def _parts(plan: Plan, session: Session, stream: Running | None = None) -> dict[str, float | None]:
+    """Return the parts of the latency in ms, with those of the devices of *stream*."""
+    devices_ms = (0.0, 0.0) if stream is None else stream.latency_ms()
+    return latency_parts(plan, session.stage.latency, devices_ms)
+
+
+def _open_stream(setup: Setup, plan: Plan, callback: Callback) -> tuple[Running, str]:
+    """Return a stream on the devices that the user means, and their names.
+
+    Raises:
+        DeviceError: If a device is missing, or does not take the rate of the run.
+    """
+    mic, speakers = _device(setup, setup.source, "input"), _device(setup, setup.sink, "output")
+    for offer in (_offer(setup, mic, "input"), _offer(setup, speakers, "output")):
+        if not offer.takes(plan.rate):
+            raise DeviceError(f"{offer.name} does not take {plan.rate} Hz, the rate of this run")
+    channels = (
+        plan.inputs if mic is None else min(plan.inputs, mic.inputs),
+        plan.outputs if speakers is None else min(plan.outputs, speakers.outputs),
+    )
+    wiring = Wiring(mic, speakers, plan.rate, plan.block, channels, setup.wishes.latency)
+    return setup.cards.open(wiring, callback), " or ".join(map(str, wiring.devices))
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:

@@ -43,6 +43,8 @@ class Session:
         faults: Number of blocks that became silence because the stage raised.
         fault: The exception that the stage raised last. None: it has not raised.
         inside: Whether a call of `callback` has begun and not ended.
+        gaps: Number of times that a device was gone.
+        skipped: Samples per channel for which a device was gone.
         recording: Ring into which the output is also written. None: there is no recording.
     """
 
@@ -61,9 +63,11 @@ class Session:
         self.fault: Exception | None = None
         self.inside = False
         self.frames = self.callbacks = self.faults = self.clipped = 0
+        self.gaps = self.skipped = 0
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self.peaks = np.zeros(2, np.float32)
         self.recording: Ring | None = None
+        self._prepare_thread = prepare
         self._prepare: Callable[[], None] | None = prepare
 
     def warm_up(self, block: int) -> None:
@@ -76,6 +80,15 @@ class Session:
             self.stage.push(np.zeros((self.rows, block or 512), np.float32))
         self.stage.reset()
         self.counters.clear()
+
+    def skip(self, lost: int) -> None:
+        """Count a gap of *lost* samples per channel, in which a device was gone."""
+        self.gaps, self.skipped = self.gaps + 1, self.skipped + lost
+
+    def restart(self) -> None:
+        """Begin again from silence, in another audio thread; the counts go on."""
+        self.stage.reset()
+        self._prepare = self._prepare_thread
 
     def callback(
         self, indata: Frames | None, outdata: Frames | None, frames: int, _time: Any, status: Any
@@ -94,7 +107,7 @@ class Session:
             out = self.stage.push(block)
             self._measure(block, out)
             if outdata is not None:
-                outdata[:] = fit_channels(out, self.outputs).T
+                outdata[:] = fit_channels(out, outdata.shape[1]).T  # another device may have fewer
             if self.recording is not None and not self.recording.write(out):
                 self.lost_recording += frames
         except Exception as fault:  # the audio thread must go on, whatever a stage raises
@@ -137,6 +150,8 @@ class Session:
             "seconds": round(self.frames / self.rate, 3),
             "rate": self.rate,
             "callbacks": self.callbacks,
+            "gaps": self.gaps,
+            "gap_seconds": round(self.skipped / self.rate, 3),
             "xruns_in": self.xruns_in,
             "xruns_out": self.xruns_out,
             **{name: self.counters[name] for name in Counters.NAMES},
