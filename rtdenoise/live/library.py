@@ -48,17 +48,18 @@ class Library:
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] | None = None
         self._loaded_s = 0.0
 
-    def call(self, work: Callable[[Any], T], limit_s: float = ANSWER_S) -> T:
+    def call(self, work: Callable[[Any], T], limit_s: float | None = None) -> T:
         """Return work(sounddevice), which runs in the library's thread.
 
         Args:
             work: Function of the module.
-            limit_s: Longest time to wait in seconds.
+            limit_s: Longest time to wait in seconds. None: `ANSWER_S`.
 
         Raises:
             DeviceError: If PortAudio is not installed, does not start, or does not answer in time;
                 then this copy of it is left.
         """
+        limit_s = ANSWER_S if limit_s is None else limit_s
         with self._lock:
             if self._jobs is None:
                 self._jobs = SimpleQueue()
