@@ -70,9 +70,10 @@ wheel: .venv/core
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 	@ls dist/*.whl
 
-# The device tests need PortAudio; JACK's dummy driver is their sound card.
+# The device tests need PortAudio; JACK's dummy driver and PulseAudio's null sinks are their cards.
 system:
-	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins jackd2
+	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins \
+		jackd2 pulseaudio pulseaudio-utils
 	@sh tools/apt_install.sh "tests with a VST3 plugin" dpf-source g++
 	@sh tools/apt_install.sh "tests of packing a corpus" opus-tools
 	@sh tools/apt_install.sh "tests of the listening page" chromium
