@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..errors import DeviceError, Problem
-from .library import CLOSE_S, JACK, Library
+from .library import CLOSE_S, JACK, Copy, Library
 
 Kind = Literal["input", "output"]
 Callback = Callable[[Any, Any, int, Any, Any], None]
@@ -211,7 +211,7 @@ class PortAudio:
             DeviceError: If PortAudio is not installed, does not start or does not answer; the
                 message says what to do.
         """
-        return self._library.call(self._devices)
+        return self._library.copy.call(self._devices)
 
     def _devices(self, sd: Any) -> list[Device]:
         hosts = [host["name"] for host in sd.query_hostapis()]
@@ -249,7 +249,7 @@ class PortAudio:
                 return False
             return True
 
-        return self._library.call(check)
+        return self._library.copy.call(check)
 
     def open(self, wiring: Wiring, callback: Callback) -> DeviceStream:
         """See `Cards.open`.
@@ -257,10 +257,11 @@ class PortAudio:
         Raises:
             DeviceError: If PortAudio refuses the settings, or does not answer.
         """
+        copy = self._library.copy
 
         def start(sd: Any) -> DeviceStream:
             try:
-                return DeviceStream(self._library, sd, wiring, callback)
+                return DeviceStream(copy, sd, wiring, callback)
             except sd.PortAudioError as error:
                 ends = " and ".join(map(str, wiring.devices))
                 raise DeviceError(
@@ -269,7 +270,7 @@ class PortAudio:
                     Problem.DEVICE,
                 ) from None
 
-        return self._library.call(start)
+        return copy.call(start)
 
     def relist(self) -> None:
         """See `Cards.relist`."""
@@ -285,16 +286,16 @@ class DeviceStream:
     """A running stream of PortAudio: duplex, or one way if it has only one device.
 
     Args:
-        library: The library that opens it.
-        sd: The module sounddevice of *library*, in whose thread this is called.
+        copy: The copy of PortAudio that opens it, in whose thread this is called.
+        sd: The module of *copy*.
         wiring: The settings of the stream.
         callback: Function that sounddevice calls with (indata, outdata, frames, time, status); the
             data of a missing device is None.
     """
 
-    def __init__(self, library: Library, sd: Any, wiring: Wiring, callback: Callback) -> None:
+    def __init__(self, copy: Copy, sd: Any, wiring: Wiring, callback: Callback) -> None:
         source, sink = wiring.source, wiring.sink
-        self._library, self._sd = library, sd
+        self._copy, self._sd = copy, sd
         self._of_jack = any(device.host.startswith(JACK) for device in wiring.devices)
         self._ends = (source is not None, sink is not None)
         shared = {
@@ -325,11 +326,15 @@ class DeviceStream:
                 **shared,
             )
         self._stream.start()
+        copy.streams += 1
 
     @property
     def active(self) -> bool:
         """See `Running.active`."""
-        return bool(self._stream.active)
+        try:
+            return bool(self._stream.active)
+        except self._sd.PortAudioError:
+            return False
 
     def latency_ms(self) -> tuple[float | None, float | None]:
         """See `Running.latency_ms`."""
@@ -340,10 +345,8 @@ class DeviceStream:
 
     def close(self) -> bool:
         """See `Running.close`; a stream whose server died is left, because closing it hangs."""
-        if not self._library.holds(self._sd):
-            return False
-        if self._of_jack and not self.active:
-            self._library.leave(self._stream)
+        if self._copy.stuck or (self._of_jack and not self.active):
+            self._copy.leave(self._stream)
             return False
         late = threading.Event()
 
@@ -353,9 +356,10 @@ class DeviceStream:
                 self._stream.close(ignore_errors=True)
 
         try:
-            self._library.call(end, CLOSE_S)
+            self._copy.call(end, CLOSE_S)
         except DeviceError:
             late.set()
-            self._library.leave(self._stream)
+            self._copy.leave(self._stream)
             return False
+        self._copy.streams -= 1
         return True

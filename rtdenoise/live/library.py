@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import atexit
 import ctypes.util
+import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.util import module_from_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -32,106 +34,99 @@ YOUNG_S = 0.5  # a client of JACK that is younger can be ended: its server has j
 JACK = "JACK"  # the names of its host API begin so
 
 
-class Library:
-    """PortAudio as the module sounddevice, for calls that cannot hang.
+class Copy:
+    """A copy of PortAudio, as a module like sounddevice, with a thread that makes all its calls.
 
     Args:
         load: Function that returns the module, or raises OSError if PortAudio is not installed.
+        is_shared: Whether others may have streams in it.
+
+    Attributes:
+        streams: Number of our streams that are open in it.
+        stuck: Whether it hangs, or would hang or abort: it is never called again.
     """
 
-    def __init__(self, load: Callable[[], Any]) -> None:
-        self._load, self._lock = load, threading.Lock()
-        self._module: Any = None
-        self._ended: Any = None  # a module whose library was ended, and can begin again
-        self._first: Any = None  # the module that was loaded; the others are copies of it
-        self._left: list[Any] = []  # what a library may still use must stay in memory
-        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] | None = None
-        self._loaded_s = 0.0
+    def __init__(self, load: Callable[[], Any], is_shared: bool) -> None:
+        self._load, self._is_shared, self._lock = load, is_shared, threading.Lock()
+        self._sd: Any = None
+        self._begun, self._begun_s = False, 0.0
+        self._kept: list[Any] = []  # what it may still use must stay in memory
+        self.streams, self.stuck = 0, False
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True, name="rtdenoise-portaudio").start()
 
     def call(self, work: Callable[[Any], T], limit_s: float | None = None) -> T:
-        """Return work(sounddevice), which runs in the library's thread.
+        """Return work(module), which runs in the copy's thread.
 
         Args:
             work: Function of the module.
             limit_s: Longest time to wait in seconds. None: `ANSWER_S`.
 
         Raises:
-            DeviceError: If PortAudio is not installed, does not start, or does not answer in time;
-                then this copy of it is left.
+            DeviceError: If PortAudio is not installed, does not start, or does not answer in time.
         """
         limit_s = ANSWER_S if limit_s is None else limit_s
         with self._lock:
-            if self._jobs is None:
-                self._jobs = SimpleQueue()
-                threading.Thread(
-                    target=_work, args=(self._jobs,), daemon=True, name="rtdenoise-portaudio"
-                ).start()
-            future: Future[T] = Future()
-            self._jobs.put((future, lambda: work(self._current())))
-            try:
-                return future.result(limit_s)
-            except TimeoutError:
-                if future.done():  # an error of the work itself
-                    raise
-                self._leave()
-                raise DeviceError(
-                    f"PortAudio did not answer within {limit_s:g} s: its sound server hangs",
-                    Problem.DEVICE,
-                ) from None
+            if not self.stuck:
+                future: Future[T] = Future()
+                with _stderr_is_back() as bring_back:
+                    self._jobs.put((future, lambda: work(self._module())))
+                    try:
+                        future.exception(limit_s)
+                    except TimeoutError:
+                        self.stuck = True
+                        bring_back()
+                    else:
+                        return future.result()
+        raise DeviceError(
+            f"PortAudio did not answer within {limit_s:g} s: its sound server hangs", Problem.DEVICE
+        )
 
-    def holds(self, module: Any) -> bool:
-        """Return whether *module* is the copy in use, so that its streams can be closed."""
-        return module is not None and module is self._module
+    def leave(self, used: Any) -> None:
+        """Leave it behind, with *used*, which it may still use."""
+        self._kept.append(used)
+        self.stuck = True
 
-    def leave(self, *used: Any) -> None:
-        """Leave this copy behind, with all that it may still use; the next call loads another."""
-        with self._lock:
-            self._left.extend(used)
-            self._leave()
+    def end(self, at_exit: bool = False) -> bool:
+        """End PortAudio, and return True, if no stream is open and it can neither hang nor abort.
 
-    def relist(self) -> None:
-        """End this copy, if that is safe, or leave it: the next call lists the devices anew.
+        The next call begins it again.
 
-        Every stream of this copy ends.
+        Args:
+            at_exit: Whether the process ends, and all streams may end with it.
         """
-        module = self._module
-        if module is None:
-            return
-        if _in_jack(module) and time.monotonic() - self._loaded_s > YOUNG_S:
-            self.leave()
-            return
-        try:
-            self.call(_end, CLOSE_S)
-        except DeviceError:
-            return  # it was left
-        self._ended, self._module = module, None
+        if not self._begun or self.stuck:
+            return not self.stuck
+        age_s = float("inf") if at_exit else time.monotonic() - self._begun_s
+        if _in_jack(self._sd) and age_s > YOUNG_S:  # its server may be dead
+            return False
+        if not at_exit and (self.streams or self._is_shared):
+            return False
+        with suppress(Exception):
+            self.call(_exit if at_exit else _terminate, CLOSE_S)
+            self._begun = False
+        return not self._begun
 
-    def close(self) -> None:
-        """End the library at the exit of the process, unless that could abort it."""
-        module = self._module
-        if module is not None and not _in_jack(module):
+    def _work(self) -> None:
+        """Do one job after the other, in the copy's thread."""
+        while True:
+            future, work = self._jobs.get()
             try:
-                self.call(lambda sd: sd._exit_handler(), CLOSE_S)
-            except Exception:  # nothing is open any more, and the system takes the rest back
-                self.leave()
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
 
-    def _leave(self) -> None:
-        """Leave the copy and the thread, which may be stuck in it."""
-        self._left.append(self._module)
-        self._module, self._ended, self._jobs = None, None, None
-
-    def _current(self) -> Any:
-        """Return the module; load it, begin again, or load a fresh copy, if it must be so."""
-        if self._module is not None:
-            return self._module
+    def _module(self) -> Any:
+        """Return the module, loaded and begun."""
+        if self._begun:
+            return self._sd
         try:
-            if self._ended is not None:
-                module = self._ended
-                module._initialize()
-            elif self._first is not None:
-                module = _copy(self._first)
+            if self._sd is None:
+                self._sd = self._load()
+                # It would wait for ever, or abort the process, if a sound server had died.
+                atexit.unregister(self._sd._exit_handler)
             else:
-                module = self._first = self._load()
+                self._sd._initialize()
         except OSError as error:
             raise DeviceError(
                 f"there is no PortAudio on this machine ({error}). Install it: sudo apt install "
@@ -147,23 +142,72 @@ class Library:
                 "broken (~/.asoundrc or /etc/asound.conf on Linux)",
                 Problem.DEVICE,
             ) from None
-        handler = getattr(module, "_exit_handler", None)
-        if handler is not None:  # it would wait for ever, or abort, if a server had died
-            atexit.unregister(handler)
-            atexit.unregister(self.close)
-            atexit.register(self.close)
-        self._module, self._ended, self._loaded_s = module, None, time.monotonic()
-        return module
+        self._begun, self._begun_s = True, time.monotonic()
+        return self._sd
 
 
-def _work(jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]]) -> None:
-    """Do one job after the other, in the library's thread."""
-    while True:
-        future, work = jobs.get()
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
+class Library:
+    """PortAudio: the copy of it that is in use.
+
+    Args:
+        load: Function that returns the module sounddevice, or raises OSError if PortAudio is not
+            installed.
+    """
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+        self._first: Any = None  # the module that was loaded; the others are copies of it
+        self._copies: list[Copy] = []  # the last one is in use; streams may be open in the others
+        self._fresh = True
+
+    @property
+    def copy(self) -> Copy:
+        """The copy in use: another one, if the last was left."""
+        if self._fresh or self._copies[-1].stuck:
+            if not self._copies:
+                atexit.register(self.close)
+            is_shared = self._first is None and "sounddevice" in sys.modules
+            self._copies.append(Copy(self._loaded, is_shared))
+            self._fresh = False
+        return self._copies[-1]
+
+    def _loaded(self) -> Any:
+        """Return sounddevice, or a copy of it if it was loaded before."""
+        if self._first is not None:
+            return _copy(self._first)
+        self._first = self._load()
+        return self._first
+
+    def relist(self) -> None:
+        """End the copy in use, or leave it: the next call lists the devices anew."""
+        if not self._fresh and not self._copies[-1].end():
+            self._fresh = True
+
+    def close(self) -> None:
+        """End all copies at the exit of the process, as far as that is safe and quick."""
+        for copy in self._copies:
+            copy.end(at_exit=True)
+
+
+@contextmanager
+def _stderr_is_back() -> Iterator[Callable[[], None]]:
+    """Return a context with a function that restores stderr.
+
+    sounddevice turns stderr off while PortAudio begins; if that hangs, no error would be read.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield lambda: None
+        return
+
+    def bring_back() -> None:
+        os.dup2(kept, 2)
+
+    try:
+        yield bring_back
+    finally:
+        os.close(kept)
 
 
 def _in_jack(sd: Any) -> bool:
@@ -171,10 +215,15 @@ def _in_jack(sd: Any) -> bool:
     return any(host["name"].startswith(JACK) and host["devices"] for host in sd.query_hostapis())
 
 
-def _end(sd: Any) -> None:
+def _terminate(sd: Any) -> None:
     """End PortAudio, however often it was begun."""
     while sd._initialized:
         sd._terminate()
+
+
+def _exit(sd: Any) -> None:
+    """Do what sounddevice does at the exit."""
+    sd._exit_handler()
 
 
 def _copy(first: Any) -> Any:

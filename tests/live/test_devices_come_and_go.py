@@ -15,7 +15,7 @@ from rtdenoise.live.devices import Callback, Device, Kind, PortAudio, Wiring
 from rtdenoise.live.drive import Drive
 from rtdenoise.live.live import Live
 from rtdenoise.live.session import Session
-from rtdenoise.live.supervisor import DEAD_S, START_S, Supervisor
+from rtdenoise.live.supervisor import DEAD_S, START_S, Event, Supervisor
 from tests.live.array_card import ArrayCard, Stream
 
 RATE, LATENCY = 48_000, 100
@@ -123,7 +123,8 @@ def told(live) -> list[str]:
 
 def test_a_card_that_was_pulled_out_goes_on_with_the_same_delay():
     """One run: it is told once that it is gone and once that it is back, and the counts go on."""
-    card, heard = Plugged(), []
+    heard: list[Event] = []
+    card = Plugged()
     live = run(card, told=heard.append)
     first, second = card.of_opening(0), card.of_opening(1)
     on = int(np.flatnonzero(second)[0])  # it begins when the card has proved that it runs
@@ -239,14 +240,14 @@ class Clock:
 class Wait(threading.Event):
     """A wait that lasts as long as the script says, and does what it says."""
 
-    def __init__(self, clock, script):
+    def __init__(self, clock, script, streams):
         super().__init__()
-        self.clock, self.script = clock, iter(script)
+        self.clock, self.script, self.streams = clock, iter(script), streams
 
     def wait(self, timeout=None):
         step_s, do = next(self.script)
         self.clock.now_s += step_s
-        do()
+        do(self.streams[0], self)
         return self.is_set()
 
 
@@ -274,8 +275,8 @@ def watched(script):
     from rtdenoise.core.counters import Counters
     from rtdenoise.core.stream import Stream as Form
 
-    clock, streams = Clock(), []
-    stop = Wait(clock, ((step_s, lambda do=do: do(streams[0], stop)) for step_s, do in script))
+    clock, streams = Clock(), list[Silent]()
+    stop = Wait(clock, script, streams)
     session = Session(Late(Form(RATE, 1)), Counters(), RATE, (1, 1), 0.01)
     drive = Drive(session, None, None, None, stop)
 
@@ -379,7 +380,8 @@ class ModuleStream:
         self.module._may_hang("close")
 
 
-WIRING = Wiring(*ArrayCard(PIECE).devices, RATE, 512, (1, 2), "low")
+MIC, SPEAKERS = ArrayCard(PIECE).devices
+WIRING = Wiring(MIC, SPEAKERS, RATE, 512, (1, 2), "low")
 
 
 @pytest.mark.parametrize("hangs", ["start", "abort", "close", "terminate"])
