@@ -7,6 +7,7 @@ device is needed, so that files and `null` work without it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -362,4 +363,5 @@ class DeviceStream:
             self._copy.leave(self._stream)
             return False
         self._copy.streams -= 1
+        self._copy.answered_s = time.monotonic()
         return True

@@ -10,6 +10,7 @@ the file is loaded: it has a state of its own, and lists the devices anew.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import ctypes.util
 import os
 import shutil
@@ -30,7 +31,7 @@ from ..errors import DeviceError, Problem
 T = TypeVar("T")
 ANSWER_S = 10.0  # time for a call; a JACK server that does not answer takes five seconds
 CLOSE_S = 2.0  # time for closing a stream, or for the end of the library
-YOUNG_S = 0.5  # a client of JACK that is younger can be ended: its server has just answered
+FRESH_S, FRESH_AT_EXIT_S = 0.5, 5.0  # JACK's server lives if it answered so short a time ago
 JACK = "JACK"  # the names of its host API begin so
 
 
@@ -43,13 +44,14 @@ class Copy:
 
     Attributes:
         streams: Number of our streams that are open in it.
+        answered_s: Time when the sound server last did what it was told.
         stuck: Whether it hangs, or would hang or abort: it is never called again.
     """
 
     def __init__(self, load: Callable[[], Any], is_shared: bool) -> None:
         self._load, self._is_shared, self._lock = load, is_shared, threading.Lock()
         self._sd: Any = None
-        self._begun, self._begun_s = False, 0.0
+        self._begun, self.answered_s = False, 0.0
         self._kept: list[Any] = []  # what it may still use must stay in memory
         self.streams, self.stuck = 0, False
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
@@ -97,9 +99,9 @@ class Copy:
         """
         if not self._begun or self.stuck:
             return not self.stuck
-        age_s = float("inf") if at_exit else time.monotonic() - self._begun_s
-        if _in_jack(self._sd) and age_s > YOUNG_S:  # its server may be dead
-            return False
+        fresh_s = FRESH_AT_EXIT_S if at_exit else FRESH_S
+        if _in_jack(self._sd) and time.monotonic() - self.answered_s > fresh_s:
+            return False  # its server may be dead
         if not at_exit and (self.streams or self._is_shared):
             return False
         with suppress(Exception):
@@ -142,7 +144,7 @@ class Copy:
                 "broken (~/.asoundrc or /etc/asound.conf on Linux)",
                 Problem.DEVICE,
             ) from None
-        self._begun, self._begun_s = True, time.monotonic()
+        self._begun, self.answered_s = True, time.monotonic()
         return self._sd
 
 
@@ -185,8 +187,13 @@ class Library:
 
     def close(self) -> None:
         """End all copies at the exit of the process, as far as that is safe and quick."""
-        for copy in self._copies:
-            copy.end(at_exit=True)
+        ended = [copy.end(at_exit=True) for copy in self._copies]
+        if not all(ended):
+            # The threads of libjack crash when the destructors of its objects run; glibc's on_exit
+            # calls _exit(code) before these.
+            with suppress(AttributeError, OSError, TypeError):
+                libc = ctypes.CDLL(None)
+                libc.on_exit(libc._exit, None)
 
 
 @contextmanager
