@@ -109,6 +109,11 @@ class Copy:
             self._begun = False
         return not self._begun
 
+    def stay(self) -> None:
+        """Keep the library in memory for good: at the exit, threads of JACK still run in it."""
+        if self._sd is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._sd._lib))
+
     def _work(self) -> None:
         """Do one job after the other, in the copy's thread."""
         while True:
@@ -187,13 +192,9 @@ class Library:
 
     def close(self) -> None:
         """End all copies at the exit of the process, as far as that is safe and quick."""
-        ended = [copy.end(at_exit=True) for copy in self._copies]
-        if not all(ended):
-            # The threads of libjack crash when the destructors of its objects run; glibc's on_exit
-            # calls _exit(code) before these.
-            with suppress(AttributeError, OSError, TypeError):
-                libc = ctypes.CDLL(None)
-                libc.on_exit(libc._exit, None)
+        for copy in self._copies:
+            if not copy.end(at_exit=True):
+                copy.stay()
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -78,6 +80,35 @@ def test_ctrl_c_while_jackd_is_dead_ends_it(tmp_path, flags):
     assert code == 0, said
     assert "a device was gone 1 times" in said
     assert recorded_s(tmp_path) > 0
+
+
+IDLE = """
+import sys
+from rtdenoise.live import library
+from rtdenoise.live.devices import PortAudio
+library.FRESH_AT_EXIT_S = 0.0  # as if the server had answered long ago
+assert any(device.name == "system" for device in PortAudio().devices())
+print("listed", file=sys.stderr, flush=True)
+sys.stdin.readline()
+sys.exit(7)
+"""
+
+
+@pytest.mark.jack
+@pytest.mark.slow
+@pytest.mark.parametrize("alive", [True, False])
+def test_an_idle_client_of_jack_exits_with_its_own_code(tmp_path, alive):
+    """Its end aborts if the server died; its library must stay if the server lives."""
+    with Jack(tmp_path) as server:
+        pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+        child = server.spawn([sys.executable, "-c", IDLE], text=True, **pipes)
+        assert child.stderr is not None
+        assert "listed" in child.stderr.readline()
+        if not alive:
+            server.kill()
+        _, said = child.communicate("go\n", timeout=60)
+
+    assert child.returncode == 7, said
 
 
 @pytest.mark.slow
