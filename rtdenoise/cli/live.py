@@ -235,7 +235,8 @@ def _summary_text(s: dict[str, Any]) -> str:
         "samples missing in the recording (the disk was too slow)": s["lost_recording"],
     }
     if s["gaps"]:
-        lines.append(f"a device was gone {s['gaps']} times, for {s['gap_seconds']:.1f} s in all")
+        times = "once" if s["gaps"] == 1 else f"{s['gaps']} times"
+        lines.append(f"a device was gone {times}, for {s['gap_seconds']:.1f} s in all")
     lines += [f"{count} {what}" for what, count in notes.items() if count]
     if s["fault"]:
         lines.append(f"the last error: {s['fault']}")
