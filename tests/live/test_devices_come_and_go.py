@@ -336,7 +336,7 @@ class PortAudioError(Exception):
 class Module:
     """sounddevice with a card whose calls hang, if their name is in *hangs*, until *released*."""
 
-    PortAudioError = PortAudioError
+    PortAudioError, _lib = PortAudioError, None
 
     def __init__(self, hangs):
         self.hangs, self.released = hangs, threading.Event()
