@@ -70,7 +70,7 @@ wheel: .venv/core
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 	@ls dist/*.whl
 
-# The device tests need PortAudio; JACK's dummy driver and PulseAudio are their sound cards.
+# The device tests need PortAudio; JACK's dummy driver and PulseAudio's null sinks are their cards.
 system:
 	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins jackd2
 	@sh tools/apt_install.sh "tests with a sound server" pulseaudio pulseaudio-utils

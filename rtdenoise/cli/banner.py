@@ -62,6 +62,9 @@ def summary_text(s: dict[str, Any]) -> str:
         "NaN or infinite input samples taken as silence": s["nonfinite"],
         "blocks silent after an error": s["faults"],
     }
+    if s["gaps"]:
+        times = "once" if s["gaps"] == 1 else f"{s['gaps']} times"
+        lines.append(f"a device was gone {times}, for {s['gap_seconds']:.1f} s in all")
     lines += [f"{count} {what}" for what, count in notes.items() if count]
     if s["recording"]:
         lines += _recording_lines(s["recording"])

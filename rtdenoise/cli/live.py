@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, ModelError, Problem, UsageError, printable
@@ -44,8 +44,12 @@ from .running import beside
 from .virtual import ADVICE as SERVER_ADVICE, add_virtual, told, virtual_device
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from ..chain.effect import Effect
     from ..live.live import Live
+    from ..live.notify import Notifier
+    from ..live.supervisor import Event as DeviceEvent
     from .status import StatusLine
 
 HELP = "clean live sound: microphone in, speakers out"
@@ -127,6 +131,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write the output to a file; until the end it is FILE.part.wav",
     )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="end with exit code 3 when a device is gone, instead of waiting until it is back",
+    )
     add_force(parser)
     add_json(parser, "the summary")
     add_quiet(parser)
@@ -161,12 +170,19 @@ def run(
     from .status import StatusLine
 
     args = args.layers.settled(args)
-    silent, hinted = args.quiet or args.json, False
+    silent = args.quiet or args.json
     line = StatusLine(silent)
     settings = checked(args)
+
+    def tell(event: DeviceEvent) -> None:
+        if not args.quiet:
+            with suppress(OSError):  # a closed terminal must not end the sound
+                line.clear()
+                log_line(f"rtdenoise live: {printable(event.text)}")
+
     with _named_by_flags(args):
         virtual = virtual_device(args)
-        live = Live(args.source, args.out, make(args), **settings, cards=virtual)
+        live = Live(args.source, args.out, make(args), **settings, told=tell, cards=virtual)
     try:
         with (
             beside(args) as notifier,
@@ -181,21 +197,9 @@ def run(
             with _named_by_flags(args):
                 running.enter_context(live)
             if not silent:
-                numbers = live.summary()
-                named = args.board or args.model
-                log_line(banner(live.ends, named, numbers["rate"], live.latency_ms))
-            while not live.wait(LOOK_S):
-                _tell(live, line)
-                if not silent and not hinted and (silence := live.silence()):
-                    hinted = True
-                    line.clear()
-                    log_line(silence_hint(silence))
-                status = live.status()
-                line.show(status)
-                notifier.running(status)
-                if stop.is_set():
-                    notifier.stopping()
-                    live.stop()
+                rate = live.summary()["rate"]
+                log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
+            _show(live, line, notifier, stop, hint=not silent)
     finally:
         line.clear()
         _tell(live, line)
@@ -204,6 +208,31 @@ def run(
     elif not args.quiet:
         log_line(summary_text(live.summary()))
     return 0
+
+
+def _show(live: Live, line: StatusLine, notifier: Notifier, stop: Event, hint: bool) -> None:
+    """Show the run until it is over, and end it when *stop* is set.
+
+    Args:
+        live: The run.
+        line: The status line.
+        notifier: What tells the service manager.
+        stop: Event that asks for the end.
+        hint: Whether a silent input is told, one time.
+    """
+    while not live.wait(LOOK_S):
+        _tell(live, line)
+        if hint and (silence := live.silence()):
+            hint = False
+            line.clear()
+            log_line(silence_hint(silence))
+        status = live.status()
+        line.show(status)
+        waiting = bool(live.events) and live.events[-1].kind != "back"
+        notifier.running(status, waiting=waiting)
+        if stop.is_set():
+            notifier.stopping()
+            live.stop()
 
 
 def _tell(live: Live, line: StatusLine) -> None:
@@ -262,6 +291,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "record": args.record or None,
         "overwrite": args.force,
         **ends_settings(args),
+        "wait_for_device": not args.no_wait,
     }
     Wishes(**settings)
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")

@@ -7,18 +7,19 @@ device is needed, so that files and `null` work without it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
-from ..errors import DeviceError, Problem, last_line
+from ..errors import DeviceError, Problem
 from .chatter import broken_settings, hushed
+from .library import CLOSE_S, JACK, Copy, Library, StartError
 
 Kind = Literal["input", "output"]
 Callback = Callable[[Any, Any, int, Any, Any], None]
 # These names mean the default devices, unless a device has the name.
 DEFAULT_NAMES: dict[Kind, str] = {"input": "mic", "output": "speakers"}
-CLOSE_S = 2.0  # time for closing a stream, which never ends if the sound server died
 GARBAGE_S = 10.0  # a longer latency is an error of the driver: JACK reports 2^32 / 48000 s
 
 
@@ -53,7 +54,11 @@ class Device:
         return f"[{self.index}] {self.name}, {self.host} ({self.inputs} in, {self.outputs} out)"
 
 
-class DeviceNameError(DeviceError):
+class AbsentError(DeviceError):
+    """An error about a device that is not there, and may be plugged in."""
+
+
+class DeviceNameError(AbsentError):
     """An error about a name that matches no device, or several; the message lists them.
 
     Args:
@@ -90,12 +95,12 @@ def choose(devices: Sequence[Device], query: str, kind: Kind) -> Device:
         kind: Whether an input or an output is looked for.
 
     Raises:
-        DeviceError: If there is no device of this kind.
+        AbsentError: If there is no device of this kind.
         DeviceNameError: If no device matches, or several do.
     """
     usable = [d for d in devices if (d.inputs if kind == "input" else d.outputs) > 0]
     if not usable:
-        raise DeviceError(
+        raise AbsentError(
             f"PortAudio sees no {kind} device. Plug one in, or check that this user may use sound "
             "(group audio on Linux). Files and null work without.",
             Problem.DEVICE,
@@ -176,6 +181,10 @@ class Cards(Protocol):
         """Open and start a stream, which calls *callback* as sounddevice does."""
         ...
 
+    def relist(self) -> None:
+        """Forget the list of devices, so that `find` sees those of now; every stream ends."""
+        ...
+
 
 def _sounddevice() -> Any:
     import sounddevice
@@ -183,32 +192,29 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
+T = TypeVar("T")
+_LIBRARY = Library(_sounddevice)  # one a process, like the state of PortAudio itself
+
+
 class PortAudio:
     """The sound devices of this machine: a `Cards` that uses sounddevice.
 
     Args:
         load: Function that returns the module sounddevice, or raises OSError if PortAudio is not
-            installed.
+            installed. None: the library that the process shares.
     """
 
-    def __init__(self, load: Callable[[], Any] = _sounddevice) -> None:
-        self._load = load
+    def __init__(self, load: Callable[[], Any] | None = None) -> None:
+        self._library = _LIBRARY if load is None else Library(load)
 
-    def _module(self) -> Any:
-        """Return the module sounddevice, or raise an error that says what keeps PortAudio."""
+    def _call(self, work: Callable[[Any], T]) -> T:
+        """Return work(module) from PortAudio's thread; what C libraries write goes to the log."""
         try:
             with hushed():
-                return self._load()
-        except OSError as error:
-            raise DeviceError(
-                f"there is no PortAudio on this machine ({error}). Install it: sudo apt install "
-                "libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS). Files and null "
-                "need none.",
-                Problem.DEVICE,
-            ) from None
-        except Exception as error:  # its own class of errors is in the module that did not load
+                return self._library.copy.call(work)
+        except StartError as error:
             broken = broken_settings()
-            reason = f"ALSA cannot read {broken}" if broken else last_line(error)
+            reason = f"ALSA cannot read {broken}" if broken else str(error)
             remedy = "Mend that file, or move it away. " if broken else ""
             raise DeviceError(
                 f"PortAudio cannot start: {reason}. {remedy}Files and null need no PortAudio.",
@@ -221,18 +227,24 @@ class PortAudio:
         Raises:
             DeviceError: If PortAudio is not installed; the message says how to install it.
         """
-        sd = self._module()
-        number = sd.get_portaudio_version()[0]
-        hosts = [host["name"] for host in sd.query_hostapis()]
-        return f"{number >> 16}.{number >> 8 & 255}.{number & 255}", hosts
+
+        def ask(sd: Any) -> tuple[str, list[str]]:
+            number = sd.get_portaudio_version()[0]
+            hosts = [host["name"] for host in sd.query_hostapis()]
+            return f"{number >> 16}.{number >> 8 & 255}.{number & 255}", hosts
+
+        return self._call(ask)
 
     def devices(self) -> list[Device]:
         """Return every device, in PortAudio's order.
 
         Raises:
-            DeviceError: If PortAudio is not installed; the message says how to install it.
+            DeviceError: If PortAudio is not installed, does not start or does not answer; the
+                message says what to do.
         """
-        sd = self._module()
+        return self._call(self._devices)
+
+    def _devices(self, sd: Any) -> list[Device]:
         hosts = [host["name"] for host in sd.query_hostapis()]
         default_in, default_out = sd.default.device
         devices = []
@@ -259,32 +271,42 @@ class PortAudio:
 
     def takes(self, device: Device, kind: Kind, rate: int) -> bool:
         """See `Cards.takes`."""
-        sd = self._module()
-        check = sd.check_input_settings if kind == "input" else sd.check_output_settings
-        try:
-            with hushed():
-                check(device=device.index, samplerate=rate, dtype="float32")
-        except sd.PortAudioError:
-            return False
-        return True
+
+        def check(sd: Any) -> bool:
+            ask = sd.check_input_settings if kind == "input" else sd.check_output_settings
+            try:
+                ask(device=device.index, samplerate=rate, dtype="float32")
+            except sd.PortAudioError:
+                return False
+            return True
+
+        return self._call(check)
 
     def open(self, wiring: Wiring, callback: Callback) -> DeviceStream:
         """See `Cards.open`.
 
         Raises:
-            DeviceError: If PortAudio refuses the settings.
+            DeviceError: If PortAudio refuses the settings, or does not answer.
         """
-        sd = self._module()
-        try:
-            with hushed():
-                return DeviceStream(sd, wiring, callback)
-        except sd.PortAudioError as error:
-            ends = " and ".join(map(str, wiring.devices))
-            raise DeviceError(
-                f"{ends} cannot be opened at {wiring.rate} Hz, {wiring.channels[0]} in, "
-                f"{wiring.channels[1]} out: {error}. Another program may hold it.",
-                Problem.DEVICE,
-            ) from None
+        copy = self._library.copy
+
+        def start(sd: Any) -> DeviceStream:
+            try:
+                return DeviceStream(copy, sd, wiring, callback)
+            except sd.PortAudioError as error:
+                ends = " and ".join(map(str, wiring.devices))
+                raise DeviceError(
+                    f"{ends} cannot be opened at {wiring.rate} Hz, {wiring.channels[0]} in, "
+                    f"{wiring.channels[1]} out: {error}. Another program may hold it.",
+                    Problem.DEVICE,
+                ) from None
+
+        with hushed():
+            return copy.call(start)
+
+    def relist(self) -> None:
+        """See `Cards.relist`."""
+        self._library.relist()
 
 
 def all_devices() -> list[Device]:
@@ -296,14 +318,17 @@ class DeviceStream:
     """A running stream of PortAudio: duplex, or one way if it has only one device.
 
     Args:
-        sd: The module sounddevice.
+        copy: The copy of PortAudio that opens it, in whose thread this is called.
+        sd: The module of *copy*.
         wiring: The settings of the stream.
         callback: Function that sounddevice calls with (indata, outdata, frames, time, status); the
             data of a missing device is None.
     """
 
-    def __init__(self, sd: Any, wiring: Wiring, callback: Callback) -> None:
+    def __init__(self, copy: Copy, sd: Any, wiring: Wiring, callback: Callback) -> None:
         source, sink = wiring.source, wiring.sink
+        self._copy, self._sd = copy, sd
+        self._of_jack = any(device.host.startswith(JACK) for device in wiring.devices)
         self._ends = (source is not None, sink is not None)
         shared = {
             "samplerate": wiring.rate,
@@ -333,11 +358,15 @@ class DeviceStream:
                 **shared,
             )
         self._stream.start()
+        copy.streams += 1
 
     @property
     def active(self) -> bool:
         """See `Running.active`."""
-        return bool(self._stream.active)
+        try:
+            return bool(self._stream.active)
+        except self._sd.PortAudioError:
+            return False
 
     def latency_ms(self) -> tuple[float | None, float | None]:
         """See `Running.latency_ms`."""
@@ -347,13 +376,23 @@ class DeviceStream:
         return (sane[0] if self._ends[0] else 0.0), (sane[1] if self._ends[1] else 0.0)
 
     def close(self) -> bool:
-        """See `Running.close`; closing never ends if the sound server died."""
+        """See `Running.close`; a stream whose server died is left, because closing it hangs."""
+        if self._copy.stuck or (self._of_jack and not self.active):
+            self._copy.leave(self._stream)
+            return False
+        late = threading.Event()
 
-        def end() -> None:
+        def end(_sd: Any) -> None:
             self._stream.abort(ignore_errors=True)
-            self._stream.close(ignore_errors=True)
+            if not late.is_set():  # once the library is left, closing could abort the process
+                self._stream.close(ignore_errors=True)
 
-        thread = threading.Thread(target=end, daemon=True, name="rtdenoise-close")
-        thread.start()
-        thread.join(CLOSE_S)
-        return not thread.is_alive()
+        try:
+            self._copy.call(end, CLOSE_S)
+        except DeviceError:
+            late.set()
+            self._copy.leave(self._stream)
+            return False
+        self._copy.streams -= 1
+        self._copy.answered_s = time.monotonic()
+        return True

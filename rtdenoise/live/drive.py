@@ -13,14 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DeviceError
-from .devices import Running
 from .player import Player
 from .recorder import Recorder
 from .session import Frames, Session
 
-DEAD_S = 1.0  # a device that makes no callback for so long is gone
-LOOK_S = 0.1  # time between two looks at a device
 SWITCH_S = 0.0005  # with Python's default of 5 ms, any busy thread delays every hop
 PUMPED = 512  # samples a callback of a pump, if the plan does not say
 
@@ -59,9 +55,14 @@ class Drive:
     stop: threading.Event
     clock: Callable[[], float] = time.monotonic
 
-    def over(self) -> bool:
-        """Return whether the run is over: the whole file has come out, or it must stop."""
-        if self.stop.is_set() or (self.most is not None and self.session.frames >= self.most):
+    def over(self, missing: int = 0) -> bool:
+        """Return whether the run is over: the whole file has come out, or it must stop.
+
+        Args:
+            missing: Samples per channel for which a device has been gone so far.
+        """
+        passed = self.session.frames + self.session.skipped + missing
+        if self.stop.is_set() or (self.most is not None and passed >= self.most):
             return True
         if self.player is None or not self.player.over:
             return False
@@ -94,21 +95,10 @@ class Drive:
             indata = self.player.read(frames, wait=False)
         self.session.callback(indata, outdata, frames, when, status)
 
-    def watch(self, stream: Running, name: str) -> None:
-        """Wait until the run is over, and watch the device, which does not report that it is gone.
+    def record_gap(self, lost: int) -> None:
+        """Record *lost* samples per channel of silence, so that the recording keeps its time.
 
-        Args:
-            stream: The stream that calls `called`.
-            name: Name of the devices, for the error message.
-
-        Raises:
-            DeviceError: If no call came for `DEAD_S`, or the stream has ended.
+        No stream may call `called` meanwhile.
         """
-        calls, alive_s = self.session.callbacks, self.clock()
-        while not self.over():
-            self.stop.wait(LOOK_S)
-            now_s = self.clock()
-            if self.session.callbacks != calls:
-                calls, alive_s = self.session.callbacks, now_s
-            if (now_s - alive_s > DEAD_S or not stream.active) and not self.over():
-                raise DeviceError(f"the sound device is gone: {name} stopped")
+        if self.recorder is not None:
+            self.recorder.gap(lost)

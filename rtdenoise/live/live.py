@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from .ends import End, FileEnd, parse_end
 from .negotiate import WishError, Wishes
 from .opening import Run, Setup, open_run
 from .processing import Processing
+from .supervisor import Event
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -35,8 +37,8 @@ class Live:
     """An effect between an input and an output, which runs in the background in its `with` block.
 
     Entering the block opens the ends and starts the run. Leaving it stops the run and closes every
-    file whole. An error of the run (the device is gone, the disk is full) is raised once, by `wait`
-    or on leaving.
+    file whole. An error of the run (as a full disk) is raised once, by `wait` or on
+    leaving.
 
     Args:
         source: Input: `mic`, an index, part of a device's name, `file:PATH` or `null` (silence).
@@ -60,7 +62,13 @@ class Live:
         out_channels: Channels of the output: "1+2" plays one sound on both. None: the first ones.
         streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
             both clocks, or "auto", which is two unless both surely share a clock.
+        wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
+            is back. False: it is an error of the run.
+        told: Function that gets every event of the devices, in the thread of the run.
         cards: Object that finds and opens the sound devices. None: PortAudio.
+
+    Attributes:
+        events: What happened to the devices so far.
 
     Raises:
         UsageError: If a setting is out of range, or the text of an end means no end.
@@ -84,16 +92,24 @@ class Live:
         in_channels: str | int | None = None,
         out_channels: str | int | None = None,
         streams: str = "auto",
+        wait_for_device: bool = True,
+        told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
-        ends = (in_channels, out_channels, streams)
-        wishes = Wishes(rate, channels, block, latency, clock, duration_s, record, overwrite, *ends)
+        wishes = Wishes(
+            rate, channels, block, latency, clock, duration_s, record, overwrite,
+            in_channels, out_channels, streams, wait_for_device,
+        )  # fmt: skip
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
         if record is not None and isinstance(end, FileEnd):
             raise WishError("record", record, "the sink is a file, which holds the same sound")
         self._processing = Processing(effect)
-        self._setup = Setup(start, end, self._processing, wishes, cards or PortAudio())
+        self._setup = Setup(
+            start, end, self._processing, wishes, cards or PortAudio(), self._happened
+        )
+        self.events: list[Event] = []
+        self._told = told
         self._stop, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._open: Run | None = None
@@ -154,6 +170,12 @@ class Live:
                 run.recorder.note_where()
         self._ended.set()
 
+    def _happened(self, event: Event) -> None:
+        """Keep an event of the devices, and pass it on."""
+        self.events.append(event)
+        if self._told is not None:
+            self._told(event)
+
     def _raise_fault(self) -> None:
         """Raise the error of the run, once."""
         fault, self._fault = self._fault, None
@@ -170,7 +192,7 @@ class Live:
             Whether the run is over.
 
         Raises:
-            DeviceError: If the device is gone.
+            DeviceError: If a device is gone, and `wait_for_device` is False.
             AudioError: If a file could not be read to its end, or could not be written.
         """
         self._begun()

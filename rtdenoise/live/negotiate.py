@@ -54,6 +54,7 @@ class Wishes:
         out_channels: Channels of the output, likewise.
         streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
             both clocks, or "auto", which is two unless both surely share a clock.
+        wait_for_device: Whether to wait for a device that is gone in mid run.
 
     Raises:
         WishError: If a value is out of range.
@@ -74,6 +75,7 @@ class Wishes:
     in_channels: str | int | None = None
     out_channels: str | int | None = None
     streams: str = "auto"
+    wait_for_device: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that no ends can meet."""

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from ..errors import Problem, UsageError, printable
+from ..errors import DeviceError, Problem, UsageError, printable
 from ..sound.pending import same_file
 from ..sound.reader import SoundReader
 from ..sound.take import Take
 from .channels import Inlet
 from .clockring import ClockRing
-from .devices import Cards, Device, Kind
+from .devices import Callback, Cards, Device, Kind, Running
 from .drive import Drive, quiet_interpreter
 from .ends import DeviceEnd, End, FileEnd
 from .lost import LostTime
@@ -24,6 +24,7 @@ from .player import Player
 from .processing import Processing
 from .recorder import Recorder
 from .session import Session
+from .supervisor import Event, Supervisor
 
 LARGE_BLOCK = 2048  # samples per callback of a device that chooses
 
@@ -38,6 +39,7 @@ class Setup:
         processing: The effect between the ends.
         wishes: The settings that the user asks for.
         cards: Object that finds and opens the sound devices.
+        tell: Function that gets what happens to the devices.
     """
 
     source: End
@@ -45,9 +47,10 @@ class Setup:
     processing: Processing
     wishes: Wishes
     cards: Cards
+    tell: Callable[[Event], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """A run whose ends are open.
 
@@ -59,7 +62,8 @@ class Run:
         ends: Names of the input and the output, for people.
         recorder: The recorder of the output. None: it is not recorded.
         inlet: The channels of a device that is the input. None: the input is none.
-        ring: Ring between two devices with a clock each. None: there is one stream.
+        ring: Ring between two devices with a clock each, another one when a device came back. None:
+            there is one stream.
     """
 
     session: Session
@@ -104,20 +108,22 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     session.out_rows = plan.out_rows
     drive = Drive(session, player, recorder, samples, stop)
     stack.enter_context(quiet_interpreter())
-    devices_ms: tuple[float | None, float | None] = (0.0, 0.0)
-    work = partial(drive.pump, plan.block, plan.paced)
-    ring = None
-    if mic is not None or speakers is not None:
-        ends, latency = (mic, speakers), setup.wishes.latency
-        stream = open_streams(setup.cards, plan, ends, latency, inlet, drive.called)
-        stack.callback(stream.close)
-        ring = stream.ring if isinstance(stream, Pair) else None
-        work = partial(drive.watch, stream, " or ".join(str(end) for end in ends if end))
-        devices_ms = stream.latency_ms()
-    ring_ms = ring.latency_ms if ring else None
-    parts = latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
-    return Run(session, parts, work, named, recorder, inlet if mic else None, ring)
+    pump = partial(drive.pump, plan.block, plan.paced)
+    run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
+    if mic is not None or speakers is not None:
+
+        def opener(callback: Callback) -> tuple[Running, str]:
+            stream, name = _open_stream(setup, plan, inlet, callback)
+            run.ring = stream.ring if isinstance(stream, Pair) else None
+            run.latency_ms.update(_parts(plan, session, stream))
+            return stream, name
+
+        tell = setup.tell if setup.wishes.wait_for_device else None
+        supervisor = Supervisor(drive, opener, setup.cards.relist, tell)
+        stack.callback(supervisor.close)
+        run.drive = supervisor.run
+    return run
 
 
 def _named(end: End, device: Device | None) -> str:
@@ -125,6 +131,31 @@ def _named(end: End, device: Device | None) -> str:
     if isinstance(end, FileEnd):
         return printable(end.path)
     return "null" if device is None else str(device)
+
+
+def _parts(plan: Plan, session: Session, stream: Running | None = None) -> dict[str, float | None]:
+    """Return the parts of the latency in ms, with those of the devices of *stream*."""
+    devices_ms = (0.0, 0.0) if stream is None else stream.latency_ms()
+    ring_ms = stream.ring.latency_ms if isinstance(stream, Pair) else None
+    return latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
+
+
+def _open_stream(setup: Setup, plan: Plan, inlet: Inlet, callback: Callback) -> tuple[Running, str]:
+    """Return a stream on the devices that the user means, and their names.
+
+    Raises:
+        DeviceError: If a device is missing, or does not take the rate of the run.
+    """
+    mic, speakers = _device(setup, setup.source, "input"), _device(setup, setup.sink, "output")
+    for device, kind, rate in (
+        (mic, "input", plan.in_rate or plan.rate),
+        (speakers, "output", plan.rate),
+    ):
+        offer = _offer(setup, device, "input" if kind == "input" else "output")
+        if not offer.takes(rate):
+            raise DeviceError(f"{offer.name} does not take {rate} Hz, the rate of this run")
+    stream = open_streams(setup.cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
+    return stream, " or ".join(str(device) for device in (mic, speakers) if device)
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:

@@ -46,6 +46,8 @@ class Session:
         inside: Whether a call of `callback` has begun and not ended.
         inlet: The channels of the input that are used. None: all.
         out_rows: The channels of the output that are used.
+        gaps: Number of times that a device was gone.
+        skipped: Samples per channel for which a device was gone.
         recording: Ring into which the output is also written. None: there is no recording.
     """
 
@@ -64,11 +66,13 @@ class Session:
         self.fault: Exception | None = None
         self.inside = False
         self.frames = self.callbacks = self.faults = self.clipped = 0
+        self.gaps = self.skipped = 0
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self.peaks = np.zeros(2, np.float32)
         self.recording: Ring | None = None
         self.inlet: Inlet | None = None
         self.out_rows: Rows = first(self.outputs)
+        self._prepare_thread = prepare
         self._prepare: Callable[[], None] | None = prepare
 
     def warm_up(self, block: int) -> None:
@@ -81,6 +85,15 @@ class Session:
             self.stage.push(np.zeros((self.rows, block or 512), np.float32))
         self.stage.reset()
         self.counters.clear()
+
+    def skip(self, lost: int) -> None:
+        """Count a gap of *lost* samples per channel, in which a device was gone."""
+        self.gaps, self.skipped = self.gaps + 1, self.skipped + lost
+
+    def restart(self) -> None:
+        """Begin again from silence, in another audio thread; the counts go on."""
+        self.stage.reset()
+        self._prepare = self._prepare_thread
 
     def callback(
         self, indata: Frames | None, outdata: Frames | None, frames: int, _time: Any, status: Any
@@ -152,6 +165,8 @@ class Session:
             "seconds": round(self.frames / self.rate, 3),
             "rate": self.rate,
             "callbacks": self.callbacks,
+            "gaps": self.gaps,
+            "gap_seconds": round(self.skipped / self.rate, 3),
             "xruns_in": self.xruns_in,
             "xruns_out": self.xruns_out,
             **{name: self.counters[name] for name in Counters.NAMES},

@@ -292,6 +292,7 @@ def rehearse(
         latency=setting.latency,
         duration_s=length_s,
         cards=cards,
+        wait_for_device=False,
     )
     give_up_s = time.monotonic() + 2 * length_s + PATIENCE_S
     with live:

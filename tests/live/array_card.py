@@ -40,6 +40,9 @@ class ArrayCard:
     def takes(self, device: Device, kind: Kind, rate: int) -> bool:
         return rate in self.rates
 
+    def relist(self) -> None:
+        pass
+
     def open(self, wiring: Wiring, callback: Callback) -> Stream:
         return Stream(self, wiring, callback)
 
