@@ -145,9 +145,7 @@ class Copy:
                 "need none.",
                 Problem.DEVICE,
             ) from None
-        except Exception as error:  # its class is in the module, which may not have been loaded
-            if type(error).__name__ != "PortAudioError":
-                raise
+        except Exception as error:  # its own class is in the module that did not load
             raise StartError(last_line(error), Problem.DEVICE) from None
         self._begun, self.answered_s = True, time.monotonic()
         return self._sd

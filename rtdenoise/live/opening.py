@@ -116,7 +116,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         def opener(callback: Callback) -> tuple[Running, str]:
             stream, name = _open_stream(setup, plan, inlet, callback)
             run.ring = stream.ring if isinstance(stream, Pair) else None
-            run.latency_ms.update(_parts(plan, session, stream))
+            run.latency_ms = _parts(plan, session, stream)
             return stream, name
 
         tell = setup.tell if setup.wishes.wait_for_device else None

@@ -48,7 +48,7 @@ def settled(*words: str) -> argparse.Namespace:
 OPTIONS = {
     key: action
     for key, action in parser().parse_args(["live"]).layers.options.items()
-    if key != "preset"
+    if key != "preset" and not key.startswith("no-")  # those have no other side
 }
 
 

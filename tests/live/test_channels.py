@@ -370,6 +370,8 @@ def test_an_input_that_stops_ends_the_run(identity, says_so):
 
     with (
         pytest.raises(DeviceError, match="the sound device is gone"),
-        Live("mic", "speakers", identity, cards=Unplugged(NOISE[:1])) as live,
+        Live(
+            "mic", "speakers", identity, cards=Unplugged(NOISE[:1]), wait_for_device=False
+        ) as live,
     ):
         assert not live.wait(60)
