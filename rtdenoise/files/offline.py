@@ -225,6 +225,7 @@ def process_file(
     with open_input(source, block) as reader, reader.raw() as original:
         writer = open_output(target, reader, original, kbps, overwrite)
         stream, counters = Stream(reader.rate, reader.channels), Counters()
+        latency = effect.latency(reader.rate)  # before the sound: some VST3s are good for one run
         with writer:
             heard = _Heard(reader)
             listeners = [heard, *listen(reader)]
@@ -245,7 +246,7 @@ def process_file(
             writer.subtype,
             reader.bit_rate.mean if reader.bit_rate else None,
             writer.bit_rate.mean if writer.bit_rate else None,
-            effect.latency(reader.rate),
+            latency,
             time.perf_counter() - start,
             writer.clipped,
             source_blocks.nonfinite,

@@ -101,7 +101,8 @@ def test_a_net_that_loops_for_ever_ends_when_asked(folder, words, asked, code):
 
     assert child.returncode == code, told
     assert "Traceback" not in told
-    assert sorted(folder.iterdir()) == before
+    left = {path.name for path in folder.iterdir()} - {path.name for path in before}
+    assert left <= {"out.wav.part.wav"}, "only what `recover` finishes may be left"
 
 
 def test_info_runs_nothing_of_a_model(folder, capsys):
