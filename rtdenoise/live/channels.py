@@ -82,7 +82,7 @@ def within(rows: Rows | None, kind: Kind, have: int | None, name: str) -> Rows:
 
 def width(rows: Rows) -> int:
     """Return the channels that an end must be opened with, so that *rows* are among them."""
-    return 1 + max(max(row) for row in rows)
+    return max((channel + 1 for row in rows for channel in row), default=1)
 
 
 def opened(rows: Rows, have: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..errors import DeviceError, Problem, UsageError, printable
@@ -114,7 +114,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:
-            stream, name = _open_stream(setup, plan, inlet, callback)
+            stream, name = _open_stream(setup, plan, session, inlet, callback)
             run.ring = stream.ring if isinstance(stream, Pair) else None
             run.latency_ms = _parts(plan, session, stream)
             return stream, name
@@ -140,7 +140,9 @@ def _parts(plan: Plan, session: Session, stream: Running | None = None) -> dict[
     return latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
 
 
-def _open_stream(setup: Setup, plan: Plan, inlet: Inlet, callback: Callback) -> tuple[Running, str]:
+def _open_stream(
+    setup: Setup, plan: Plan, session: Session, inlet: Inlet, callback: Callback
+) -> tuple[Running, str]:
     """Return a stream on the devices that the user means, and their names.
 
     Raises:
@@ -154,6 +156,10 @@ def _open_stream(setup: Setup, plan: Plan, inlet: Inlet, callback: Callback) -> 
         offer = _offer(setup, device, "input" if kind == "input" else "output")
         if not offer.takes(rate):
             raise DeviceError(f"{offer.name} does not take {rate} Hz, the rate of this run")
+    if speakers is not None:  # the device that took the place of another may have fewer channels
+        rows = tuple(tuple(c for c in row if c < speakers.outputs) for row in plan.out_rows)
+        plan = replace(plan, out_rows=rows)
+        session.out_rows = rows
     stream = open_streams(setup.cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
     return stream, " or ".join(str(device) for device in (mic, speakers) if device)
 

@@ -74,7 +74,7 @@ def live(*flags: object):
         lines = []
         for line in running.stderr:
             lines.append(line)
-            if line.startswith("latency"):
+            if "latency in ms" in line:
                 break
         yield running, "".join(lines)
     finally:
@@ -95,7 +95,7 @@ def test_a_cleaned_voice_arrives_at_the_virtual_microphone(server, tmp_path):
     with live("--virtual-mic", "clean voice", "-m", model) as (running, told):
         assert 'virtual microphone "clean voice"' in told, told
         assert "a test tone came through it" in told
-        assert "default" not in told
+        assert "default" not in told.replace("default, ALSA", "")  # a device of that name
         assert "Description: clean voice\n" in server.pactl("list", "sources")
         assert server.pactl("get-default-source").strip() == "mic"
         assert server.pactl("get-default-sink").strip() == "speakers"

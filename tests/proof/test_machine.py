@@ -106,7 +106,8 @@ def sounddevice(devices, default=(-1, -1)):
     }
     return SimpleNamespace(
         get_portaudio_version=lambda: (1246976, "PortAudio V19.7.0"),
-        query_hostapis=lambda: [{"name": "ALSA"}],
+        query_hostapis=lambda: [{"name": "ALSA", "devices": []}],
+        _exit_handler=lambda: None,
         query_devices=lambda: [dict(zip(names, each, strict=True)) | usual for each in devices],
         default=SimpleNamespace(device=default),
     )
