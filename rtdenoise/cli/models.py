@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     for card in cards:
         latency_ms = 1e3 * (card.window + card.lookahead) / card.sample_rate
         print(
-            f"{card.name:<12} {card.task} {card.kind}, {card.sample_rate} Hz, "
+            f"{card.name:<16} {card.task} {card.kind}, {card.sample_rate} Hz, "
             f"{card.parameters / 1e6:.2f} M parameters, window {latency_ms:.1f} ms, {card.licence}"
         )
     return 0
