@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..errors import DeviceError, Problem, UsageError, printable
+from ..files.ends import Input, open_input
 from ..sound.pending import same_file
-from ..sound.reader import SoundReader
 from ..sound.take import Take
 from .channels import Inlet
 from .clockring import ClockRing
@@ -90,7 +90,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     """
     reader = None
     if isinstance(setup.source, FileEnd):
-        reader = stack.enter_context(SoundReader(setup.source.path))
+        reader = stack.enter_context(open_input(setup.source.path))
     mic, speakers = _device(setup, setup.source, "input"), _device(setup, setup.sink, "output")
     source, sink = _offer(setup, mic, "input", reader), _offer(setup, speakers, "output")
     shared = mic is None or speakers is None or share_clock(mic, speakers)
@@ -169,9 +169,7 @@ def _device(setup: Setup, end: End, kind: Kind) -> Device | None:
     return setup.cards.find(end.query, kind) if isinstance(end, DeviceEnd) else None
 
 
-def _offer(
-    setup: Setup, device: Device | None, kind: Kind, reader: SoundReader | None = None
-) -> Offer:
+def _offer(setup: Setup, device: Device | None, kind: Kind, reader: Input | None = None) -> Offer:
     """Return the offer of an end: a file that is played, a device, or else `null`."""
     if reader is not None:
         return Offer(reader.name, reader.channels, reader.rate, is_file=True)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from ..core.ring import Ring
-from ..sound.reader import SoundReader
+from ..files.ends import Input
 from .session import Frames
 
 AHEAD_S = 10.0  # length of sound that is read ahead
@@ -27,7 +27,7 @@ class Player:
         fault: The error that ended the reading too early. None: there was none.
     """
 
-    def __init__(self, reader: SoundReader) -> None:
+    def __init__(self, reader: Input) -> None:
         self._blocks = iter(reader)
         self._channels = reader.channels
         self._ring = Ring(reader.channels, max(round(AHEAD_S * reader.rate), 4 * 65_536))

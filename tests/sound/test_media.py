@@ -374,3 +374,16 @@ def test_what_can_only_be_read_is_refused_as_an_output(tmp_path, suffix):
     """The error names formats that can be written."""
     with pytest.raises(AudioError, match="only be read"):
         MediaWriter(tmp_path / f"out{suffix}", RATE, 1)
+
+
+def test_live_plays_a_video_as_its_input(tmp_path):
+    """`live --in file:talk.mp4` hears what `file` hears."""
+    x = sweep(1.0)
+    make(tmp_path / "talk.mp4", None, "aac", "libx264", x=x)
+    board = tmp_path / "board.toml"
+    board.write_text("")
+    ends = ["--in", f"file:{tmp_path / 'talk.mp4'}", "--out", f"file:{tmp_path / 'heard.wav'}"]
+    assert main(["live", *ends, "--board", str(board), "--clock", "fast", "-q"]) == 0
+    with open_input(tmp_path / "heard.wav") as made:
+        heard = np.concatenate(list(made), 1)
+    assert abs(lag(heard[0], x[0])) <= 1
