@@ -104,11 +104,17 @@ class Made:
             raise DeviceError(f"the sound server has no other {kind} device", Problem.DEVICE)
         return self.real[kind]
 
-    def place(self, kinds: Iterable[Kind]) -> None:
-        """Move the streams of this process to the device, if ALSA's plugin ignores `VARIABLES`."""
+    def place(self, kinds: Iterable[Kind]) -> bool:
+        """Move the streams of this process to the device, if ALSA's plugin ignores `VARIABLES`.
+
+        Returns:
+            Whether there is one at the device for each kind; a new stream takes a moment.
+        """
+        placed = True
         for kind in kinds:
             others = {*_listed(self.pulse, kind).values()} - self._own(kind)
-            _move(self.pulse, kind, others, self.ends[kind])
+            placed &= _move(self.pulse, kind, others, self.ends[kind])
+        return placed
 
     def untangle(self, pulse: Any) -> None:
         """Move a stream of this process from the end that is for other programs.
@@ -151,20 +157,28 @@ def _listed(pulse: Any, kind: Kind) -> dict[int, str]:
     return {device.index: device.name for device in devices}
 
 
-def _move(pulse: Any, kind: Kind, astray: set[str], name: str | None) -> None:
-    """Move streams of this process from the sinks or sources *astray* to the one called *name*."""
+def _move(pulse: Any, kind: Kind, astray: set[str], name: str | None) -> bool:
+    """Move streams of this process from the sinks or sources *astray* to the one called *name*.
+
+    Returns:
+        Whether one is there now.
+    """
     import pulsectl
 
     names = _listed(pulse, kind)
     to = next((index for index, each in names.items() if each == name), None)
     streams = pulse.sink_input_list() if kind == "output" else pulse.source_output_list()
     move = pulse.sink_input_move if kind == "output" else pulse.source_output_move
+    there = False
     for stream in streams if to is not None else ():
         at = names.get(stream.sink if kind == "output" else stream.source)
         ours = stream.proplist.get("application.process.id") == str(os.getpid())
+        there |= ours and at == name
         if ours and at in astray:
             with suppress(pulsectl.PulseError):  # the stream has ended
                 move(stream.index, to)
+                there = True
+    return there
 
 
 def make(role: Role, title: str, channels: int, rate: int) -> Made:

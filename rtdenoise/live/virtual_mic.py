@@ -10,6 +10,7 @@ source, or to those that the environment names while it is opened. So a `Virtual
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -27,6 +28,8 @@ from .tone import hear_tone
 END: dict[Role, Kind] = {"microphone": "output", "speakers": "input"}
 ROUTES = ("pulse", "pipewire", "default")  # PortAudio's devices that lead to the server, best first
 LONGEST_TITLE = 60  # characters
+TRIES, PAUSE_S = 20, 0.05  # looks for a stream that was just opened, and the time between them
+SETTLED = 3  # looks in a row that find it in its place
 
 
 class VirtualDevice(PortAudio):
@@ -138,8 +141,14 @@ class VirtualDevice(PortAudio):
         with environment({VARIABLES[kind]: name for kind, name in names.items()}):
             stream = super().open(wiring, callback)
         made = self._here()
+        kinds = [kind for kind, name in names.items() if name == made.ends[kind]]
         try:
-            answered(partial(made.place, [k for k, name in names.items() if name == made.ends[k]]))
+            settled = 0  # the server lists a new stream, and moves it, a moment after it was opened
+            for _ in range(TRIES):
+                settled = settled + 1 if answered(partial(made.place, kinds)) else 0
+                if settled == SETTLED:
+                    break
+                time.sleep(PAUSE_S)
         except DeviceError:
             stream.close()
             raise
