@@ -97,6 +97,15 @@ def last_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {printable(lines[-1][:LONGEST_REASON])}"
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the reason that the system or a library gives, in lower case and without a path.
+
+    >>> reason_of(PermissionError(13, "Permission denied", "a.wav"))
+    'permission denied'
+    """
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
 def printable(text: object) -> str:
     r"""Return *text* as one line that cannot drive a terminal.
 

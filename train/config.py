@@ -16,6 +16,7 @@ from rtdenoise.errors import UsageError
 from .sections import Data, Degrade, Loss, Objective, Optim, Run, Scenes, Train
 from .settings import build
 
+KINDS = ("speech", "music")  # what a net can restore
 # Tables and keys that the one kind of training does not read, and therefore refuses.
 UNREAD = {
     "spectra": ("degradation", "objective", "data.margin_s"),
@@ -130,6 +131,8 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
                 raise UsageError(f"{change!r}: {table} is no table, but {at!r}")
         at[last] = value
     recipe: Recipe = build(Recipe, values | {"train": train_table(values)})
+    if recipe.kind not in KINDS:
+        raise UsageError(f"kind = {recipe.kind!r}; known: {', '.join(KINDS)}")
     if unread := [key for name in UNREAD[recipe.train.on] for key in _keys_set(values, name)]:
         raise UsageError(
             f"training on {recipe.train.on} (train.on) does not read {', '.join(unread)}: take "

@@ -47,7 +47,7 @@ class Team:
             return
         self._fabric = needed("lightning_fabric", "train").Fabric(
             accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            strategy="ddp" if self.size > 1 else "auto",
+            strategy="ddp",
             devices=here,
             num_nodes=self.size // here,
         )

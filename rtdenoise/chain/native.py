@@ -86,12 +86,18 @@ def is_external(plugin: object) -> bool:
 
 def stands_alone(plugin: object) -> bool:
     """Return whether *plugin* is not to share a native call with its neighbours."""
-    return is_external(plugin) or type(plugin).__name__ in FRAGILE
+    return is_external(plugin) or loudest([plugin]) is not None
+
+
+def loudest(plugins: Sequence[Any]) -> float | None:
+    """Return the most that *plugins*, or those in them, may get. None: there is no limit."""
+    within = (type(part).__name__ for plugin in plugins for part in parts(plugin))
+    return min((FRAGILE[name] for name in within if name in FRAGILE), default=None)
 
 
 def guard_of(plugins: Sequence[Any], counters: Counters | None) -> Guard:
     """Return the watch over *plugins*, which share a native call."""
-    return Guard(names(plugins), counters, FRAGILE.get(type(plugins[0]).__name__))
+    return Guard(names(plugins), counters, loudest(plugins))
 
 
 def parts(plugin: Any) -> Iterator[Any]:
@@ -149,9 +155,8 @@ def check_values(values: Iterable[tuple[Any, Parameter]], rate: int) -> None:
 
 
 def names(plugins: Sequence[Any]) -> str:
-    """Return the names of *plugins* for messages: of a VST3 its own, of others their class."""
-    told = (p.name if is_external(p) else type(p).__name__ for p in plugins)
-    return ", ".join(told)
+    """Return the names of *plugins*, which are no VST3s, for messages."""
+    return ", ".join(type(plugin).__name__ for plugin in plugins)
 
 
 def streams(plugins: Sequence[Any]) -> bool:

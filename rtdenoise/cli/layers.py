@@ -15,12 +15,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, printable
 from ..live import presets
-from ..live.devices import Kind
 from .arguments import file_name
+
+if TYPE_CHECKING:
+    from ..live.devices import Kind
 
 VARIABLE = "RTDENOISE_"
 ENVIRONMENT, CONFIG, DEFAULT, TYPED = "environment", "config.toml", "default", "command line"

@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, ModelError, Problem, UsageError, printable
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from ..chain.effect import Effect
     from ..live.live import Live
     from ..live.notify import Notifier
-    from ..live.supervisor import Event as DeviceEvent
     from .status import StatusLine
 
 HELP = "clean live sound: microphone in, speakers out"
@@ -173,16 +172,10 @@ def run(
     silent = args.quiet or args.json
     line = StatusLine(silent)
     settings = checked(args)
-
-    def tell(event: DeviceEvent) -> None:
-        if not args.quiet:
-            with suppress(OSError):  # a closed terminal must not end the sound
-                line.clear()
-                log_line(f"rtdenoise live: {printable(event.text)}")
-
     with _named_by_flags(args):
         virtual = virtual_device(args)
-        live = Live(args.source, args.out, make(args), **settings, told=tell, cards=virtual)
+        live = Live(args.source, args.out, make(args), **settings, cards=virtual)
+    tell = _Teller(live, line, args.quiet)
     try:
         with (
             beside(args) as notifier,
@@ -199,10 +192,10 @@ def run(
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
-            _show(live, line, notifier, stop, hint=not silent)
+            _show(live, line, tell, notifier, stop, hint=not silent)
     finally:
         line.clear()
-        _tell(live, line)
+        tell()
     if args.json:
         print(json.dumps(live.summary()))
     elif not args.quiet:
@@ -210,18 +203,21 @@ def run(
     return 0
 
 
-def _show(live: Live, line: StatusLine, notifier: Notifier, stop: Event, hint: bool) -> None:
+def _show(
+    live: Live, line: StatusLine, tell: _Teller, notifier: Notifier, stop: Event, hint: bool
+) -> None:
     """Show the run until it is over, and end it when *stop* is set.
 
     Args:
         live: The run.
         line: The status line.
+        tell: What prints events and notes.
         notifier: What tells the service manager.
         stop: Event that asks for the end.
         hint: Whether a silent input is told, one time.
     """
     while not live.wait(LOOK_S):
-        _tell(live, line)
+        tell()
         if hint and (silence := live.silence()):
             hint = False
             line.clear()
@@ -235,12 +231,28 @@ def _show(live: Live, line: StatusLine, notifier: Notifier, stop: Event, hint: b
             live.stop()
 
 
-def _tell(live: Live, line: StatusLine) -> None:
-    """Print what the user should read at once, in the place of the status line."""
-    if notes := live.notes():
-        line.clear()
-    for note in notes:
-        log_line(f"rtdenoise live: {printable(note)}")
+class _Teller:
+    """It prints what the user should read at once, one time, in the place of the status line.
+
+    Args:
+        live: The run, whose events come from another thread than this one.
+        line: The status line.
+        quiet: Whether what happens to the devices is left out.
+    """
+
+    def __init__(self, live: Live, line: StatusLine, quiet: bool) -> None:
+        self._live, self._line, self._quiet = live, line, quiet
+        self._told = 0
+
+    def __call__(self) -> None:
+        """Print what is new."""
+        events = self._live.events[self._told :]
+        self._told += len(events)
+        texts = [event.text for event in events if not self._quiet] + self._live.notes()
+        if texts:
+            self._line.clear()
+        for text in texts:
+            log_line(f"rtdenoise live: {printable(text)}")
 
 
 def checked(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,20 +6,18 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ..live import presets
 from ..live.claims import claimed
-from ..live.devices import Kind, PortAudio
 from ..live.notify import Notifier
-from .layers import ENDS, FILE, PRESET, TYPED, variable
+from .layers import ENDS, PRESET, TYPED, variable
+
+if TYPE_CHECKING:
+    from ..live.devices import Kind
 
 # What one run at a time may use, by the option that names it; a file is claimed by its path.
-CLAIMED = {
-    PRESET: "preset",
-    "virtual-mic": "virtual device",
-    "incoming": "virtual device",
-    "control": "control name",
-}
+CLAIMED = {PRESET: "preset", "virtual-mic": "virtual device", "incoming": "virtual device"}
 RECORDING = "recording"
 
 
@@ -45,32 +43,37 @@ def beside(args: argparse.Namespace) -> Iterator[Notifier]:
 
 def _claims(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Yield the kind and the name of each thing that only one run may use."""
-    options = args.layers.options
+    from ..live.ends import FileEnd, parse_end
+    from ..sound.growing import grows
+
     for key, kind in CLAIMED.items():
-        value = getattr(args, options[key].dest, None) if key in options else None
-        if value:
+        if value := getattr(args, args.layers.options[key].dest):
             yield kind, str(value)
-    sink = args.out.removeprefix(FILE) if args.out.startswith(FILE) else None
-    for path in filter(None, (args.record, sink)):
-        if not os.path.exists(path) or os.path.isfile(path):
+    sink = parse_end(args.out, "output")
+    for path in (args.record, sink.path if isinstance(sink, FileEnd) else None):
+        if path and grows(path):
             yield RECORDING, os.path.realpath(path)
 
 
 def _remember_devices(args: argparse.Namespace) -> None:
     """Remember the devices that were given to a run with a preset, by their names."""
+    from ..live.ends import DeviceEnd, parse_end
+
     if not args.preset:
         return
     devices = {}
     for key, kind in ENDS.items():
         words = getattr(args, args.layers.options[key].dest)
         chosen = args.origins[key] in (TYPED, variable(key))
-        if chosen and words != "null" and not words.startswith(FILE):
+        if chosen and isinstance(parse_end(words, kind), DeviceEnd):
             devices[key] = _lasting(words, kind)
     presets.remember(args.preset, devices)
 
 
 def _lasting(words: str, kind: Kind) -> str:
     """Return the name of a device instead of its index, which is another one at the next start."""
+    from ..live.devices import PortAudio
+
     if words.isdecimal():
         with suppress(Exception):  # whatever the driver raises, the run has worked
             cards = PortAudio()

@@ -16,7 +16,7 @@ import scipy.fft
 import soxr
 from numpy.typing import NDArray
 
-from ..errors import AudioError, UsageError, printable
+from ..errors import AudioError, UsageError, printable, reason_of
 from ..sound.formats import SUFFIXES
 from ..sound.reader import SoundReader
 from .batch import Batch, rms
@@ -87,12 +87,17 @@ def recorded(
     folder: str, samples: int, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return a random excerpt (1, samples) of a file in *folder*; a short file is looped."""
-    paths = listing(folder)
-    sound = decoded(paths[int(rng.integers(len(paths)))], rate_hz)
+    sound = _drawn(folder, rate_hz, rng)
     if len(sound) < samples:
         sound = looped(sound, samples, int(FADE_S * rate_hz))
     at = int(rng.integers(len(sound) - samples + 1))
     return sound[None, at : at + samples]
+
+
+def _drawn(folder: str, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a file of *folder* (samples,), drawn at random."""
+    paths = listing(folder)
+    return decoded(paths[int(rng.integers(len(paths)))], rate_hz)
 
 
 def looped(sound: NDArray[np.float32], samples: int, fade: int) -> NDArray[np.float32]:
@@ -122,7 +127,7 @@ def listing(folder: str) -> tuple[Path, ...]:
     try:
         paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise UsageError(f"cannot search folder={printable(folder)}: {reason}") from None
     if not paths:
         raise UsageError(f"no sound files in folder={folder}; wanted {', '.join(SUFFIXES)}")
@@ -194,13 +199,22 @@ def convolved(sound: NDArray[np.float32], room: NDArray[np.float64]) -> NDArray[
 def _room(d: dict[str, Any], rate_hz: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return an impulse response (n,) that begins with the direct sound, at 1.0."""
     if d["folder"]:
-        paths = listing(d["folder"])
-        measured = decoded(paths[int(rng.integers(len(paths)))], rate_hz).astype(np.float64)
-        at = int(np.argmax(np.abs(measured)))
-        return np.asarray(measured[at:] / measured[at])
+        return _from_peak(_drawn(d["folder"], rate_hz, rng).astype(np.float64), d["folder"])
     if d["method"] == "shoebox":
         return shoebox(d["t60_s"], rate_hz, rng)
     return decay(d["t60_s"], d["drr_db"], rate_hz, rng)
+
+
+def _from_peak(response: NDArray[np.float64], where: str) -> NDArray[np.float64]:
+    """Return *response* (n,) from its peak on, which is the direct sound and becomes 1.0.
+
+    Raises:
+        AudioError: If it is silent; *where* says which it is.
+    """
+    at = int(np.argmax(np.abs(response)))
+    if not response[at]:
+        raise AudioError(f"{printable(where)} has an impulse response that is silent")
+    return np.asarray(response[at:] / response[at])
 
 
 def decay(
@@ -261,6 +275,5 @@ def shoebox(t60_s: float, rate_hz: int, rng: np.random.Generator) -> NDArray[np.
         room.add_microphone(rng.uniform(0.5, size - 0.5))
         room.compute_rir()
         response = np.asarray(room.rir[0][0], np.float64)
-        at = int(np.argmax(np.abs(response)))
-        return np.asarray(response[at:] / response[at])
+        return _from_peak(response, "rir method=shoebox")
     raise UsageError(f"rir: no room between 2.5 and 8 m has t60={t60_s:g} s; wanted 0.1 or more")

@@ -159,9 +159,13 @@ def plan(
     kept = _leave_out_results(by_path, named, naming, made)
     _refuse_conflicts(kept)
     sources = {_key(job.source) for job in kept if job.source != STD}
+    also = set(map(_key, also_read))
+    read = sources | also
     for job in kept:
-        own = {_key(job.target)} if naming.force and _same(job) else set()
-        _sort_in(job, naming, made, (sources - own) | set(map(_key, also_read)))
+        own = {_key(job.target)} - also if naming.force and _same(job) else set()
+        read -= own  # only this job may replace what it reads
+        _sort_in(job, naming, made, read)
+        read |= own & sources
     return made
 
 

@@ -15,7 +15,7 @@ from ..core.counters import Counters
 from ..core.kernels import all_finite, clean
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
-from ..sound.pending import STD
+from ..sound.pending import same_file
 from ..sound.reader import BLOCK
 from .ends import Input, Output, losses, open_input, open_output
 
@@ -223,6 +223,7 @@ def process_file(
     """
     start = time.perf_counter()
     with open_input(source, block) as reader, reader.raw() as original:
+        there = reader.bit_rate  # before the output can take the place of the input
         writer = open_output(target, reader, original, kbps, overwrite)
         stream, counters = Stream(reader.rate, reader.channels), Counters()
         latency = effect.latency(reader.rate)  # before the sound: some VST3s are good for one run
@@ -244,7 +245,7 @@ def process_file(
             writer.frames,
             writer.format,
             writer.subtype,
-            reader.bit_rate.mean if reader.bit_rate else None,
+            there.mean if there else None,
             writer.bit_rate.mean if writer.bit_rate else None,
             latency,
             time.perf_counter() - start,
@@ -265,8 +266,7 @@ def _check_part(source: str | Path, target: str | Path, partial: str, frames: in
     """Refuse a part of nothing, and one that replaces a damaged input: more may be read of it."""
     if partial and not frames:
         raise AudioError(f"{partial}. Nothing of it can be read, so nothing was written")
-    named = STD not in (str(source), str(target)) and Path(target).exists()
-    if partial and named and Path(target).samefile(source):
+    if partial and same_file(source, target):
         raise AudioError(f"{partial}. The part of it that can be read does not replace it")
 
 

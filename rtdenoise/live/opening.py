@@ -196,7 +196,8 @@ def _recorder(
     recorder = Recorder(
         take, plan.rows, plan.rate, most,
         overrun=lambda: session.lost_recording,
-        watch=LostTime(plan.rate, plan.block or LARGE_BLOCK) if on_device else None,
+        # A file that is played waits for a device that is gone, and nothing of it is lost.
+        watch=LostTime(plan.rate, plan.block or LARGE_BLOCK) if on_device and not played else None,
     )  # fmt: skip
     session.recording = stack.enter_context(recorder).ring
     file_s = None if most is None else most / plan.rate

@@ -116,6 +116,8 @@ def property_list(command: Sequence[str], preset: str | None) -> bytes:
 
 def task(command: Sequence[str], preset: str | None) -> bytes:
     """Return the scheduled task of Windows that runs *command* when this user logs on."""
+    import xml.etree.ElementTree as ET
+
     root = ET.Element("Task", version="1.2", xmlns=TASKS)
 
     def put(parent: ET.Element, tag: str, text: str = "") -> ET.Element:

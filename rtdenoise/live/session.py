@@ -61,7 +61,7 @@ class Session:
         prepare: Callable[[], None] = nothing,
     ) -> None:
         self.stage, self.counters, self.rate, self.period_s = stage, counters, rate, period_s
-        self.inputs, self.outputs = channels
+        self.outputs = channels[1]
         self.rows = min(channels)
         self.fault: Exception | None = None
         self.inside = False
@@ -108,7 +108,7 @@ class Session:
                 self.xruns_in += bool(status.input_overflow or status.input_underflow)
                 self.xruns_out += bool(status.output_underflow or status.output_overflow)
             if indata is None:
-                incoming = np.zeros((self.inputs, frames), np.float32)
+                incoming = np.zeros((self.rows, frames), np.float32)
             else:
                 incoming = indata.T if self.inlet is None else self.inlet.take(indata)
             block = np.ascontiguousarray(fit_channels(incoming, self.rows))

@@ -212,9 +212,9 @@ class _Check:
             name, good = called.id, called.id in BUILTINS or called.id in aliases
         elif isinstance(called, ast.Attribute):
             name = called.attr
-            space = _chain(called)[:1]
+            space = _chain(called)
             # On a value, a name can be the operator. (In a namespace, `_space` has checked it.)
-            good = space[0] in SPACES if space and space[0] in SPACES else self._method(name)
+            good = (bool(space) and space[0] in SPACES) or self._method(name)
         else:
             name, good = ast.unparse(called), False
         if name == "unchecked_cast" and any("__torch__" in ast.unparse(arg) for arg in node.args):

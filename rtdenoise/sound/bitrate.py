@@ -29,8 +29,8 @@ from .formats import LOSSY, Encoded
 
 # The constant rates of layer III in kb/s: of MPEG-1, from 32 kHz, and of MPEG-2 and 2.5, below
 # (ISO 11172-3, ISO 13818-3).
-_MPEG1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_MPEG2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+MPEG1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+MPEG2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _LAME_TAG = 192  # bytes at most, with the head of the frame
 _OPUS = (6, 256)  # kb/s a channel
 # Without a lossy input to equal: kb/s a channel of mp3 and opus, level of vorbis (its quality 6).
@@ -168,7 +168,7 @@ def _mp3_rates(rate: int) -> tuple[int, ...]:
     The lowest ones are left out, because their frames have no room for LAME's tag, and without it
     a decoder does not know the delay: such a file is late and too long.
     """
-    samples, rates = (1152, _MPEG1) if rate >= 32_000 else (576, _MPEG2)
+    samples, rates = (1152, MPEG1) if rate >= 32_000 else (576, MPEG2)
     room = rate * 8 * _LAME_TAG / samples / 1000
     return tuple(kbps for kbps in rates if room <= kbps <= _mp3_span(rate)[1])
 
@@ -176,8 +176,8 @@ def _mp3_rates(rate: int) -> tuple[int, ...]:
 def _mp3_span(rate: int) -> tuple[int, int]:
     """Return what libsndfile takes for the lowest and the highest rate of mp3 at *rate* Hz."""
     if rate >= 32_000:
-        return _MPEG1[0], _MPEG1[-1]
-    return _MPEG2[0], _MPEG2[-1] if rate >= 16_000 else 64
+        return MPEG1[0], MPEG1[-1]
+    return MPEG2[0], MPEG2[-1] if rate >= 16_000 else 64
 
 
 def chosen(subtype: str, source: Source) -> float | None:

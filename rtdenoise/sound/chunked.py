@@ -7,11 +7,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .chunks import RIFF_GUID, WAVE_GUID
 from .sized import LARGEST, WRAP, Sized, only_zeros
 from .view import Source
 
-GUID = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # end of the names of W64's chunks
-W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 # Chunks and tags that follow samples, and may themselves be cut off.
 TRAILERS = {b"LIST", b"bext", b"iXML", b"id3 ", b"ID3 ", b"cue ", b"smpl", b"inst", b"JUNK"}
 TRAILERS |= {b"junk", b"PAD ", b"fact", b"PEAK", b"_PMX", b"axml", b"chna", b"umid", b"info"}
@@ -71,7 +70,7 @@ class Chunks:
                     return here
                 if source.at(here, 8).startswith(TAGS):
                     return source.size
-                known = known or name in TRAILERS or name.endswith(GUID)
+                known = known or name in TRAILERS or name.endswith(WAVE_GUID)
                 if not (known or re.fullmatch(rb"[ -~]{4}", name)) or size < 0:
                     break
                 if body + size >= source.size - 1:
@@ -136,17 +135,17 @@ def riff(source: Source, start: int) -> Sized | None:
 def w64(source: Source, start: int) -> Sized | None:
     """Read the header of a W64 file."""
     chunks = Chunks("<16sq", start + 40, start, 8, 24)
-    found = chunks.until(source, b"data" + GUID)
+    found = chunks.until(source, b"data" + WAVE_GUID)
     if not found:
         return None
-    begin, size = found[b"data" + GUID]
+    begin, size = found[b"data" + WAVE_GUID]
     head = source.at(start, begin - 8 - start)
     sound = next((body for name, (body, _) in found.items() if name.startswith(b"fmt ")), begin)
     return Sized(
         begin,
         None if size >> 62 == 1 else max(0, size),
         lambda there: head + struct.pack("<q", there + 24),
-        lambda at: chunks.follows(source, at, W64),
+        lambda at: chunks.follows(source, at, RIFF_GUID),
         block=_block(source, sound, "<"),
     )
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 PIECE = 1 << 20  # bytes that are copied at a time
-_WAVE_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # after four letters, as in "wave", "fmt "
+WAVE_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # after four letters, as in "wave", "fmt "
 _LIST_GUID = bytes.fromhex("2f91cf11a5d628db04c10000")
-_RIFF_GUID = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
+RIFF_GUID = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 W64_ROOM = 64 << 10  # bytes that all chunks together may have which are appended to a W64 file
 _IN_DS64 = 0xFFFF_FFFF  # the size of a chunk whose true size, of 64 bits, is in the ds64 chunk
 
@@ -83,7 +83,7 @@ def container(file: BinaryIO) -> Container | None:
         return RF64 if head[12:16] == b"ds64" else RIFF
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return AIFF
-    if head[:16] == _RIFF_GUID:
+    if head[:16] == RIFF_GUID:
         return W64
     return CAF if head[:4] == b"caff" else None
 
@@ -129,7 +129,7 @@ def _long_sizes(ds64: bytes) -> dict[bytes, int]:
 
 def _letters(name: bytes) -> bytes:
     """Return the four letters that *name* stands for, if it is such a GUID of W64."""
-    if name[4:] == _WAVE_GUID:
+    if name[4:] == WAVE_GUID:
         return name[:4]
     return b"LIST" if name == b"list" + _LIST_GUID else name
 
@@ -138,7 +138,7 @@ def _guid(name: bytes) -> bytes:
     """Return the GUID of W64 for a chunk."""
     if len(name) == 16:
         return name
-    return b"list" + _LIST_GUID if name == b"LIST" else name + _WAVE_GUID
+    return b"list" + _LIST_GUID if name == b"LIST" else name + WAVE_GUID
 
 
 def content(file: BinaryIO, chunk: Chunk) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..errors import AudioError, Problem, printable
+from ..errors import AudioError, Problem, printable, reason_of
 from .formats import MEDIA, readable
 from .pending import STD
 
@@ -82,7 +82,7 @@ def _search(name: str, outputs: str | None, several: bool) -> Found:
 
     def told(error: OSError) -> None:
         where = str(error.filename or name)
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         found.errors.append((where, AudioError(f"cannot search {printable(where)}: {reason}")))
 
     for parent, folders, names in os.walk(folder, onerror=told):
@@ -144,7 +144,7 @@ def check_readable(name: str | Path) -> None:
             raise AudioError(f"{shown} is a link to {there}, which does not exist") from None
         raise AudioError(f"there is no file {shown}. {_hint(path)}") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise AudioError(f"cannot read {shown}: {reason}") from None
 
 

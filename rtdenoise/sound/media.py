@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from ..audio import Samples, check_channels, check_rate
-from ..errors import AudioError, Problem, printable, quoted
+from ..errors import AudioError, Problem, printable, quoted, reason_of
 from .bitrate import BitRate
 from .inputs import check_readable
 from .reader import BLOCK
@@ -92,9 +92,10 @@ class MediaReader:
         self.start_s = float((first.pts or 0) * first.time_base)
         codec = self.stream.codec_context
         self.format, self.subtype = str(self.container.format.name), str(codec.name)
-        bits_s = int(codec.bit_rate or 0) or self._measured_bit_rate()
-        lossy = bits_s and not self.subtype.startswith(LOSSLESS)
-        self.bit_rate = BitRate(bits_s / 1000, bits_s / 1000) if lossy else None
+        self.bit_rate: BitRate | None = None
+        if not self.subtype.startswith(LOSSLESS):
+            kbps = (int(codec.bit_rate or 0) or self._measured_bit_rate()) / 1000
+            self.bit_rate = BitRate(kbps, kbps) if kbps else None
         self.frames = round(self._duration_s() * self.rate)
 
     @property
@@ -105,18 +106,14 @@ class MediaReader:
     @property
     def video(self) -> bool:
         """Whether the file has a moving picture."""
-        return any(not cover(stream) for stream in self.container.streams.video)
+        return any(map(moving, self.container.streams.video))
 
     def _open(self) -> Any:
         try:
-            return self._av.open(self.name, metadata_errors="replace")
-        except FileNotFoundError:
-            raise AudioError(
-                f"there is no file {self.name}. Check the name and the folder"
-            ) from None
+            return self._av.open(str(self.path), metadata_errors="replace")
         except (self._av.error.FFmpegError, OSError) as error:
             raise AudioError(
-                f"{self.name} is not a media file that FFmpeg can read ({reason(error)})"
+                f"{self.name} is not a media file that FFmpeg can read ({reason_of(error)})"
             ) from None
 
     def _track(self) -> Any:
@@ -273,7 +270,6 @@ def cover(stream: Any) -> bool:
     return False
 
 
-def reason(error: BaseException) -> str:
-    """Return FFmpeg's reason in lower case, without a path."""
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).lower()
+def moving(stream: Any) -> bool:
+    """Return whether a stream is a moving picture, and not a cover."""
+    return bool(stream.type == "video" and not cover(stream))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import AudioError
+from .bitrate import MPEG1, MPEG2
 from .view import CUT, DAMAGED, Part, Piece, Source, join
 
 PADDING_AT = 130  # offset, behind the count of a Xing tag, of the samples to drop at the end
@@ -19,10 +20,10 @@ DECODER_DELAY = 529  # samples that every decoder adds, and that are part of the
 KBITS = {  # bit rates by (version 1, layer)
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (True, 3): MPEG1,
     (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 2): MPEG2,
+    (False, 3): MPEG2,
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .chunked import W64, caf, form, riff, w64
+from .chunked import caf, form, riff, w64
+from .chunks import RIFF_GUID
 from .flac import flac
 from .mpeg import MpegFrame, mpeg, tag_size
 from .ogg import ogg
@@ -17,7 +18,7 @@ HEADERS: dict[bytes, Callable[[Source, int], Sized | None]] = {
     b"RIFX": riff,
     b"RF64": riff,
     b"BW64": riff,
-    W64: w64,
+    RIFF_GUID: w64,
     b"FORM": form,
     b"caff": caf,
     b".snd": au,

@@ -9,11 +9,12 @@ import shutil
 import stat
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ..errors import AudioError, Problem, printable, quoted
+from ..errors import AudioError, Problem, printable, quoted, reason_of
 from .permissions import take_over, umask
 
 STD = "-"  # the name that means stdin or stdout
@@ -22,7 +23,28 @@ PRIVATE = 0o600  # nobody else reads a recording while it is written
 NAMELESS = hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir()
 
 
-class Pending:
+class WholeOrNothing(ABC):
+    """An output whose `with` block ends with `close`, or after an error with `discard`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the output, and let it appear."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove what was written, so that no file appears."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+class Pending(WholeOrNothing):
     """A file that appears under its name when it is whole, or never.
 
     On Linux it has no name until then (O_TMPFILE), so that not even `kill -9` or a power cut leaves
@@ -70,7 +92,7 @@ class Pending:
             try:
                 self._like = Path(like).stat()
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
+                reason = reason_of(error)
                 raise AudioError(f"cannot read {printable(like)}: {reason}") from None
         self._target = None if str(target) == STD else Path(os.path.realpath(target))
         there = self._there()
@@ -204,6 +226,10 @@ class Pending:
                 with self._target.open("wb") as sink:
                     shutil.copyfileobj(source, sink, 1 << 20)
 
+    def close(self) -> None:
+        """See `commit`."""
+        self.commit()
+
     def discard(self) -> None:
         """Remove what was written, unless it is a *part*; a second call changes nothing."""
         if self._fd >= 0:
@@ -212,15 +238,6 @@ class Pending:
         if self._hidden is not None and not self._stays:
             self._hidden.unlink(missing_ok=True)
             self._hidden = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
 
 
 def _create(folder: Path, nameless: bool, part: Path | None) -> tuple[int, Path | None]:
@@ -264,7 +281,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = _in_the_way(folder) or (error.strerror or str(error)).lower()
+        reason = _in_the_way(folder) or reason_of(error)
         raise AudioError(
             f"cannot create the folder {printable(folder)}: {reason}", Problem.FOLDER_OUT
         ) from None
@@ -288,7 +305,7 @@ def explain(error: OSError, folder: Path) -> str:
             _in_the_way(folder)
             or f"there is no folder {name}. Create it: mkdir -p {quoted(folder)}"
         )
-    return f"{(error.strerror or str(error)).lower()} in {name}"
+    return f"{reason_of(error)} in {name}"
 
 
 def _in_the_way(folder: Path) -> str:

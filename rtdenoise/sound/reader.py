@@ -105,8 +105,7 @@ class SoundReader:
     def _open_all(self) -> None:
         """Open the recordings in the file, or raise an error that says why there are none."""
         source = Source(self._file)
-        named = str(self.path) != STD and Path(self.path).is_file()
-        path = os.fsencode(self.path) if named else None
+        path = None if str(self.path) == STD else os.fsencode(self.path)
         try:
             parts = find_parts(source)
         except AudioError as error:

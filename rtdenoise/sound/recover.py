@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..audio import Samples
-from ..errors import AudioError, Problem, printable
+from ..errors import AudioError, Problem, printable, reason_of
 from .formats import encoding
 from .growing import in_use
 from .pending import same_file
@@ -52,7 +52,7 @@ def unfinished(folder: str | Path, target: str = "") -> list[Path]:
         parts = [part for name in names if (part := PART_NAME.fullmatch(name))]
         return [Path(folder, part[0]) for part in parts if target in ("", part["target"])]
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise AudioError(f"cannot read the folder {printable(folder)}: {reason}") from None
 
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from ..audio import Samples
-from ..errors import AudioError, Problem, printable
+from ..errors import AudioError, Problem, printable, reason_of
 from .bitrate import BitRate
 from .formats import MEDIA
-from .media import LOSSLESS, MediaReader, cover, pyav, reason
-from .pending import NAMELESS, Pending
+from .media import LOSSLESS, MediaReader, moving, pyav
+from .pending import Pending, WholeOrNothing
 
 # FFmpeg's encoder for a codec, where the name of the codec is not that of its best encoder. FFmpeg
 # has no good encoder for Vorbis, and none at all for WMA Pro, DTS and TrueHD.
@@ -31,7 +31,7 @@ MUTE_FORMATS = ("adts", "avi", "ac3")  # these cannot say so
 KBPS_A_CHANNEL = 96  # for a lossy codec if the input's bit rate is not known, or it was lossless
 
 
-class MediaWriter:
+class MediaWriter(WholeOrNothing):
     """A media file to write, which appears when the `with` block ends without an error.
 
     If the sound came from a media file, everything else in that file is copied untouched: pictures,
@@ -45,7 +45,6 @@ class MediaWriter:
         kbps: Bit rate of the sound in kb/s, for a lossy codec. None: that of *like*.
         overwrite: Whether an existing file may be replaced.
         made_from: Name of the file that this one is made from, for the mode bits; see `Pending`.
-        nameless: Whether the file has no name until it is whole; see `Pending`.
 
     Attributes:
         format: Format as FFmpeg names it.
@@ -71,7 +70,6 @@ class MediaWriter:
         kbps: float | None = None,
         overwrite: bool = False,
         made_from: str | Path | None = None,
-        nameless: bool = NAMELESS,
     ) -> None:
         self._av = pyav(path)
         self.name, self.rate, self.channels = printable(path), rate, channels
@@ -80,7 +78,7 @@ class MediaWriter:
         self.format, self._suffix = _format(path, like)
         self._source: Any = None
         self._others: Iterator[Any] | None = None
-        self._pending = Pending(path, overwrite, nameless, made_from)
+        self._pending = Pending(path, overwrite, like=made_from)
         try:
             self._container = self._av.open(str(self._pending.path), "w", format=self.format)
             self._copies: dict[int, Any] = {}
@@ -90,7 +88,7 @@ class MediaWriter:
             raise AudioError(
                 f"{self.name}: a {self._suffix[1:]} file cannot hold {channels} channels at {rate} "
                 f"Hz as {getattr(self, 'subtype', 'sound')}, or another stream of the input "
-                f"({reason(error)})",
+                f"({reason_of(error)})",
                 Problem.FORMAT,
             ) from None
         except BaseException:
@@ -238,7 +236,7 @@ class MediaWriter:
             self._feed(sound[:, skipped:])
             self._copy_until((self._start + self._sent) / self.rate)
         except (self._av.error.FFmpegError, OSError) as error:
-            raise AudioError(f"cannot write {self.name}: {reason(error)}") from None
+            raise AudioError(f"cannot write {self.name}: {reason_of(error)}") from None
 
     def _feed(self, sound: Samples) -> None:
         """Encode *sound* (channels, samples), which follows what was encoded before."""
@@ -271,12 +269,13 @@ class MediaWriter:
             self._container.close()
         except (self._av.error.FFmpegError, OSError) as error:
             self.discard()
-            raise AudioError(f"cannot write {self.name}: {reason(error)}") from None
+            raise AudioError(f"cannot write {self.name}: {reason_of(error)}") from None
         except BaseException:
             self.discard()
             raise
         self._close_source()
         self._pending.commit()
+        self.warnings += self._pending.notes
 
     def _close_source(self) -> None:
         if self._source is not None:
@@ -289,20 +288,6 @@ class MediaWriter:
         with suppress(Exception):
             self._container.close()
         self._pending.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-
-def moving(stream: Any) -> bool:
-    """Return whether a stream is a moving picture, and not a cover."""
-    return bool(stream.type == "video" and not cover(stream))
 
 
 def _format(path: str | Path, like: MediaReader | None) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -16,7 +16,7 @@ from ..errors import AudioError, Problem, printable
 from .bitrate import BitRate, measure, settings
 from .carry import Sound, carry
 from .formats import BITS, SUFFIXES
-from .pending import NAMELESS, Pending, explain
+from .pending import NAMELESS, Pending, WholeOrNothing, explain
 from .reader import BLOCK
 
 
@@ -30,7 +30,7 @@ def integers(block: Samples, bits: int) -> NDArray[Any]:
     return shifted
 
 
-class SoundWriter:
+class SoundWriter(WholeOrNothing):
     """A sound file to write, which appears when the `with` block ends without an error.
 
     Samples are rounded to the nearest step of an integer subtype, which is the exact reverse of
@@ -150,6 +150,8 @@ class SoundWriter:
             self._count()
             if self._original is not None:
                 self._carry(self._original)
+            with self._pending.path.open("rb") as file:
+                self.bit_rate = measure(file, self.subtype, self.frames / self.rate)
         except BaseException:
             self._pending.discard()
             raise
@@ -180,7 +182,7 @@ class SoundWriter:
         return f"A=PCM,F={self.rate},W={self._bits}{mode},T=rtdenoise\r\n"
 
     def _count(self) -> None:
-        """Open the file again, check that every sample is in it, and measure its bit rate."""
+        """Open the file again, and check that every sample is in it."""
         try:
             with soundfile.SoundFile(str(self._pending.path)) as written:
                 self.padded = int(written.frames) - self.frames
@@ -192,20 +194,9 @@ class SoundWriter:
             raise AudioError(f"cannot write {self.name}: {self._reason(error)}") from None
         if self.padded < 0:
             raise AudioError(f"cannot write {self.name}: {self._reason(AssertionError())}")
-        with self._pending.path.open("rb") as file:
-            self.bit_rate = measure(file, self.subtype, self.frames / self.rate)
 
     def discard(self) -> None:
         """Remove what was written, so that no file appears."""
         with suppress(soundfile.LibsndfileError):
             self._file.close()
         self._pending.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()

@@ -238,11 +238,12 @@ def test_a_parameter_says_its_range_for_nan():
 
 def test_a_plugin_that_crashes_on_loud_sound_never_gets_it():
     """LAME crashes on 1e10: what goes into it is held 40 dB over full scale, also in a chain."""
-    from pedalboard import Gain, MP3Compressor
+    from pedalboard import Chain, Gain, MP3Compressor
 
     sound = np.full((2, 24_000), 0.1, np.float32)
     sound[:, 6000:12_000] = 1e10
-    for plugins in ([MP3Compressor()], [Gain(200.0), MP3Compressor(), Gain(0.0)]):
+    alone, within = [MP3Compressor()], [Chain([MP3Compressor()])]
+    for plugins in (alone, within, [Gain(200.0), MP3Compressor(), Gain(0.0)]):
         out = Board(plugins)(sound, 48_000)
         assert out.shape == sound.shape
         assert np.isfinite(out).all()

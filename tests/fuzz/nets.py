@@ -12,6 +12,7 @@ from rtdenoise import Denoise
 from tests.toy_nets import save
 
 FAULTS = 15
+SPEAKS_OF_BATCHES = (7, 14)  # allowed answers that depend on how many windows a call has
 
 
 class Odd(nn.Module):
@@ -74,14 +75,18 @@ class Odd(nn.Module):
 def case(rng: np.random.Generator, folder: Path) -> str:
     """Process an array in large blocks and in small ones: refused, or the same finite samples."""
     fault, after = int(rng.integers(FAULTS)), int(rng.choice([0, 1, 3, 30]))
-    path = save(Odd(fault, after, bool(rng.random() < 0.4)), folder / "net.pt", name="odd")
+    in_state = bool(rng.random() < 0.4)
+    path = save(Odd(fault, after, in_state), folder / "net.pt", name="odd")
     effect = Denoise(path)
     sound = (0.1 * rng.standard_normal((int(rng.integers(1, 4)), 24_000))).astype(np.float32)
     whole = effect(sound, 48_000)
     size = int(rng.choice([64, 480, 512, 5000]))
-    parts = effect(sound, 48_000, buffer_size=size)
-    for out in (whole, parts):
+    blocks = [sound[:, at : at + size] for at in range(0, sound.shape[1], size)]
+    parts = [effect(block, 48_000, reset=False) for block in blocks]
+    stream = np.concatenate([*parts, effect.flush()], axis=1)
+    for out in (whole, stream):
         assert out.shape == sound.shape
         assert np.isfinite(out).all()
-    assert np.abs(whole - parts).max() < 1e-5, "the cut changes the samples"
+    if in_state or fault not in SPEAKS_OF_BATCHES:
+        assert np.abs(whole - stream).max() < 1e-5, "the cut changes the samples"
     return "processed"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -153,7 +153,7 @@ class Contents:
         The index has a check sum of every recording, so nothing has to read 100 GB at every start.
         """
         told = blake2b(digest_size=16)
-        rows = [[asdict(r) for r in those] for those in (self.recordings, self.rooms)]
+        rows = [[vars(r) for r in those] for those in (self.recordings, self.rooms)]
         told.update(json.dumps([self.rate_hz, rows], sort_keys=True).encode())
         for name, size in sorted(self.sizes().items()):
             told.update(f"{name} {size}".encode())

@@ -8,16 +8,13 @@ one, so that a voice in a room keeps its place in time.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..sections import Data, Degrade
-from .bank import RATE_HZ, put, samples_on
-from .library import INDEX, Recording, side_of
+from ..sections import Degrade
+from .bank import RATE_HZ, put
+from .library import Library, side_of
 
 ROOM_S = 0.8
 SOUND_M_S = 343.0
@@ -174,26 +171,24 @@ def _late(
     return total
 
 
-def measured(cache: Path, data: Data, side: str, device: torch.device) -> Tensor | None:
-    """Load the measured responses of one side of the split.
+def measured(library: Library, device: torch.device) -> Tensor | None:
+    """Load the measured responses of the library's side of the split.
 
-    index.json lists them under "rooms" like recordings, and their samples are in rir.i16. A side
-    without measured rooms (of a small cache) does without them.
+    A side without measured rooms (of a small cache) does without them.
 
     Returns:
         Responses (count, SIZE) whose direct sound has energy one, or None if there are none.
     """
-    index = json.loads((cache / INDEX).read_text())
-    rows = index.get("rooms", []) if isinstance(index, dict) else []
-    fields = Recording.__dataclass_fields__
-    every = [Recording(**{k: v for k, v in row.items() if k in fields}) for row in rows]
-    mine = [r for r in every if side_of(r, data) == side and r.stop - r.start > 2 * BEFORE]
-    if not mine or not (cache / "rir.i16").is_file():
+    mine = [
+        r
+        for r in library.contents.rooms
+        if side_of(r, library.data) == library.side and r.stop - r.start > 2 * BEFORE
+    ]
+    if not mine:
         return None
-    store = samples_on(cache / "rir.i16", torch.device("cpu")).numpy()
     rooms = np.zeros((len(mine), SIZE), np.float32)
     for row, r in enumerate(mine):
-        sound = store[r.start : r.stop].astype(np.float32)
+        sound = library.contents.samples_of(r).astype(np.float32)
         peak = int(np.abs(sound).argmax())
         piece = sound[max(0, peak - BEFORE) :][:SIZE]
         direct = np.sqrt((sound[max(0, peak - BEFORE) : peak + 96] ** 2).sum()) + 1e-9

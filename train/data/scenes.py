@@ -72,7 +72,7 @@ class Scenes:
         self.common: Degrade = recipe.degrade
         self.own, self.count, self.seed, self.device = recipe.scenes, batch, seed, device
         self.bank, self.white = Bank(library, device), White(device)
-        self.measured = measured(library.cache, recipe.data, library.side, device)
+        self.measured = measured(library, device)
         hop, self.framing = framing.hop, framing
         self.samples = int(recipe.data.seconds * RATE_HZ) // hop * hop + hop
         self.size = even(self.samples + SIZE)

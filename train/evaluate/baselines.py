@@ -18,6 +18,7 @@ from rtdenoise.errors import UsageError
 
 from ..errors import ArgumentError
 from ..extras import needed
+from .pairs import shifted
 
 Baseline = Callable[[Samples, int, float], Samples]
 FILL_DB = -30.0  # gives the least LSD on training recordings: tools/fill_sweep.py
@@ -27,14 +28,14 @@ def sinc(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
     """Decimate to twice the cut-off, interpolate by band-limited sinc (soxr): no high band."""
     few = _decimated(audio, rate_hz, cutoff_hz)
     back = soxr.resample(few.T, 2 * cutoff_hz, rate_hz, "VHQ").T
-    return _fitted(back, audio)
+    return shifted(back, 0, audio.shape[1])
 
 
 def spline(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
     """Decimate to twice the cut-off, interpolate by a cubic spline (Kuleshov et al. 2017)."""
     few = _decimated(audio, rate_hz, cutoff_hz)
     at = np.arange(few.shape[1]) * (rate_hz / (2 * cutoff_hz))
-    return _fitted(CubicSpline(at, few, axis=1)(np.arange(audio.shape[1])), audio)
+    return shifted(CubicSpline(at, few, axis=1)(np.arange(audio.shape[1])), 0, audio.shape[1])
 
 
 def noise_fill(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
@@ -50,13 +51,13 @@ def noise_fill(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
     level = np.sqrt((np.abs(spectrum[:, octave]) ** 2).mean(1, keepdims=True))
     unit = np.sqrt((np.abs(noise[:, hz >= cutoff_hz]) ** 2).mean())
     _, fill = istft(noise * level * 10 ** (FILL_DB / 20) / max(unit, 1e-12), rate_hz, nperseg=size)
-    return np.asarray(audio + _fitted(fill, audio), np.float32)
+    return np.asarray(audio + shifted(fill, 0, audio.shape[1]), np.float32)
 
 
 def gate(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
     """Apply the spectral gate of the package noisereduce (Sainburg 2020) with its defaults."""
     reduced = needed("noisereduce").reduce_noise(y=audio, sr=rate_hz)
-    return _fitted(np.atleast_2d(reduced), audio)
+    return shifted(np.atleast_2d(reduced), 0, audio.shape[1])
 
 
 def wpe(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
@@ -67,19 +68,11 @@ def wpe(audio: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
         spectrum = stfts.stft(row[None], size=512, shift=128).transpose(2, 0, 1)
         dry = wpes.wpe_v8(spectrum, taps=10, delay=3, iterations=3)
         rows.append(stfts.istft(dry.transpose(1, 2, 0), size=512, shift=128)[0, : audio.shape[1]])
-    return _fitted(np.array(rows), audio)
+    return shifted(np.array(rows), 0, audio.shape[1])
 
 
 def _decimated(audio: Samples, rate_hz: int, cutoff_hz: float) -> NDArray[np.float64]:
     return np.asarray(soxr.resample(audio.T.astype(np.float64), rate_hz, 2 * cutoff_hz, "VHQ").T)
-
-
-def _fitted(x: NDArray[np.floating], like: Samples) -> Samples:
-    """Cut *x*, or pad it with silence, to the length of *like*."""
-    out = np.zeros(like.shape, np.float32)
-    n = min(x.shape[1], like.shape[1])
-    out[:, :n] = x[:, :n]
-    return out
 
 
 BASELINES: dict[str, Baseline] = {

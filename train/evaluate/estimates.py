@@ -23,7 +23,7 @@ from rtdenoise.nets.net import Net
 
 from . import checks
 from .metrics import silent
-from .pairs import MAX_APART_S, Pair, read, sounds
+from .pairs import MAX_APART_S, Pair, read, shifted, sounds
 
 NEAR_S = 1e-3  # largest difference of a file's delay to its folder's median at which it is used
 APART_S = checks.MAX_LAG_S + MAX_APART_S  # largest difference in length of estimate and pair
@@ -118,16 +118,3 @@ def lags(folder: Path, pairs: Sequence[Pair], aligned: bool) -> dict[str, int]:
         pair.name: lag if abs((lag := chosen.get(pair.name, middle)) - middle) <= near else middle
         for pair in pairs
     }
-
-
-def shifted(audio: Samples, lag: int, samples: int) -> Samples:
-    """Advance *audio* by *lag* samples (delay it, if negative) and make it *samples* long.
-
-    >>> shifted(np.array([[0.0, 1.0, 2.0]], np.float32), 1, 3).tolist()
-    [[1.0, 2.0, 0.0]]
-    """
-    out = np.zeros((audio.shape[0], samples), np.float32)
-    part = audio[:, max(0, lag) :][:, : samples - max(0, -lag)]
-    at = max(0, -lag)
-    out[:, at : at + part.shape[1]] = part
-    return out

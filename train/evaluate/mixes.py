@@ -99,7 +99,7 @@ def make(
     texts = {"": recipe.degradation}
     if not recipe.degradation:
         texts = {f"snr{snr:+03.0f}_": f"noise library snr={snr:g}" for snr in snr_db}
-    kind = "music" if recipe.kind == "music" else "speech"
+    kind = recipe.kind
     library.need(kind, *(["noise"] if any("noise library" in t for t in texts.values()) else []))
     rate_hz, recordings = recipe.data.rate_hz, library.recordings
     voices = Deck([r.source for r in recordings[kind]], rng)

@@ -208,3 +208,16 @@ def load(pair: Pair) -> tuple[Samples, Samples, int]:
                 where = f" in channel {row}" if len(audio) > 1 else ""
                 raise AudioError(f"{pair.name}: {side} is silent{where}")
     return degraded[:, :n], clean[:, :n], rate_hz
+
+
+def shifted(audio: Samples, lag: int, samples: int) -> Samples:
+    """Advance *audio* by *lag* samples (delay it, if negative) and make it *samples* long.
+
+    >>> shifted(np.array([[0.0, 1.0, 2.0]], np.float32), 1, 3).tolist()
+    [[1.0, 2.0, 0.0]]
+    """
+    out = np.zeros((audio.shape[0], samples), np.float32)
+    part = audio[:, max(0, lag) :][:, : samples - max(0, -lag)]
+    at = max(0, -lag)
+    out[:, at : at + part.shape[1]] = part
+    return out

@@ -17,10 +17,10 @@ from rtdenoise.errors import AudioError, RtdenoiseError, UsageError
 from ..errors import ArgumentError
 from . import checks
 from .baselines import BASELINES
-from .estimates import lags, net, of_folder, of_model, shifted, usable
+from .estimates import lags, net, of_folder, of_model, usable
 from .metrics import coherence, measure, silent
 from .page import Shown, keep
-from .pairs import Pair, load
+from .pairs import Pair, load, shifted
 from .tables import INPUT
 
 NAMED = 20  # bad pairs that an error names; the rest is counted

@@ -17,7 +17,7 @@ from rtdenoise.errors import AudioError, UsageError
 
 from ..errors import ArgumentError
 from ..evaluate.checks import link
-from ..evaluate.pairs import MAX_APART_S, read, sounds
+from ..evaluate.pairs import MAX_APART_S, read, shifted, sounds
 from ..extras import needed
 
 REFERENCE = "reference"
@@ -108,10 +108,7 @@ def _signals(
                 f"samples; the reference has {rate_hz} Hz, {reference.shape[0]}, "
                 f"{reference.shape[1]}"
             )
-        fitted = np.zeros_like(reference)
-        n = min(audio.shape[1], reference.shape[1])
-        fitted[:, :n] = audio[:, :n]
-        signals[name] = fitted
+        signals[name] = fitted = shifted(audio, 0, reference.shape[1])
         late = link(fitted[0], reference[0], rate_hz)
         if late.correlation > 0.3 and abs(late.lag) > LATE_S * rate_hz:
             warnings.append(

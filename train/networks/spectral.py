@@ -20,7 +20,6 @@ WINDOW, HOP, RATE_HZ = 1024, 512, 48_000
 FRAMING = Framing(WINDOW, HOP, RATE_HZ)
 SLOWEST = 0.01  # least update rate of the running mean: a time constant of 100 hops, a second
 SILENT = -6.0  # log10 energy of the loudest band of silence: white noise at -93 dBFS, 16-bit dither
-POWER = 0.3  # exponent that compresses magnitudes, about as hearing does
 
 
 class Spectral(nn.Module):

@@ -126,8 +126,9 @@ def _step(
     try:
         return system.step(examples, step, progress)
     except FloatingPointError as fault:
-        torch.save(examples, run / f"nan_batch{system.team.rank or ''}.pt")
-        raise TrainingError(f"{fault}; the batch is in {run}/nan_batch.pt") from None
+        kept = run / f"nan_batch{system.team.rank or ''}.pt"
+        torch.save(examples, kept)
+        raise TrainingError(f"{fault}; the batch is in {kept}") from None
 
 
 def _set_torch(seed: int, threads: int) -> None:

@@ -66,9 +66,8 @@ class WaveSystem(System):
         """See `System.feed`."""
         r, stride = self.recipe, self.net.stride
         samples = round(r.data.seconds * r.data.rate_hz / stride) * stride
-        kind = "music" if r.kind == "music" else "speech"
         batch = r.optim.batch
-        return Pairs(library, kind, r.degradation, batch, samples, seed, self.device)
+        return Pairs(library, r.kind, r.degradation, batch, samples, seed, self.device)
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
         """See `System.step`; the discriminator makes its step before the generator."""
@@ -153,12 +152,9 @@ class WaveSystem(System):
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""
         degraded, target, _ = batch
-        now = {k: v.clone() for k, v in self.net.state_dict().items()}
-        self.net.load_state_dict(self.average)
-        self.net.eval()
-        with torch.inference_mode():
+        with self.averaged(), torch.inference_mode():
+            self.net.eval()
             estimate = self.net.wave(degraded)
-        self.net.load_state_dict(now)
         return degraded, estimate, target
 
     def state(self) -> dict[str, Any]:

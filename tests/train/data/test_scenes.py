@@ -217,12 +217,12 @@ def test_a_voice_in_a_room_stays_where_it_was(cache):
 
 def test_measured_rooms_are_of_their_side(cache):
     data = Data()
-    rooms = measured(cache, data, "train", CPU)
+    rooms = measured(Library(cache, data, "train"), CPU)
 
     assert rooms is not None
     assert rooms.shape == (1, SIZE)
     assert rooms[0].abs().argmax() == 16
-    assert measured(cache, data, "dev", CPU) is None
+    assert measured(Library(cache, data, "dev"), CPU) is None
 
 
 # Noises and filters.

@@ -14,7 +14,7 @@ from tests.toy_nets import Identity, card_for
 from tests.train.evaluate.sounds import RATE, at_snr, low, room, voice
 from train.cli import main
 from train.evaluate import checks
-from train.evaluate.estimates import shifted
+from train.evaluate.pairs import shifted
 from train.evaluate.run import listed
 
 FINE = {
