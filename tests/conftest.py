@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ import pytest
 
 from rtdenoise.nets.torchscript import Generator
 from tests.toy_nets import Identity, Smoother, generator_for
+
+# A shell's background job ignores SIGINT, and so does all that it starts: CI may be one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLIPS = Path(__file__).parents[1] / "examples" / "audio"
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -174,9 +173,7 @@ def test_an_interrupted_run_leaves_nothing(sign, code, here, model):
             file.truncate(44 + size)
     before = tell_files(here)
     command = [*FILE, "long.wav", "long2.wav", "-m", model]
-    # A shell's background job ignores SIGINT, and so does all that it starts: CI may be one.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=HERE, preexec_fn=heed) as run:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=HERE) as run:
         while run.poll() is None and not any(map(grown, Path(f"/proc/{run.pid}/fd").iterdir())):
             time.sleep(0.02)
         run.send_signal(getattr(signal, sign))
