@@ -7,7 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TextIO
 
 PIECE = 512  # bytes that a pipe takes whole, if it takes any (the least PIPE_BUF of POSIX)
@@ -16,6 +16,9 @@ PIECE = 512  # bytes that a pipe takes whole, if it takes any (the least PIPE_BU
 class Steady(io.TextIOBase):
     """A stderr that never raises.
 
+    It has a number of its own: while PortAudio starts, number 2 leads elsewhere for all threads
+    (live/chatter.py), and what the command tells at that moment would be lost.
+
     Args:
         stream: The stderr of the process.
         waits: Whether it waits for a reader that is slow. If not, a pipe that is full or a terminal
@@ -23,7 +26,7 @@ class Steady(io.TextIOBase):
     """
 
     def __init__(self, stream: TextIO, waits: bool) -> None:
-        self._fd, self._waits, self._stream = stream.fileno(), waits, stream
+        self._fd, self._waits, self._stream = os.dup(stream.fileno()), waits, stream
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -48,6 +51,12 @@ class Steady(io.TextIOBase):
     def fileno(self) -> int:
         """Return the number of the file."""
         return self._fd
+
+    def close(self) -> None:
+        """Give the number back."""
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
 
     def isatty(self) -> bool:
         """Return whether it is a terminal."""
@@ -88,8 +97,9 @@ def steady_stderr(waits: bool) -> Iterator[None]:
         return
     with suppress(OSError, ValueError):
         before.flush()
-    sys.stderr = Steady(before, waits)
-    try:
-        yield
-    finally:
-        sys.stderr = before
+    with closing(Steady(before, waits)) as steady:
+        sys.stderr = steady
+        try:
+            yield
+        finally:
+            sys.stderr = before

@@ -108,3 +108,22 @@ def test_a_live_run_does_not_wait_for_a_reader_that_stands_still(waits):
         steady.write("é\udce9\n")
         assert os.read(reader, 99) == b"\xc3\xa9\\udce9\n"
     os.close(reader)
+
+
+def test_what_is_told_while_number_2_leads_elsewhere_arrives():
+    """PortAudio is started with it turned off, and a device can go at that very moment."""
+    script = """
+import os, sys
+from rtdenoise.cli.streams import steady_stderr
+from rtdenoise.live.chatter import hushed
+with steady_stderr(waits=False):
+    with hushed():
+        os.write(2, b"chatter\\n")
+        print("the device is gone", file=sys.stderr)
+    print("and back", file=sys.stderr)
+print("the end", file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "the device is gone\nand back\nthe end\n"
