@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..nets import box
 
-    card = box.card(box.place(args.model))
+    card = box.card(args.model)
     print(card.to_json() if args.json else "\n".join(lines(card)))
     return 0
 
@@ -45,7 +45,8 @@ def lines(card: Card) -> list[str]:
         f"  rate          {card.sample_rate} Hz",
         f"  window, hop   {card.window}, {card.hop} samples ({card.window * ms:.1f}, "
         f"{card.hop * ms:.1f} ms), {card.analysis_window} and {card.synthesis_window}",
-        f"  lookahead     {card.lookahead} samples",
+        f"  lookahead     {card.lookahead} samples, latency "
+        f"{(card.window + card.lookahead) * ms:.1f} ms",
         f"  parameters    {card.parameters:,}",
         f"  licence       {card.licence}",
         f"  sha256        {card.sha256}",

@@ -1,4 +1,7 @@
-"""The box of models: it finds a net by name or path, and loads it by the runtime of its suffix."""
+"""The box of models: it finds a net by name or path, and loads it by the runtime of its suffix.
+
+Some names stand for denoisers of other makers, which are in packages of their own (`foreign.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import ModelError, Problem
+from . import foreign
 from .archive import Archive
 from .card import Card
 from .net import Net
@@ -17,18 +21,19 @@ USUAL = "torchscript"  # the runtime for files with another suffix
 
 
 def models() -> list[str]:
-    """Return the sorted names of the models in the box."""
-    return sorted(file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES)
+    """Return the sorted names of the models that can run: those in the box, and those installed."""
+    files = [file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES]
+    return sorted(files + [name for name, maker in foreign.MAKERS.items() if maker.installed])
 
 
 def find(name: str | Path) -> Net:
-    """Load a model by its name in the box, or by its path.
+    """Load a model by its name, or by its path.
 
     Raises:
-        ModelError: If *name* is neither (the message lists the names), or if the file breaks the
-            contract.
+        ModelError: If *name* is neither (the message lists the names), if the file breaks the
+            contract, or if the package of the model is not installed.
     """
-    return load(place(name))
+    return foreign.load(str(name)) if str(name) in foreign.MAKERS else load(place(name))
 
 
 def place(name: str | Path) -> Path:
@@ -37,8 +42,9 @@ def place(name: str | Path) -> Path:
     Raises:
         ModelError: If *name* is neither; the message lists the names.
     """
-    if str(name) in models():
-        return next(BOX.glob(f"{name}.*"))
+    for file in BOX.iterdir():
+        if file.stem == str(name) and file.suffix in RUNTIMES:
+            return file
     if Path(name).suffix or os.path.exists(name):
         return Path(name)
     raise ModelError(
@@ -50,7 +56,8 @@ def place(name: str | Path) -> Path:
 
 def source(name: str | Path) -> str:
     """Return what `find` finds the same model by from any folder: a name, or an absolute path."""
-    return str(name) if str(name) in models() else str(Path(name).absolute())
+    known = str(name) in models() or str(name) in foreign.MAKERS
+    return str(name) if known else str(Path(name).absolute())
 
 
 def load(path: str | Path) -> Net:
@@ -64,10 +71,13 @@ def load(path: str | Path) -> Net:
     return net
 
 
-def card(path: str | Path) -> Card:
-    """Read the card of a model file; nothing of the model is run.
+def card(name: str | Path) -> Card:
+    """Read the card of a model by its name or path; nothing of the model is run.
 
     Raises:
-        ModelError: If there is no such file, it is damaged, or it has no card or a wrong one.
+        ModelError: If there is no such model, its file is damaged, or it has no card or a wrong
+            one, or if its package is not installed.
     """
-    return Archive(Path(path)).card
+    if str(name) in foreign.MAKERS:
+        return foreign.load(str(name)).card
+    return Archive(place(name)).card

@@ -25,16 +25,20 @@ from ..core.stream import Stream
 from .idle import Idle
 from .net import Net, Windows, check_answer, check_state
 
+ONE = np.ones(1, np.float32)
 BATCH = 131_072  # samples a call: 128 windows of 1024 samples run at matrix speed, in 0.5 MB
 
 
 class Engine:
     """A stage that runs a net on a stream at the net's own rate.
 
-    If the net raises, or gives NaN or another shape or type, the hop goes out dry: its windowed
-    input takes the place of the net's output, so that the overlap-add crossfades to the aligned
-    input and back, and the latency stays. With a deadline, a late hop is followed by as many dry
-    hops as it took time from.
+    If the net raises, or gives NaN or another shape or type, the hop goes out dry: the windowed
+    input of `lookahead` samples ago takes the place of the net's output, so that the overlap-add
+    crossfades to the aligned input and back, and the latency stays. With a deadline, a late hop is
+    followed by as many dry hops as it took time from. After a gap, what a net with lookahead gives
+    at first is of before the gap, and is not used.
+
+    Where windows do not overlap, a late hop fades out, and the first hop after a gap fades in.
 
     In a long digital silence the net is not called; `idle` has the rule.
 
@@ -56,7 +60,7 @@ class Engine:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         card, channels = net.card, stream.channels
-        self.net, self.stream = net, stream
+        self.net, self.stream = net.begin(), stream
         self.hop, self.window = card.hop, card.window
         self._delay = card.window - (gcd(card.hop, stream.block) if stream.block else 0)
         self.latency = self._delay + card.lookahead
@@ -64,7 +68,8 @@ class Engine:
         self.deadline_s = None if stream.deadline is None else stream.deadline * self.period_s
         self._clock = clock
         self.counters = Counters() if counters is None else counters
-        self._most = max(1, BATCH // self.window)  # most hops a call of the net
+        # Most hops a call of the net.
+        self._most = 1 if net.holds_state else max(1, BATCH // self.window)
         self._span = self._most * self.hop
         self._history = np.zeros((channels, self.window - self.hop), np.float32)
         self._tail = np.zeros_like(self._history)
@@ -73,8 +78,14 @@ class Engine:
         self._hops = np.empty(channels * self._span, np.float32)
         self._windows = np.empty(channels * self._most * self.window, np.float32)
         self._given = np.empty_like(self._windows)
+        self._past = Ring(channels, card.lookahead + self._span + self.hop)
+        self._past_history = np.zeros_like(self._history)
+        self._behind = -(-card.lookahead // self.hop)  # hops of the net that are of before a gap
+        apart = self.window == self.hop
+        self._rise = (np.arange(self.hop, dtype=np.float32) + 0.5) / self.hop if apart else ONE
+        self._fall = self._rise[::-1] if apart else ONE
         self._idle = Idle(card)
-        self._initial = net.initial_state(channels)
+        self._initial = self.net.initial_state(channels)
         check_state(self._initial, channels)
         self.reset()
 
@@ -90,15 +101,24 @@ class Engine:
 
     def reset(self) -> None:
         """See `Stage.reset`. The counters keep their numbers."""
-        self.state = self._initial.copy()
+        self._forget()
         self._history[:] = 0
         self._tail[:] = 0
+        self._past_history[:] = 0
+        self._past.reset(silence=self.net.card.lookahead)
         self._waiting.reset()
         # The output of the first hops belongs before the start of the stream and is N - H samples
         # of the delay already.
         self._ready.reset(silence=self._delay - (self.window - self.hop))
         self._owed_s = 0.0
+        self._gap, self._stale = False, 0  # whether the last hop was dry; hops of before the gap
         self._idle.reset()
+
+    def _forget(self) -> None:
+        """Bring the net to the state with which a stream begins."""
+        if self.net.holds_state:
+            self.net.initial_state(self.stream.channels)
+        self.state = self._initial.copy()
 
     def _run(self, hops: int) -> None:
         """Move *hops* hops from the waiting ring through the net into the ready ring."""
@@ -111,23 +131,34 @@ class Engine:
         windows = windows.reshape(channels, hops, self.window)
         self._waiting.read(taken)
         cut(self._history, taken, self.net.analysis, windows)
-        overlap_add(self._answered(windows), self.net.synthesis, self._tail, taken)
+        answer = self._answered(windows, self._dry(taken, windows))
+        overlap_add(answer, self.net.synthesis, self._tail, taken)
         self._ready.write(taken)
 
-    def _answered(self, windows: Windows) -> Windows:
+    def _dry(self, taken: Samples, windows: Windows) -> Windows:
+        """Return the windows (C, T, N) that go out dry: those of `lookahead` samples ago."""
+        if not self.net.card.lookahead:
+            return windows
+        late, dry = np.empty_like(taken), np.empty_like(windows)
+        self._past.write(taken)
+        self._past.read(late)
+        cut(self._past_history, late, self.net.analysis, dry)
+        return dry
+
+    def _answered(self, windows: Windows, dry: Windows) -> Windows:
         """Return *windows* (C, T, N) after the net, which sleeps through a part of the silence."""
         silent = np.logical_not(windows.any(axis=(0, 2)))
         if not silent.any():
             self._idle.reset()
-            return self._processed(windows)
+            return self._processed(windows, dry)
         at = 0
         while at < len(silent):
             count, asleep = self._idle.part(silent[at:])
-            part = windows[:, at : at + count]
+            part, spare = windows[:, at : at + count], dry[:, at : at + count]
             if asleep:
                 self.counters.add("hops", count)
             else:
-                answer = self._processed(part)
+                answer = self._processed(part, spare)
                 if silent[at]:
                     self._idle.heard(answer, self.state)
                 if count == len(silent):
@@ -136,14 +167,15 @@ class Engine:
             at += count
         return windows
 
-    def _processed(self, windows: Windows) -> Windows:
-        """Return *windows* (C, T, N) after the net; dry where the net fails, or owes time."""
+    def _processed(self, windows: Windows, dry: Windows) -> Windows:
+        """Return *windows* (C, T, N) after the net; *dry* where the net fails, or owes time."""
         count = windows.shape[1]
         if self._owed_s > 0:
             self._owed_s = max(0.0, self._owed_s - count * (self.deadline_s or 0.0))
             self.counters.add("dry", count)
             self.counters.add("hops", count)
-            return windows
+            self._gap, self._stale = True, self._behind
+            return dry
         start = self._clock()
         # The net gets a copy, because what it writes into its input must not reach the dry signal.
         given = self._given[: windows.size].reshape(windows.shape)
@@ -158,16 +190,35 @@ class Engine:
         if not good and count > 1:  # one by one: only the hop that fails is dry, as in a stream
             whole = np.empty_like(windows)
             for t in range(count):
-                whole[:, t : t + 1] = self._processed(windows[:, t : t + 1])
+                part = slice(t, t + 1)
+                whole[:, part] = self._processed(windows[:, part], dry[:, part])
             return whole
         self._account((self._clock() - start) / count, count)
         if good:  # a state that is a view of the input would change with the next windows
             self.state = state.copy() if np.may_share_memory(state, given) else state
-            return out
+            return self._faded(out, dry)
         self.counters.add("failed")
         self.counters.add("dry")
-        self.state = self._initial.copy()
-        return windows
+        self._forget()
+        self._gap, self._stale = True, self._behind
+        return dry
+
+    def _faded(self, out: Windows, dry: Windows) -> Windows:
+        """Return the net's *out*, with *dry* where it is of before a gap, and the fades."""
+        count, late = out.shape[1], self._owed_s > 0
+        if not (self._gap or late):
+            return out
+        stale = min(self._stale, count)
+        self._stale -= stale
+        self.counters.add("dry", stale)
+        share = np.ones((count, self.window), np.float32)
+        share[:stale] = 0
+        if self._gap and stale < count:
+            share[stale] *= self._rise
+            self._gap = False
+        if late:
+            share[-1] *= self._fall
+        return share * out + (1 - share) * dry
 
     def _account(self, hop_s: float, count: int) -> None:
         """Record *count* hops of *hop_s* seconds each, and the time by which they were late."""

@@ -1,7 +1,7 @@
 """The contract: what the host asks of a net, whatever runtime it runs in.
 
 A runtime is one file in this room with a function `load(path) -> Net`, and a line in
-`box.RUNTIMES`.
+`box.RUNTIMES`. Nets that come with a package, and not as a file, are in `foreign.MAKERS`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,25 @@ WARM_UP_HOPS = 20  # TorchScript profiles the first two calls, which take 45 and
 
 
 class Net(Protocol):
-    """A net that obeys the contract, with its card; it holds no state, so threads may share it.
+    """A net that obeys the contract, with its card; threads may share it.
 
     Attributes:
+        holds_state: Whether what `begin` returns remembers its stream in itself, and not in the
+            state. It then gets one window a call, because no call of it can be repeated, and
+            `initial_state` makes it forget the stream.
         card: The facts about the net.
         analysis: Window (N,) float32 that the host applies before the net.
         synthesis: Window (N,) float32 that the host applies after the net.
     """
 
+    holds_state: bool
     card: Card
     analysis: NDArray[np.float32]
     synthesis: NDArray[np.float32]
+
+    def begin(self) -> Net:
+        """Return the net for one stream: a new one if it holds state, and otherwise itself."""
+        ...
 
     def initial_state(self, channels: int) -> Samples:
         """Return the state (C, S) float32 with which a stream begins."""
@@ -89,6 +97,7 @@ def windows_of(card: Card) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def warm_up(net: Net, channels: int) -> None:
     """Run *net* on single hops of silence, as live, until its runtime has optimised it."""
+    net = net.begin()
     state = net.initial_state(channels)
     silence = np.zeros((channels, 1, net.card.window), np.float32)
     for _ in range(WARM_UP_HOPS):

@@ -64,10 +64,16 @@ class Generator:
         ModelError: If the card's windows do not add up to one.
     """
 
+    holds_state = False
+
     def __init__(self, module: Any, card: Card) -> None:
         self.card = card
         self.analysis, self.synthesis = windows_of(card)
         self._module = module
+
+    def begin(self) -> Generator:
+        """See `Net.begin`."""
+        return self
 
     def initial_state(self, channels: int) -> Samples:
         """See `Net.initial_state`."""

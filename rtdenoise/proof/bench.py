@@ -46,6 +46,10 @@ class _NoNet:
     def __init__(self, like: Net) -> None:
         self.card, self.analysis, self.synthesis = like.card, like.analysis, like.synthesis
         self.prepare_thread, self.one_thread = like.prepare_thread, like.one_thread
+        self.holds_state = like.holds_state
+
+    def begin(self) -> Net:
+        return self
 
     def initial_state(self, channels: int) -> Samples:
         return np.zeros((channels, 1), np.float32)

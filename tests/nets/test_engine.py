@@ -164,6 +164,11 @@ class Answers:
         )
         self.answer, self.start, self.batches, self.first = answer, start, batches, first
 
+    holds_state = False
+
+    def begin(self):
+        return self
+
     def initial_state(self, channels: int) -> np.ndarray:
         return np.zeros((channels, 3), np.float32) if self.first is FIRST else self.first
 

@@ -53,6 +53,11 @@ class Watched:
         self.initial_state = net.initial_state
         self.prepare_thread, self.one_thread = net.prepare_thread, net.one_thread
 
+    holds_state = False
+
+    def begin(self):
+        return self
+
     def __call__(self, windows: np.ndarray, state: np.ndarray):
         self.calls, self.windows = self.calls + 1, self.windows + windows.shape[1]
         return self.net(windows, state)
