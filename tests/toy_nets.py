@@ -24,6 +24,30 @@ class Identity(nn.Module):
         return windows, state
 
 
+class Late(nn.Module):
+    """Gives the windows of *hops* hops ago times *gain*; NaN at every *period*-th window."""
+
+    def __init__(self, hops: int = 1, gain: float = 1.0, period: int = 1 << 30) -> None:
+        super().__init__()
+        self.hops, self.gain, self.period = hops, gain, period
+        self.window = 1024
+
+    @torch.jit.export
+    def initial_state(self, channels: int) -> Tensor:
+        return torch.zeros(channels, self.hops * self.window + 1)
+
+    def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        channels, count, size = windows.shape
+        past = state[:, : self.hops * size].reshape(channels, self.hops, size)
+        every = torch.cat([past, windows], 1)
+        out, turn = self.gain * every[:, :count], state[:, -1:]
+        for t in range(count):
+            turn = turn + 1
+            if int(turn[0, 0]) % self.period == 0:
+                out[:, t] = float("nan")
+        return out, torch.cat([every[:, count:].reshape(channels, -1), turn], 1)
+
+
 class Hums(Identity):
     """Adds something to nothing."""
 

@@ -22,8 +22,13 @@ USUAL = "torchscript"  # the runtime for files with another suffix
 
 def models() -> list[str]:
     """Return the sorted names of the models that can run: those in the box, and those installed."""
-    files = [file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES]
-    return sorted(files + [name for name, maker in foreign.MAKERS.items() if maker.installed])
+    missing = {name for name, maker in foreign.MAKERS.items() if not maker.installed}
+    return sorted(names() - missing)
+
+
+def names() -> set[str]:
+    """Return all names that stand for a model, also for one whose package is not installed."""
+    return {file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES} | set(foreign.MAKERS)
 
 
 def find(name: str | Path) -> Net:
@@ -37,14 +42,13 @@ def find(name: str | Path) -> Net:
 
 
 def place(name: str | Path) -> Path:
-    """Return the path of a model that is given by its name in the box, or by its path.
+    """Return the path of a model file that is given by its name in the box, or by its path.
 
     Raises:
         ModelError: If *name* is neither; the message lists the names.
     """
-    for file in BOX.iterdir():
-        if file.stem == str(name) and file.suffix in RUNTIMES:
-            return file
+    if str(name) in names():
+        return next(BOX.glob(f"{name}.*"))
     if Path(name).suffix or os.path.exists(name):
         return Path(name)
     raise ModelError(
@@ -56,8 +60,7 @@ def place(name: str | Path) -> Path:
 
 def source(name: str | Path) -> str:
     """Return what `find` finds the same model by from any folder: a name, or an absolute path."""
-    known = str(name) in models() or str(name) in foreign.MAKERS
-    return str(name) if known else str(Path(name).absolute())
+    return str(name) if str(name) in names() else str(Path(name).absolute())
 
 
 def load(path: str | Path) -> Net:

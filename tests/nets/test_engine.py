@@ -14,7 +14,8 @@ from rtdenoise.core.stage import drain
 from rtdenoise.core.stream import Stream
 from rtdenoise.errors import ModelError
 from rtdenoise.nets.engine import Engine
-from tests.toy_nets import Breaks, Identity, Smoother, generator_for
+from rtdenoise.nets.torchscript import Generator
+from tests.toy_nets import Breaks, Identity, Late, Smoother, generator_for
 
 BLOCKS = (1, 64, 441, 480, 512, 513, 1024, 8192)
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())
@@ -130,6 +131,61 @@ def test_a_late_hop_is_paid_for_with_dry_hops_and_the_delay_stays():
     # Hops 3, 4, 5 are dry: the stretches between two of them are the input, exactly.
     np.testing.assert_allclose(gains[[3, 4]], 1.0, atol=1e-3)
     np.testing.assert_allclose(gains[[0, 1, 7, 8]], 0.5, atol=1e-3)
+
+
+FRAMES = {"window": 480, "hop": 480, "analysis_window": "rect", "synthesis_window": "rect"}
+
+
+def late(hops: int, gain: float = 1.0, period: int = 1 << 30, **card: Any) -> Generator:
+    """A net that is *hops* hops late and says so."""
+    net = Late(hops, gain, period)
+    net.window, hop = card.get("window", 1024), card.get("hop", 512)
+    return generator_for(net, lookahead=hops * hop, **card)
+
+
+@pytest.mark.parametrize("card", [{}, FRAMES], ids=["overlapping windows", "frames"])
+@pytest.mark.parametrize("hops", [1, 3])
+@pytest.mark.parametrize("fault", ["late", "NaN"])
+def test_dry_hops_are_as_late_as_a_net_that_looks_ahead(card, hops, fault):
+    """A net that only delays: whatever hop is late or fails, the sound is the input, delayed."""
+    net = late(hops, period=7 if fault == "NaN" else 1 << 30, **card)
+    size, times = net.card.hop, [0.001] * 5 + [0.035 if fault == "late" else 0.001, 0.001]
+    engine = Engine(net, Stream(48_000, 2, size, deadline=480 / size), clock=Clock(times))
+    audio = noise(2, 30 * size)
+    out = np.concatenate([engine.push(b) for b in np.split(audio, 30, axis=1)], axis=1)
+
+    assert engine.latency == net.card.window - size + hops * size
+    # 25 or so ms are owed; the net then gives hops that are of before the gap.
+    assert engine.counters["dry"] >= 3 + hops
+    assert engine.counters["late" if fault == "late" else "failed"]
+    np.testing.assert_allclose(
+        out[:, engine.latency :], audio[:, : -engine.latency or None], atol=1e-6
+    )
+
+
+def test_frames_that_are_late_fade_out_and_in():
+    """Windows that do not overlap: the gain between dry and wet has no step."""
+    halves = late(2, 0.5, **FRAMES)
+    clock = Clock([0.001] * 6 + [0.035, 0.001])
+    engine = Engine(halves, Stream(48_000, 1, 480, deadline=1.0), clock=clock)
+    audio = noise(1, 480 * 30)
+    out = np.concatenate([engine.push(b) for b in np.split(audio, 30, axis=1)], axis=1)
+    gain = (out[0, 960:] / audio[0, :-960]).reshape(-1, 480)
+
+    assert np.abs(np.diff(gain.ravel())).max() < 0.6 / 480
+    # The late hop is the seventh; three are owed, and two are of before the gap.
+    np.testing.assert_allclose(gain[5:10], 1.0, atol=1e-4)
+    np.testing.assert_allclose(gain[[0, 1, 2, 3, *range(11, 28)]], 0.5, atol=1e-4)
+
+
+def test_a_net_that_fails_and_looks_ahead_sounds_the_same_in_files_and_in_streams():
+    """The hops of before the gap are counted by hops, and not by calls."""
+    audio, net = noise(1, 60_000), late(2, 0.5, period=9)
+    whole, stream = (Engine(net, Stream(48_000, 1)) for _ in range(2))
+    blocks = [stream.push(audio[:, i : i + 512]) for i in range(0, 60_000, 512)]
+
+    np.testing.assert_allclose(np.concatenate(blocks, axis=1), whole.push(audio), atol=1e-6)
+    assert stream.counters["dry"] == whole.counters["dry"] > 2 * stream.counters["failed"] > 0
 
 
 def test_dry_hops_have_no_time_and_do_not_flatter():

@@ -8,7 +8,7 @@ import torch
 from rtdenoise.proof.bench import engine_timings, paced_timing
 from rtdenoise.proof.timing import Timing
 from rtdenoise.proof.verify import verify
-from tests.toy_nets import Breaks, Hums, Identity, Smoother, generator_for
+from tests.toy_nets import Breaks, Hums, Identity, Late, Smoother, generator_for
 
 
 def failed(module: torch.nn.Module, **card: object) -> str:
@@ -32,18 +32,6 @@ class SeesTheBatch(Identity):
 
     def forward(self, windows: torch.Tensor, state: torch.Tensor):
         return windows / (1.0 + windows.abs().max()), state
-
-
-class Late(Identity):
-    """Delays by a window and does not say so."""
-
-    @torch.jit.export
-    def initial_state(self, channels: int) -> torch.Tensor:
-        return torch.zeros(channels, 1024)
-
-    def forward(self, windows: torch.Tensor, state: torch.Tensor):
-        every = torch.cat([state.unsqueeze(1), windows], 1)
-        return every[:, :-1], every[:, -1]
 
 
 class Explodes(Identity):

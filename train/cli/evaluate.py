@@ -3,7 +3,8 @@
 python -m train evaluate --model speech --data PAIRS --report report.html
 python -m train evaluate --model net.pt --estimates dfn3=THEIRS --data PAIRS --jobs 2
 
-The baselines of the task are scored as well. docs/evaluation.md defines the metrics.
+The baselines of the task are scored as well; other makers' denoisers are models or baselines by
+their names: --baseline rnnoise --baseline deepfilternet3. docs/evaluation.md defines the metrics.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtdenoise.nets.box import find as find_model
+from rtdenoise.nets.box import find as find_model, names as model_names
 from rtdenoise.sound.pending import Pending
 
 from ..errors import ArgumentError
@@ -58,7 +58,8 @@ def settle(
         models: Name or path of each generator, by its name in the tables.
         task: denoise, dereverb or superres; None means the first model's. A cut-off means superres.
         kind: speech or music; None means the first model's.
-        baselines: Names of baselines; None means those of the task.
+        baselines: Names of baselines; None means those of the task. The name of a model of the host
+            is a model more, after those that are given.
         cutoff_hz: End of the band that a low-pass kept, for super-resolution.
         metrics: Names of metrics; empty means all that apply.
         estimates: Folders of other systems' outputs, by name.
@@ -71,6 +72,11 @@ def settle(
     Raises:
         UsageError: a name is unknown or taken twice, or a cut-off is missing.
     """
+    rivals = [name for name in baselines or () if name in model_names()]
+    taken = [*models, *rivals, *(estimates or ())]
+    models = dict(models) | dict(zip(rivals, rivals, strict=True))
+    if baselines is not None:
+        baselines = [name for name in baselines if name not in rivals]
     cards = [find_model(model).card for model in models.values()]
     task = task or next((card.task for card in cards), "denoise")
     if cutoff_hz is not None:
@@ -80,7 +86,7 @@ def settle(
     if task == "superres" and cutoff_hz is None and baselines is None:
         raise ArgumentError("super-resolution needs a cut-off", "cutoff_hz")
     settings = Settings(
-        models=dict(models),
+        models=models,
         baselines=tuple(choose(baselines, task, cutoff_hz)),
         kind=kind,
         cutoff_hz=cutoff_hz,
@@ -92,7 +98,7 @@ def settle(
         jobs=jobs,
         shown=shown,
     )
-    taken = [*settings.baselines, *settings.estimates, *settings.models]
+    taken += settings.baselines
     if double := {name for name in taken if taken.count(name) > 1}:
         raise ArgumentError(f"two systems are called {', '.join(sorted(double))}", "names")
     return settings

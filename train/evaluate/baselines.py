@@ -98,7 +98,9 @@ def choose(names: Sequence[str] | None, task: str, cutoff_hz: float | None) -> l
     chosen = list(OF_TASK.get(task, ()) if names is None else names)
     for name in chosen:
         if name not in BASELINES:
-            raise UsageError(f"there is no baseline {name!r}; known: {', '.join(BASELINES)}")
+            raise UsageError(
+                f"there is no baseline {name!r}; known: {', '.join(BASELINES)}, and all models"
+            )
         if name in OF_TASK["superres"] and cutoff_hz is None:
             raise ArgumentError(f"the baseline {name} needs a cut-off", "cutoff_hz")
     return chosen
