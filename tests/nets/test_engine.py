@@ -133,7 +133,12 @@ def test_a_late_hop_is_paid_for_with_dry_hops_and_the_delay_stays():
     np.testing.assert_allclose(gains[[0, 1, 7, 8]], 0.5, atol=1e-3)
 
 
-FRAMES = {"window": 480, "hop": 480, "analysis_window": "rect", "synthesis_window": "rect"}
+FRAMES: dict[str, Any] = {
+    "window": 480,
+    "hop": 480,
+    "analysis_window": "rect",
+    "synthesis_window": "rect",
+}
 
 
 def late(hops: int, gain: float = 1.0, period: int = 1 << 30, **card: Any) -> Generator:
