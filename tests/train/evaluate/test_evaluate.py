@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from rtdenoise.nets.foreign import MAKERS
 from tests.toy_nets import Breaks, save
 from tests.train.evaluate.sounds import RATE, at_snr, voice
 from train.cli import main
@@ -43,6 +44,19 @@ def test_estimates_of_others_are_aligned_and_ours_is_not_touched(pairs, tmp_path
     assert main([*args, "--aligned"]) == 0
     rows = {row.split("|")[1].strip(): row for row in table_rows(capsys.readouterr().out)}
     assert float(rows["late"].split("|")[2].split()[0]) < 0
+
+
+@pytest.mark.skipif(not MAKERS["rnnoise"].installed, reason="pyrnnoise is not installed")
+def test_a_rival_is_a_baseline_by_its_name(pairs, tmp_path, capsys):
+    """As a baseline it is the model that it is by name; one system is not scored twice."""
+    folder = pairs(lambda x: np.stack([at_snr(row, 5) for row in x]), files=1)
+    args = ["evaluate", "--data", str(folder), "--metrics", "snr", "--baseline", "rnnoise"]
+    assert main([*args, "--model", "mine=rnnoise"]) == 0
+    rows = [row.split("|") for row in table_rows(capsys.readouterr().out)]
+    assert [row[1].strip() for row in rows] == ["input", "mine", "rnnoise"]
+    assert rows[1][2] == rows[2][2]
+    assert main([*args, "--model", "rnnoise"]) == 2
+    assert "two systems are called rnnoise" in capsys.readouterr().err
 
 
 def test_a_model_is_scored_with_baselines_report_and_card(pairs, tmp_path, capsys):
