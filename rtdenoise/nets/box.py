@@ -1,6 +1,6 @@
 """The box of models: it finds a net by name or path, and loads it by the runtime of its suffix.
 
-Some names stand for denoisers of other makers, which are in packages of their own (`foreign.py`).
+Some names stand for denoisers of other makers, which are in packages of their own (`makers.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import ModelError, Problem
-from . import foreign
+from . import makers
 from .archive import Archive
 from .card import Card
 from .net import Net
@@ -22,13 +22,13 @@ USUAL = "torchscript"  # the runtime for files with another suffix
 
 def models() -> list[str]:
     """Return the sorted names of the models that can run: those in the box, and those installed."""
-    missing = {name for name, maker in foreign.MAKERS.items() if not maker.installed}
+    missing = {name for name, maker in makers.MAKERS.items() if not maker.installed}
     return sorted(names() - missing)
 
 
 def names() -> set[str]:
     """Return all names that stand for a model, also for one whose package is not installed."""
-    return {file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES} | set(foreign.MAKERS)
+    return {file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES} | set(makers.MAKERS)
 
 
 def find(name: str | Path) -> Net:
@@ -38,7 +38,7 @@ def find(name: str | Path) -> Net:
         ModelError: If *name* is neither (the message lists the names), if the file breaks the
             contract, or if the package of the model is not installed.
     """
-    return foreign.load(str(name)) if str(name) in foreign.MAKERS else load(place(name))
+    return makers.load(str(name)) if str(name) in makers.MAKERS else load(place(name))
 
 
 def place(name: str | Path) -> Path:
@@ -81,6 +81,6 @@ def card(name: str | Path) -> Card:
         ModelError: If there is no such model, its file is damaged, or it has no card or a wrong
             one, or if its package is not installed.
     """
-    if str(name) in foreign.MAKERS:
-        return foreign.load(str(name)).card
+    if str(name) in makers.MAKERS:
+        return makers.load(str(name)).card
     return Archive(place(name)).card

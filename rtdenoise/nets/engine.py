@@ -60,7 +60,7 @@ class Engine:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         card, channels = net.card, stream.channels
-        self.net, self.stream = net.begin(), stream
+        self.net, self.stream = net, stream
         self.hop, self.window = card.hop, card.window
         self._delay = card.window - (gcd(card.hop, stream.block) if stream.block else 0)
         self.latency = self._delay + card.lookahead

@@ -1,7 +1,7 @@
 """The contract: what the host asks of a net, whatever runtime it runs in.
 
 A runtime is one file in this room with a function `load(path) -> Net`, and a line in
-`box.RUNTIMES`. Nets that come with a package, and not as a file, are in `foreign.MAKERS`.
+`box.RUNTIMES`. Nets that come with a package, and not as a file, are in `makers.MAKERS`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Net(Protocol):
     analysis: NDArray[np.float32]
     synthesis: NDArray[np.float32]
 
-    def begin(self) -> Net:
+    def begin(self, stream: Stream) -> Net:
         """Return the net for one stream: a new one if it holds state, and otherwise itself."""
         ...
 

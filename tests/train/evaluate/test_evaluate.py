@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from rtdenoise.nets.foreign import MAKERS
+from rtdenoise.nets.makers import MAKERS
 from tests.toy_nets import Breaks, save
 from tests.train.evaluate.sounds import RATE, at_snr, voice
 from train.cli import main

@@ -24,9 +24,9 @@ from rtdenoise.core.stage import drain, process
 from rtdenoise.core.stream import Stream
 from rtdenoise.errors import ModelError
 from rtdenoise.live.session import Session
-from rtdenoise.nets import box, foreign
+from rtdenoise.nets import box, makers
 from rtdenoise.nets.engine import Engine
-from rtdenoise.nets.foreign import FRAME, MAKERS, SPARES, Foreign, Memory
+from rtdenoise.nets.makers import FRAME, MAKERS, SPARES, Made, Memory
 from rtdenoise.nets.line import Line
 from rtdenoise.proof.verify import voice
 from tests.nets.test_engine import Clock
@@ -219,7 +219,7 @@ class Counted:
 def test_memories_are_freed_once_and_unused_ones_serve_the_next_stream():
     """DeepFilterNet3 takes half a second to make one, and a stage may only tell its latency."""
     library, spares = Counted(), list[int]()
-    net = Foreign(replace(MAKERS["rnnoise"].card, lookahead=0), library, spares)
+    net = Made(replace(MAKERS["rnnoise"].card, lookahead=0), library, spares)
     for _ in range(5):
         Line(net, MONO)
     assert library.made == 1
@@ -268,8 +268,8 @@ def test_every_door_takes_the_name(tmp_path, capsys):
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch, capsys):
     """One line, and the other models go on; `models` lists it all the same."""
-    monkeypatch.setattr(foreign, "find_spec", lambda name: None)
-    foreign.load.cache_clear()
+    monkeypatch.setattr(makers, "find_spec", lambda name: None)
+    makers.load.cache_clear()
     for name, maker in MAKERS.items():
         with pytest.raises(ModelError, match=r"not installed: pip install 'rtdenoise\["):
             rtdenoise.Denoise(name)
@@ -292,7 +292,7 @@ def test_a_package_without_its_library_is_an_error_of_the_model(monkeypatch, tmp
     """A wheel for another system, or a damaged one."""
     (tmp_path / "__init__.py").touch()
     spec = importlib.util.spec_from_file_location("pyrnnoise", tmp_path / "__init__.py")
-    monkeypatch.setattr(foreign, "find_spec", lambda name: spec)
-    foreign.load.cache_clear()
+    monkeypatch.setattr(makers, "find_spec", lambda name: spec)
+    makers.load.cache_clear()
     with pytest.raises(ModelError, match="library of pyrnnoise cannot be loaded"):
         box.find("rnnoise")

