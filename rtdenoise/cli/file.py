@@ -56,6 +56,7 @@ from .arguments import (
     add_quiet,
     add_strength,
     file_name,
+    parameters,
     strength,
 )
 from .reporter import Reporter, as_dict
@@ -201,7 +202,7 @@ def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
         return lambda: with_strength(open_board(args.board), how), args.board
     from ..chain.effect import Denoise
 
-    effect = Denoise(args.model, args.mix, args.atten_lim, args.residual)
+    effect = Denoise(args.model, args.mix, args.atten_lim, args.residual, **parameters(args))
     return lambda: effect, effect.net.card.name
 
 

@@ -33,6 +33,7 @@ from .arguments import (
     add_quiet,
     add_strength,
     file_name,
+    parameters,
     strength,
 )
 from .banner import banner, summary_text
@@ -148,7 +149,7 @@ def make_effect(args: argparse.Namespace) -> Effect:
         from ..chain.boardfile import open_board
 
         return with_strength(open_board(args.board), strength(args))
-    return Denoise(args.model, args.mix, args.atten_lim, args.residual)
+    return Denoise(args.model, args.mix, args.atten_lim, args.residual, **parameters(args))
 
 
 def run(

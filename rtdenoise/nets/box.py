@@ -9,10 +9,14 @@ from pathlib import Path
 from ..errors import ModelError, Problem
 from .archive import Archive
 from .card import Card
+from .facts import Facts
+from .foreign import form_of
 from .net import Net
 
 BOX = Path(__file__).parents[1] / "models"
-RUNTIMES = {".pt": "torchscript"}  # suffix: the module of this room whose `load` reads it
+# Suffix: the module of this room whose `load` reads it.
+RUNTIMES = {".pt": "torchscript", ".nm": "foreign", ".ts": "foreign"}
+FOREIGN = (".nm", ".ts")  # suffixes of other hosts' forms
 USUAL = "torchscript"  # the runtime for files with another suffix
 
 
@@ -70,4 +74,17 @@ def card(path: str | Path) -> Card:
     Raises:
         ModelError: If there is no such file, it is damaged, or it has no card or a wrong one.
     """
-    return Archive(Path(path)).card
+    said = facts(path)
+    return Archive(Path(path)).card if said is None else said.card()
+
+
+def facts(path: str | Path) -> Facts | None:
+    """Read what a model file says of itself that is of another host's form; None: it is of ours.
+
+    Raises:
+        ModelError: If there is no such file, or it is damaged.
+    """
+    if Path(path).suffix.lower() not in FOREIGN:
+        return None
+    form = form_of(Archive(Path(path)))
+    return None if form is None else form.facts

@@ -21,7 +21,7 @@ from ..live.drive import quiet_interpreter
 from ..nets import box
 from ..nets.engine import Engine
 from ..nets.line import Line
-from ..nets.net import Net, Windows, warm_up
+from ..nets.net import Net, Windows, begun, warm_up
 from .timing import Timing, timing
 from .verify import voice
 
@@ -68,7 +68,7 @@ def engine_timings(net: Net, count: int = 3000) -> Iterator[Timing]:
     yield timing("ring, write + read", _tight(lambda: (ring.write(block), ring.read(out)), count))
     bare = Engine(_NoNet(net), stream)
     yield timing("engine without the net", _tight(lambda: bare.push(block), count))
-    engine = Engine(net, stream)
+    engine = Engine(begun(net, stream), stream)
     sound = voice(net.card.sample_rate, 4.0)
     at = iter(range(10**9))
 
