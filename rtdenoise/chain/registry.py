@@ -91,6 +91,8 @@ OURS = (
         (
             Parameter("path", meaning="path of the .vst3"),
             Parameter("plugin_name", None, meaning="which plugin, if the file holds several"),
+            Parameter("preset", None, meaning="path of a .vstpreset with its settings"),
+            Parameter("state", None, meaning="its settings, as a saved board has them"),
         ),
         lambda settings, _: vst3.load(settings),
         any_parameter=True,

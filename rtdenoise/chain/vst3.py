@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 from pathlib import Path
@@ -39,8 +40,9 @@ def load(settings: dict[str, Any]) -> Any:
     """Load a VST3 plugin; this must be done on the main thread.
 
     Args:
-        settings: The `path` of the plugin, its `plugin_name` if the file holds several, and values
-            for its parameters by name.
+        settings: The `path` of the plugin; its `plugin_name` if the file holds several; the
+            `preset` (a .vstpreset file) or the `state` (Base64, as `state` gives it) that it begins
+            with; and values for its parameters by name, which are set after that.
 
     Raises:
         UsageError: If there is no path, the plugin cannot be loaded, or it has no such parameter or
@@ -57,6 +59,10 @@ def load(settings: dict[str, Any]) -> Any:
         raise UsageError(f"there is no {name!r} in {path}, but {plugin.name!r}")
     _PLACES[plugin] = {"path": path, "plugin_name": name}
     _CLEAN.add(plugin)
+    if (preset := values.pop("preset", None)) is not None:
+        _load_preset(plugin, preset)
+    if (kept := values.pop("state", None)) is not None:
+        _restore(plugin, kept)
     for key, value in values.items():
         _set(plugin, key, value)
     return plugin
@@ -74,6 +80,33 @@ def place(plugin: Any) -> dict[str, Any]:
             "by a board file, or by rtdenoise.chain.vst3.load({'path': ...})"
         )
     return _PLACES[plugin]
+
+
+def state(plugin: Any) -> str:
+    """Return the state of *plugin* for `load`: its parameters, and what no parameter shows."""
+    return base64.b64encode(bytes(plugin.raw_state)).decode()
+
+
+def _restore(plugin: Any, kept: Any) -> None:
+    """Give *plugin* the state that `state` returned."""
+    try:
+        plugin.raw_state = base64.b64decode(kept, validate=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{plugin.name}: state: wanted the Base64 text that a saved board has ({error})"
+        ) from None
+
+
+def _load_preset(plugin: Any, preset: Any) -> None:
+    """Give *plugin* the settings of a .vstpreset file."""
+    if not isinstance(preset, str) or not os.path.isfile(preset):
+        raise UsageError(f"{plugin.name}: preset = {preset!r}: wanted the path of a .vstpreset")
+    try:
+        plugin.load_preset(preset)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{plugin.name}: preset = {preset!r}: {' '.join(str(error).split())}"
+        ) from None
 
 
 def _set(plugin: Any, name: str, value: Any) -> None:
