@@ -49,11 +49,8 @@ def check_editor(args: argparse.Namespace, effect: Effect) -> None:
     target = args.save_board
     if target and not args.board:
         raise UsageError("--save-board saves the board of --board, and there is none")
-    if (
-        target
-        and os.path.exists(target)
-        and not (args.force or os.path.samefile(target, args.board))
-    ):
+    itself = target and os.path.realpath(target) == os.path.realpath(args.board)
+    if target and os.path.exists(target) and not (args.force or itself):
         raise UsageError(f"{target} exists already", Problem.EXISTS)
 
 
