@@ -36,7 +36,7 @@ from typing import Any
 import tomli_w
 
 from ..errors import UsageError
-from . import recipe, vst3
+from . import recipe
 from .board import Board, Mix
 from .effect import Denoise, DryWet
 from .registry import STRENGTH, kind, make
@@ -115,7 +115,7 @@ def _table(effect: Any) -> dict[str, Any]:
         if kept.inner is not None:
             table["effect"] = [_table(inner) for inner in effect if inner is not None]
         if kept.kind == "VST3":
-            table |= {"path": str(Path(table["path"]).absolute()), "state": vst3.state(effect)}
+            table |= {"path": str(Path(table["path"]).absolute()), "state": kept.state}
     elif isinstance(effect, Denoise):
         table = {"type": "Denoise", **effect.settings()}
     elif type(effect) in (Board, Mix, DryWet):

@@ -29,6 +29,8 @@ from .guard import Guard
 from .native import LARGEST, load_file
 from .parameter import Parameter
 
+SAME = 1e-6  # of the range of a parameter: two values that differ by less are one
+
 _PLACES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()  # where each was loaded from
 _CLEAN: WeakSet[Any] = WeakSet()  # those that have had no sound since they were loaded or reset
 
@@ -41,7 +43,7 @@ def load(settings: dict[str, Any]) -> Any:
 
     Args:
         settings: The `path` of the plugin; its `plugin_name` if the file holds several; the
-            `preset` (a .vstpreset file) or the `state` (Base64, as `state` gives it) that it begins
+            `preset` (a .vstpreset file) or the `state` (as `state` gives it) that it begins
             with; and values for its parameters by name, which are set after that.
 
     Raises:
@@ -62,7 +64,7 @@ def load(settings: dict[str, Any]) -> Any:
     if (preset := values.pop("preset", None)) is not None:
         _load_preset(plugin, preset)
     if (kept := values.pop("state", None)) is not None:
-        _restore(plugin, kept)
+        restore(plugin, kept)
     for key, value in values.items():
         _set(plugin, key, value)
     return plugin
@@ -83,18 +85,36 @@ def place(plugin: Any) -> dict[str, Any]:
 
 
 def state(plugin: Any) -> str:
-    """Return the state of *plugin* for `load`: its parameters, and what no parameter shows."""
-    return base64.b64encode(bytes(plugin.raw_state)).decode()
+    """Return the state of *plugin* for `load`, as text.
+
+    It is what the plugin gives as its state, and after a colon the values of its parameters. A
+    plugin learns of a parameter only with the next block of sound: what was set since the last one
+    is not in its own state.
+    """
+    values = [parameter.raw_value for parameter in plugin.parameters.values()]
+    parts = bytes(plugin.raw_state), np.array(values, "<f4").tobytes()
+    return ":".join(base64.b64encode(part).decode() for part in parts)
 
 
-def _restore(plugin: Any, kept: Any) -> None:
-    """Give *plugin* the state that `state` returned."""
+def restore(plugin: Any, kept: Any) -> None:
+    """Give *plugin* the state that `state` returned.
+
+    Raises:
+        UsageError: If *kept* is not such a text, or the plugin refuses it.
+    """
     try:
-        plugin.raw_state = base64.b64decode(kept, validate=True)
-    except (TypeError, ValueError, RuntimeError) as error:
+        own, values = (base64.b64decode(part, validate=True) for part in kept.split(":"))
+        plugin.raw_state = own
+        wanted = np.frombuffer(values, "<f4")
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
-            f"{plugin.name}: state: wanted the Base64 text that a saved board has ({error})"
+            f"{plugin.name}: state: wanted the text that a saved board has ({error})"
         ) from None
+    if len(wanted) != len(plugin.parameters):  # it was another version: its own state must do
+        return
+    for parameter, value in zip(plugin.parameters.values(), wanted, strict=True):
+        if abs(parameter.raw_value - value) > SAME:
+            parameter.raw_value = float(np.clip(value, 0.0, 1.0))
 
 
 def _load_preset(plugin: Any, preset: Any) -> None:
