@@ -91,7 +91,7 @@ def state(plugin: Any) -> str:
     plugin learns of a parameter only with the next block of sound: what was set since the last one
     is not in its own state.
     """
-    values = [parameter.raw_value for parameter in plugin.parameters.values()]
+    values = [parameter.raw_value for parameter in _settable(plugin)]
     parts = bytes(plugin.raw_state), np.array(values, "<f4").tobytes()
     return ":".join(base64.b64encode(part).decode() for part in parts)
 
@@ -110,11 +110,17 @@ def restore(plugin: Any, kept: Any) -> None:
         raise UsageError(
             f"{plugin.name}: state: wanted the text that a saved board has ({error})"
         ) from None
-    if len(wanted) != len(plugin.parameters):  # it was another version: its own state must do
+    settable = _settable(plugin)
+    if len(wanted) != len(settable):  # it was another version: its own state must do
         return
-    for parameter, value in zip(plugin.parameters.values(), wanted, strict=True):
+    for parameter, value in zip(settable, wanted, strict=True):
         if abs(parameter.raw_value - value) > SAME:
             parameter.raw_value = float(np.clip(value, 0.0, 1.0))
+
+
+def _settable(plugin: Any) -> list[Any]:
+    """Return the parameters of *plugin* that are not its own reports, as that of its latency."""
+    return [parameter for parameter in plugin.parameters.values() if parameter.is_automatable]
 
 
 def _load_preset(plugin: Any, preset: Any) -> None:

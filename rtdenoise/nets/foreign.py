@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -84,7 +85,7 @@ class Foreign:
     """
 
     def __init__(self, form: Form, script: Script) -> None:
-        self.form, self.script = form, script
+        self.form, self.script, self._one_at_a_time = form, script, Lock()
         self._values: dict[str, Any] = {knob.name: knob.default for knob in self.knobs}
         with script.one_thread():
             # A copy that no sound goes through: it tells whether the model refuses a value.
@@ -117,7 +118,7 @@ class Foreign:
             UsageError: If the model refuses the value.
         """
         values = self._values | {name: value}
-        with self.script.one_thread():
+        with self._one_at_a_time, self.script.one_thread():
             self._trial.set(values)
         self._values = values
 
