@@ -1,9 +1,8 @@
 """Model files in the forms of Neutone and nn~, made with torch alone.
 
-tools/sdk_models.py makes the same three with the SDKs: drive.nm, late.nm and tilde.ts.
+tools/sdk_models.py makes the same three with the SDKs: drive.nm, late.nm and tilde.ts. (TorchScript
+does not read the annotations of a class if they are texts, hence no `from __future__`.)
 """
-
-from __future__ import annotations
 
 import json
 import warnings
@@ -38,6 +37,9 @@ def metadata(name: str, **said: Any) -> dict[str, Any]:
 
 class Neutone(nn.Module):
     """The methods of the SDK's outermost module that a host calls."""
+
+    defaults: Tensor
+    past: Tensor
 
     def __init__(self, late: int = 0) -> None:
         super().__init__()
@@ -75,6 +77,8 @@ class Neutone(nn.Module):
 
 class Tilde(nn.Module):
     """A register of methods and attributes, as nn_tilde.Module makes it."""
+
+    past: Tensor
 
     def __init__(self) -> None:
         super().__init__()

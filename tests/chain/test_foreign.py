@@ -10,6 +10,7 @@ import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,11 +199,12 @@ def test_info_reads_what_it_says_and_verify_measures_its_delay(models, capsys):
     assert "drive = 0.5 (0 to 1): how much is driven" in told
     assert main(["info", "--json", str(models / "tilde.ts")]) == 0
     assert json.loads(capsys.readouterr().out)["form"] == "nn~"
-    for file, values, right in (
+    cases: list[tuple[str, dict[str, Any], bool]] = [
         ("late.nm", {}, True),
         ("tilde.ts", {}, False),
         ("tilde.ts", {"delay_samples": 64}, True),
-    ):
+    ]
+    for file, values, right in cases:
         check = _latency(Denoise(models / file, **values).net, seed=0)  # all of them take 5 s
         assert check.passed == right, check
 
