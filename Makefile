@@ -76,7 +76,7 @@ wheel: .venv/core
 system:
 	@sh tools/apt_install.sh "tests with a sound card" libportaudio2 libasound2-plugins jackd2
 	@sh tools/apt_install.sh "tests with a sound server" pulseaudio pulseaudio-utils
-	@sh tools/apt_install.sh "tests with a VST3 plugin" dpf-source g++
+	@sh tools/apt_install.sh "tests with a VST3 plugin" dpf-source g++ xvfb
 	@sh tools/apt_install.sh "tests of packing a corpus" opus-tools
 	@sh tools/apt_install.sh "tests of the listening page" chromium
 

@@ -34,7 +34,7 @@ DOORS = {
     "av": {"sound/media"},
     "sounddevice": {"live/devices"},
     "platformdirs": {"live/folders"},
-    "tomli_w": {"live/presets"},
+    "tomli_w": {"live/presets", "chain/boardfile"},
     "pulsectl": {"live/soundserver"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},

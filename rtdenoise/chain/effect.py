@@ -28,8 +28,9 @@ from ..core.stream import Stream
 from ..errors import UsageError
 from ..nets.box import find, source
 from ..nets.line import Line
-from ..nets.net import Net, warm_up
+from ..nets.net import Net, twin, warm_up
 from .call import Audio, Call
+from .knobs import Knobbed
 from .parameter import Parameter
 
 
@@ -238,7 +239,7 @@ class Blended(Effect):
         return f"mix={self.mix:g}, atten_lim_db={self.atten_lim_db}, residual={self.residual}"
 
 
-class Denoise(Blended):
+class Denoise(Knobbed, Blended):
     """An effect that runs a net on the sound.
 
     Args:
@@ -246,10 +247,11 @@ class Denoise(Blended):
         mix: Percentage of wet (processed) sound in the output, 0 to 100.
         atten_lim_db: Most that is removed, in dB. 0: the input stays untouched; None: no limit.
         residual: Whether the output is what was removed, instead of what was kept.
+        values: Values of the model's own parameters, which models of other hosts have.
 
     Raises:
         ModelError: If there is no such model, or it breaks the contract.
-        UsageError: If a setting is out of range.
+        UsageError: If a setting is out of range, or the model has no such parameter.
 
     >>> Denoise("speech", mix=120)
     Traceback (most recent call last):
@@ -262,33 +264,48 @@ class Denoise(Blended):
         mix: float = 100.0,
         atten_lim_db: float | None = None,
         residual: bool = False,
+        **values: Any,
     ) -> None:
         super().__init__(mix, atten_lim_db, residual)
         if not isinstance(model, str | Path) and not hasattr(model, "card"):
             raise UsageError(f"model = {model!r}: wanted a name, a path or a loaded net")
         self._source = source(model) if isinstance(model, str | Path) else None
-        self.net = find(model) if isinstance(model, str | Path) else model
+        self.net = find(model) if isinstance(model, str | Path) else twin(model)
+        self._turn(values)
         self.own_rate, self.own_hop = self.net.card.sample_rate, self.net.card.hop
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle carries: in place of the net, its name or path if it has one."""
-        state = super().__getstate__()
+        state = super().__getstate__() | {"_values": self._turned()}
         if self._source is not None:
             del state["net"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the settings of a copy or a pickle, and load the net."""
+        values = state.pop("_values", {})
         super().__setstate__(state)
         if self._source is not None and "net" not in state:
             self.net = find(self._source)
+        self._turn(values)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments that make this effect as it is set.
+
+        Raises:
+            UsageError: If its net was given as an object, which has no name.
+        """
+        if self._source is None:
+            raise UsageError(f"the net {self.net.card.name!r} was loaded by hand: it has no name")
+        own = {"mix": self.mix, "atten_lim_db": self.atten_lim_db, "residual": self.residual}
+        return {"model": self._source, **own, **self._turned()}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Denoise:
         """Return a copy with the same net, which holds no state, and streams of its own."""
-        twin = memo[id(self)] = type(self).__new__(type(self))
-        memo[id(self.net)] = self.net
-        twin.__setstate__(deepcopy(super().__getstate__(), memo))
-        return twin
+        other = memo[id(self)] = type(self).__new__(type(self))
+        memo[id(self.net)] = twin(self.net)
+        other.__setstate__(deepcopy(super().__getstate__(), memo))
+        return other
 
     def stage(self, stream: Stream, counters: Counters | None = None) -> Blend:
         """See `Effect.stage`."""

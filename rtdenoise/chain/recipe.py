@@ -21,19 +21,19 @@ class Recipe:
         kind: The name of its class in pedalboard; "VST3" for a plugin from a file.
         settings: Values by the names of its parameters; of a VST3, where it is.
         inner: Recipes of the plugins within it. None: it is no container.
-        state: The state that a VST3 gives of itself.
+        state: The state of a VST3, as text.
     """
 
     kind: str
     settings: dict[str, Any]
     inner: tuple[Any, ...] | None = None
-    state: bytes = b""
+    state: str = ""
 
     def plugin(self) -> Any:
         """Return a new plugin."""
         if self.kind == "VST3":
             plugin = vst3.load(self.settings)
-            plugin.raw_state = self.state
+            vst3.restore(plugin, self.state)
             return plugin
         kind = native.type_of(self.kind)
         if self.inner is not None:
@@ -51,7 +51,7 @@ def of(effect: Any) -> Any:
         return effect
     kind = type(effect).__name__
     if native.is_external(effect):
-        return Recipe("VST3", vst3.place(effect), state=bytes(effect.raw_state))
+        return Recipe("VST3", vst3.place(effect), state=vst3.state(effect))
     if hasattr(effect, "__iter__"):
         return Recipe(kind, {}, tuple(of(part) for part in effect))
     names = [parameter.name for parameter in native.parameters(type(effect))]

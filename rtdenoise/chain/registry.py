@@ -37,7 +37,8 @@ class Kind:
         make: Function that makes an effect from its parameters and the effects within it.
         holds: How many effects it has within it: "none", "one" or "many".
         streams: Whether it can stream. False: it processes only files and arrays.
-        any_parameter: Whether parameters that are not listed may be set, as those of a VST3.
+        any_parameter: Whether parameters that are not listed may be set, as those of a VST3 and of
+            a model.
     """
 
     name: str
@@ -62,6 +63,7 @@ OURS = (
         "rtdenoise",
         (Parameter("model", "speech", meaning="name in the box, or path of a file"), *STRENGTH),
         lambda settings, _: Denoise(**settings),
+        any_parameter=True,  # those of the model, which knows them
     ),
     Kind(
         "Board", "Runs effects one after the other.", "rtdenoise", (), lambda _, e: Board(e), "many"
@@ -89,6 +91,8 @@ OURS = (
         (
             Parameter("path", meaning="path of the .vst3"),
             Parameter("plugin_name", None, meaning="which plugin, if the file holds several"),
+            Parameter("preset", None, meaning="path of a .vstpreset with its settings"),
+            Parameter("state", None, meaning="its settings, as a saved board has them"),
         ),
         lambda settings, _: vst3.load(settings),
         any_parameter=True,

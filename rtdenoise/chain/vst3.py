@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 from pathlib import Path
@@ -28,6 +29,8 @@ from .guard import Guard
 from .native import LARGEST, load_file
 from .parameter import Parameter
 
+SAME = 1e-6  # of the range of a parameter: two values that differ by less are one
+
 _PLACES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()  # where each was loaded from
 _CLEAN: WeakSet[Any] = WeakSet()  # those that have had no sound since they were loaded or reset
 
@@ -39,8 +42,9 @@ def load(settings: dict[str, Any]) -> Any:
     """Load a VST3 plugin; this must be done on the main thread.
 
     Args:
-        settings: The `path` of the plugin, its `plugin_name` if the file holds several, and values
-            for its parameters by name.
+        settings: The `path` of the plugin; its `plugin_name` if the file holds several; the
+            `preset` (a .vstpreset file) or the `state` (as `state` gives it) that it begins
+            with; and values for its parameters by name, which are set after that.
 
     Raises:
         UsageError: If there is no path, the plugin cannot be loaded, or it has no such parameter or
@@ -57,6 +61,10 @@ def load(settings: dict[str, Any]) -> Any:
         raise UsageError(f"there is no {name!r} in {path}, but {plugin.name!r}")
     _PLACES[plugin] = {"path": path, "plugin_name": name}
     _CLEAN.add(plugin)
+    if (preset := values.pop("preset", None)) is not None:
+        _load_preset(plugin, preset)
+    if (kept := values.pop("state", None)) is not None:
+        restore(plugin, kept)
     for key, value in values.items():
         _set(plugin, key, value)
     return plugin
@@ -74,6 +82,57 @@ def place(plugin: Any) -> dict[str, Any]:
             "by a board file, or by rtdenoise.chain.vst3.load({'path': ...})"
         )
     return _PLACES[plugin]
+
+
+def state(plugin: Any) -> str:
+    """Return the state of *plugin* for `load`, as text.
+
+    It is what the plugin gives as its state, and after a colon the values of its parameters. A
+    plugin learns of a parameter only with the next block of sound: what was set since the last one
+    is not in its own state.
+    """
+    values = [parameter.raw_value for parameter in _settable(plugin)]
+    parts = bytes(plugin.raw_state), np.array(values, "<f4").tobytes()
+    return ":".join(base64.b64encode(part).decode() for part in parts)
+
+
+def restore(plugin: Any, kept: Any) -> None:
+    """Give *plugin* the state that `state` returned.
+
+    Raises:
+        UsageError: If *kept* is not such a text, or the plugin refuses it.
+    """
+    try:
+        own, values = (base64.b64decode(part, validate=True) for part in kept.split(":"))
+        plugin.raw_state = own
+        wanted = np.frombuffer(values, "<f4")
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{plugin.name}: state: wanted the text that a saved board has ({error})"
+        ) from None
+    settable = _settable(plugin)
+    if len(wanted) != len(settable):  # it was another version: its own state must do
+        return
+    for parameter, value in zip(settable, wanted, strict=True):
+        if abs(parameter.raw_value - value) > SAME:
+            parameter.raw_value = float(np.clip(value, 0.0, 1.0))
+
+
+def _settable(plugin: Any) -> list[Any]:
+    """Return the parameters of *plugin* that are not its own reports, as that of its latency."""
+    return [parameter for parameter in plugin.parameters.values() if parameter.is_automatable]
+
+
+def _load_preset(plugin: Any, preset: Any) -> None:
+    """Give *plugin* the settings of a .vstpreset file."""
+    if not isinstance(preset, str) or not os.path.isfile(preset):
+        raise UsageError(f"{plugin.name}: preset = {preset!r}: wanted the path of a .vstpreset")
+    try:
+        plugin.load_preset(preset)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{plugin.name}: preset = {preset!r}: {' '.join(str(error).split())}"
+        ) from None
 
 
 def _set(plugin: Any, name: str, value: Any) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from typing import TYPE_CHECKING
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..core.blend import Strength
@@ -99,6 +102,37 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         help="model: an included one (`rtdenoise models`) or your own (default: %(default)s)",
     )
+    add_parameters(parser)
+
+
+def add_parameters(parser: argparse._ActionsContainer) -> None:
+    """Add --parameters to *parser*; see `parameters`."""
+    parser.add_argument(
+        "--parameters",
+        metavar="NAME=VALUE,...",
+        help="parameters of a Neutone or nn~ model; `rtdenoise info MODEL` lists them",
+    )
+
+
+def parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of the model's own parameters that the flags give.
+
+    Raises:
+        UsageError: If one is not NAME=VALUE.
+
+    >>> parameters(argparse.Namespace(parameters="drive=0.5, flip=true, mode=clip"))
+    {'drive': 0.5, 'flip': True, 'mode': 'clip'}
+    """
+    found: dict[str, Any] = {}
+    for part in filter(str.strip, (args.parameters or "").split(",")):
+        name, sign, text = (word.strip() for word in part.partition("="))
+        if not (sign and name and text):
+            raise UsageError(f"--parameters {part.strip()}: wanted NAME=VALUE")
+        try:
+            found[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = text
+    return found
 
 
 def add_strength(parser: argparse.ArgumentParser) -> None:

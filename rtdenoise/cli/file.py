@@ -56,8 +56,10 @@ from .arguments import (
     add_quiet,
     add_strength,
     file_name,
+    parameters,
     strength,
 )
+from .editor import add_editor, check_editor, edit
 from .reporter import Reporter, as_dict
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_strength(parser)
     add_board(how)
+    add_editor(how)
     how.add_argument(
         "--jobs",
         type=int,
@@ -176,6 +179,10 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
         and sys.stdin.isatty(),
         "stdout is a terminal: give -o FILE, or send it on, | aplay": standard_out
         and sys.stdout.isatty(),
+        "--editor and --save-board are about a board: give --board": (
+            args.editor or args.save_board
+        )
+        and not args.board,
         "--board names its own models: leave -m out, and write it into the board": args.board
         and args.model != DEFAULT_MODEL,
         f"--jobs {args.jobs}: wanted 1 or more": args.jobs is not None and args.jobs < 1,
@@ -192,16 +199,22 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
 def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
     """Return a function that makes the effect for each file, and the effect's name."""
     if args.board:
-        from ..chain.boardfile import open_board
+        from ..chain.boardfile import board_of, described, open_board
         from ..chain.effect import with_strength
 
         how = strength(args)
+        if args.editor or args.save_board:
+            board = open_board(args.board)
+            check_editor(args, board)
+            edit(args, board)
+            values = described(board)
+            return lambda: with_strength(board_of(values, args.board), how), args.board
         # Each file needs a board of its own, because native plugins hold their state. It is made in
         # the main thread, because a VST3 can be loaded only there.
         return lambda: with_strength(open_board(args.board), how), args.board
     from ..chain.effect import Denoise
 
-    effect = Denoise(args.model, args.mix, args.atten_lim, args.residual)
+    effect = Denoise(args.model, args.mix, args.atten_lim, args.residual, **parameters(args))
     return lambda: effect, effect.net.card.name
 
 

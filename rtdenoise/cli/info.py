@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from .arguments import DEFAULT_MODEL, add_json
 
 if TYPE_CHECKING:
     from ..nets.card import Card
+    from ..nets.facts import Facts
 
 HELP = "print the card of a model"
 
@@ -31,9 +33,40 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..nets import box
 
+    facts = box.facts(args.model)
+    if facts is not None:
+        text = json.dumps(as_dict(facts), indent=1, ensure_ascii=False)
+        print(text if args.json else "\n".join(foreign_lines(facts)))
+        return 0
     card = box.card(args.model)
     print(card.to_json() if args.json else "\n".join(lines(card)))
     return 0
+
+
+def as_dict(facts: Facts) -> dict[str, Any]:
+    """Return the facts about a model of another host's form as JSON has them."""
+    return {**vars(facts), "knobs": [knob._asdict() for knob in facts.knobs]}
+
+
+def foreign_lines(facts: Facts) -> list[str]:
+    """Return lines that show a model of another host's form."""
+    rates = ", ".join(map(str, facts.rates))
+    sizes = ", ".join(map(str, facts.sizes))
+    out = [
+        f"{facts.name}: a model of {facts.form}",
+        facts.description,
+        f"  rate          {rates + ' Hz' if rates else 'any'}",
+        f"  buffer        {sizes + ' samples' if sizes else 'any'}",
+        f"  made by       {facts.made_by}",
+        f"  made with     {', '.join(f'{k} {v}' for k, v in facts.versions.items()) or 'not said'}",
+        "  delay         `rtdenoise verify` measures it",
+    ]
+    for knob in facts.knobs:
+        number = isinstance(knob.default, float)
+        ranged = "" if knob.low is None else f" ({knob.low:g} to {knob.high:g})"
+        default = f"{knob.default:g}" if number else str(knob.default).lower()
+        out.append(f"  parameter     {knob.name} = {default}{ranged}: {knob.meaning}".rstrip(": "))
+    return out
 
 
 def lines(card: Card) -> list[str]:

@@ -33,9 +33,11 @@ from .arguments import (
     add_quiet,
     add_strength,
     file_name,
+    parameters,
     strength,
 )
 from .banner import banner, summary_text
+from .editor import add_editor, beside_editor, check_editor
 from .ends import add_ends, ends_settings, silence_hint
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
@@ -100,6 +102,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_strength(parser)
     add_board(parser)
+    add_editor(parser)
     parser.add_argument(
         "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
     )
@@ -148,7 +151,7 @@ def make_effect(args: argparse.Namespace) -> Effect:
         from ..chain.boardfile import open_board
 
         return with_strength(open_board(args.board), strength(args))
-    return Denoise(args.model, args.mix, args.atten_lim, args.residual)
+    return Denoise(args.model, args.mix, args.atten_lim, args.residual, **parameters(args))
 
 
 def run(
@@ -174,7 +177,9 @@ def run(
     settings = checked(args)
     with _named_by_flags(args):
         virtual = virtual_device(args)
-        live = Live(args.source, args.out, make(args), **settings, cards=virtual)
+        effect = make(args)
+        check_editor(args, effect)
+        live = Live(args.source, args.out, effect, **settings, cards=virtual)
     tell = _Teller(live, line, args.quiet)
     try:
         with (
@@ -192,7 +197,9 @@ def run(
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
-            _show(live, line, tell, notifier, stop, hint=not silent)
+            beside_editor(
+                args, effect, lambda: _show(live, line, tell, notifier, stop, hint=not silent)
+            )
     finally:
         line.clear()
         tell()

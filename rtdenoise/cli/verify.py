@@ -11,13 +11,13 @@ import argparse
 import json
 from dataclasses import asdict
 
-from .arguments import DEFAULT_MODEL, add_json
+from .arguments import DEFAULT_MODEL, add_json, add_parameters, parameters
 
 HELP = "check that a model keeps the contract here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add MODEL, --seed and --json to *parser*."""
+    """Add MODEL, --seed, --parameters and --json to *parser*."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -27,16 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the random values (default: 0)"
     )
+    add_parameters(parser)
     add_json(parser, "a list of checks")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print each check as soon as it is done; return the exit code, 4 if one fails."""
+    from ..chain.effect import Denoise
     from ..errors import ModelError
-    from ..nets.box import find
     from ..proof.verify import verify
 
-    net, checks = find(args.model), []
+    net, checks = Denoise(args.model, **parameters(args)).net, []
     net.prepare_thread()
     for check in verify(net, args.seed):
         checks.append(check)

@@ -12,11 +12,18 @@ import os
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ModelError
 from .card import EXTRA_FILE, Card
-from .pickles import check_pickle
+from .pickles import Classes, Numbers, Object, check_pickle
 from .source import check_code
 
 MOST_ENTRIES = 20_000
@@ -36,11 +43,9 @@ class Archive:
 
     Attributes:
         path: The file.
-        card: The card in it.
 
     Raises:
-        ModelError: If there is no such file, it is no archive, it is damaged, it has no card or a
-            wrong one, or it breaks a bound.
+        ModelError: If there is no such file, it is no archive, it is damaged, or it breaks a bound.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,14 +68,76 @@ class Archive:
             RuntimeError,
         ) as error:
             raise damaged(path, error) from None
-        if f"extra/{EXTRA_FILE}" not in self._entries:
-            if "data.pkl" not in self._entries:
-                raise damaged(path, "it has no data.pkl")
+        if "data.pkl" not in self._entries and self.extra(EXTRA_FILE) is None:
+            raise damaged(path, "it has no data.pkl")
+
+    @cached_property
+    def card(self) -> Card:
+        """The card in it.
+
+        Raises:
+            ModelError: If it has no card or a wrong one.
+        """
+        content = self.extra(EXTRA_FILE)
+        if content is None:
             raise ModelError(
-                f"{path} has no card. Save it with _extra_files={{'{EXTRA_FILE}': card.to_json()}};"
-                " rtdenoise.Card lists the fields."
+                f"{self.path} has no card. Save it with _extra_files={{'{EXTRA_FILE}': "
+                "card.to_json()}; rtdenoise.Card lists the fields."
             )
-        self.card = Card.from_json(self._entries[f"extra/{EXTRA_FILE}"])
+        return Card.from_json(content)
+
+    def extra(self, name: str) -> bytes | None:
+        """Return the extra file *name* in it, or None."""
+        return self._entries.get(f"extra/{name}")
+
+    def root(self) -> Object:
+        """Return the module in it as its data describes it: attributes by name; nothing is run.
+
+        Raises:
+            ModelError: If the data is not what it says, or is no module.
+        """
+        with self._told():
+            root = self._read("data", check_code(self._code(), frozenset()).classes)
+            if not isinstance(root, Object):
+                raise ModelError("its data is no module")
+        return root
+
+    def numbers(self, tensor: Numbers) -> NDArray[Any]:
+        """Return the values of a small *tensor* of `root` in the order of its record."""
+        kind = {"LongStorage": np.int64, "FloatStorage": np.float32}.get(tensor.kind, np.uint8)
+        record = np.frombuffer(self._entries[f"data/{tensor.record}"], kind)
+        return record[tensor.offset :][: int(np.prod(tensor.shape, initial=1))]
+
+    def _code(self) -> dict[str, bytes]:
+        """Return the text of each file of code by its module."""
+        matches = {name: CODE.fullmatch(name) for name in self._entries}
+        return {
+            match[1].replace("/", "."): self._entries[name]
+            for name, match in matches.items()
+            if match
+        }
+
+    def _read(self, pickled: str, classes: Classes) -> Any:
+        """Return what the pickle called *pickled* holds, after a check of it."""
+        if f"{pickled}.pkl" not in self._entries:
+            raise ModelError(f"it has no {pickled}.pkl")
+        sizes = {
+            name.partition("/")[2]: len(entry)
+            for name, entry in self._entries.items()
+            if name.startswith(f"{pickled}/")
+        }
+        return check_pickle(self._entries[f"{pickled}.pkl"], sizes, classes)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Return a context whose errors name the file."""
+        try:
+            yield
+        except ModelError as error:
+            raise ModelError(
+                f"{self.path} was not run: {error}. A net may compute, and nothing else: "
+                "docs/models-from-strangers.md has the list"
+            ) from None
 
     def checked(self, operators: frozenset[str]) -> io.BytesIO:
         """Return a new archive with the code, the pickles and the numbers, after a check of each.
@@ -81,28 +148,10 @@ class Archive:
         Raises:
             ModelError: If the code could do anything but compute, or the data is not what it says.
         """
-        matches = {name: CODE.fullmatch(name) for name in self._entries}
-        code = {
-            match[1].replace("/", "."): self._entries[name]
-            for name, match in matches.items()
-            if match
-        }
-        try:
-            checked = check_code(code, operators)
+        with self._told():
+            checked = check_code(self._code(), operators)
             for pickled in ("constants", "data"):
-                if f"{pickled}.pkl" not in self._entries:
-                    raise ModelError(f"it has no {pickled}.pkl")
-                sizes = {
-                    name.partition("/")[2]: len(entry)
-                    for name, entry in self._entries.items()
-                    if name.startswith(f"{pickled}/")
-                }
-                check_pickle(self._entries[f"{pickled}.pkl"], sizes, checked.classes)
-        except ModelError as error:
-            raise ModelError(
-                f"{self.path} was not run: {error}. A net may compute, and nothing else: "
-                "docs/models-from-strangers.md has the list"
-            ) from None
+                self._read(pickled, checked.classes)
         made = io.BytesIO()
         with zipfile.ZipFile(made, "w") as new:
             for module, text in checked.texts.items():

@@ -13,10 +13,14 @@ from ..errors import ModelError, Problem
 from . import makers
 from .archive import Archive
 from .card import Card
+from .facts import Facts
+from .foreign import form_of
 from .net import Net
 
 BOX = Path(__file__).parents[1] / "models"
-RUNTIMES = {".pt": "torchscript"}  # suffix: the module of this room whose `load` reads it
+# Suffix: the module of this room whose `load` reads it.
+RUNTIMES = {".pt": "torchscript", ".nm": "foreign", ".ts": "foreign"}
+FOREIGN = (".nm", ".ts")  # suffixes of other hosts' forms
 USUAL = "torchscript"  # the runtime for files with another suffix
 
 
@@ -83,4 +87,17 @@ def card(name: str | Path) -> Card:
     """
     if str(name) in makers.MAKERS:
         return makers.load(str(name)).card
-    return Archive(place(name)).card
+    said = facts(name)
+    return Archive(place(name)).card if said is None else said.card()
+
+
+def facts(name: str | Path) -> Facts | None:
+    """Read what a model file says of itself that is of another host's form; None: it is of ours.
+
+    Raises:
+        ModelError: If there is no such file, or it is damaged.
+    """
+    if Path(name).suffix.lower() not in FOREIGN:
+        return None
+    form = form_of(Archive(place(name)))
+    return None if form is None else form.facts

@@ -20,7 +20,7 @@ from ..errors import ModelError
 
 SCHEMA = 1
 EXTRA_FILE = "card.json"
-TASKS = ("denoise", "dereverb", "superres", "identity")
+TASKS = ("denoise", "dereverb", "superres", "identity", "effect")
 KINDS = ("speech", "music", "any")
 BOUNDS = {
     "sample_rate": (1_000, 384_000),  # Hz

@@ -68,7 +68,7 @@ class Engine:
         self.deadline_s = None if stream.deadline is None else stream.deadline * self.period_s
         self._clock = clock
         self.counters = Counters() if counters is None else counters
-        # Most hops a call of the net.
+        # Most hops a call of the net; one, if it could not be called again after a failure.
         self._most = 1 if net.holds_state else max(1, BATCH // self.window)
         self._span = self._most * self.hop
         self._history = np.zeros((channels, self.window - self.hop), np.float32)

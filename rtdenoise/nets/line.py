@@ -40,7 +40,7 @@ class Line(Blend):
         counters: Counters | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        counters = Counters() if counters is None else counters
+        counters, net = Counters() if counters is None else counters, net.begin(stream)
         self.engine = Engine(net, stream.at(net.card.sample_rate), counters, clock)
         same = stream.rate == net.card.sample_rate
         wet: Stage = self.engine if same else Resampled(self.engine, stream)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..audio import Samples
 from ..core.overlap import ripple, window
+from ..core.stream import Stream
 from ..errors import ModelError, last_line
 from .card import Card
 
@@ -95,9 +96,15 @@ def windows_of(card: Card) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return analysis, synthesis
 
 
+def twin(net: Net) -> Net:
+    """Return *net*, or the same model with parameters of its own if it has any."""
+    make = getattr(net, "twin", None)
+    return net if make is None else make()
+
+
 def warm_up(net: Net, channels: int) -> None:
     """Run *net* on single hops of silence, as live, until its runtime has optimised it."""
-    net = net.begin()
+    net = net.begin(Stream(net.card.sample_rate, channels))
     state = net.initial_state(channels)
     silence = np.zeros((channels, 1, net.card.window), np.float32)
     for _ in range(WARM_UP_HOPS):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 # Names that the code of an archive may call without a namespace.
 _BUILTINS = """
-annotate bool complex float getattr hasattr int isinstance len range str tuple unchecked_cast
+annotate bool complex float getattr hasattr int isinstance len range sorted str tuple unchecked_cast
 uninitialized
 """
 BUILTINS = frozenset(_BUILTINS.split())

@@ -11,7 +11,8 @@ import io
 import pickle
 import pickletools
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 from ..errors import ModelError
 
@@ -32,18 +33,38 @@ MOST_DIMENSIONS = 16
 Classes = Mapping[str, Mapping[str, str]]
 
 
-class _Object:
+class Numbers(NamedTuple):
+    """A tensor as the pickle names it; its numbers are in a record of the archive.
+
+    Attributes:
+        kind: The type of its numbers, a key of `ITEM_BYTES`.
+        record: The key of the record.
+        held: How many numbers the record holds.
+        offset: Where in the record its first number is.
+        shape: Its sizes.
+    """
+
+    kind: str
+    record: str
+    held: int
+    offset: int = 0
+    shape: tuple[int, ...] = ()
+
+
+class Object:
     """An object of a class of the archive, which does nothing here.
 
     Attributes:
         kind: The name of its class.
         declared: The types of its attributes, as the code declares them.
+        values: Its attributes.
     """
 
     kind: ClassVar[str] = ""
     declared: ClassVar[Mapping[str, str]] = {}
+    values: Mapping[str, Any] = MappingProxyType({})
 
-    def __new__(cls, *_: Any) -> _Object:
+    def __new__(cls, *_: Any) -> Object:
         """Take any arguments, as the value of an enumeration."""
         return super().__new__(cls)
 
@@ -62,6 +83,7 @@ class _Object:
                 wanted = declared[len("Optional[") : -1]
             if "__torch__" in wanted and getattr(value, "kind", None) != wanted:
                 raise ModelError(f"the attribute {name[:80]} is no {wanted[:80]}, as its code says")
+        self.values = state
 
 
 class _Reader(pickle.Unpickler):
@@ -85,7 +107,7 @@ class _Reader(pickle.Unpickler):
         """
         place = f"{module}.{name}"
         if place in self.classes:
-            return type("_Object", (_Object,), {"kind": place, "declared": self.classes[place]})
+            return type("Object", (Object,), {"kind": place, "declared": self.classes[place]})
         if module == "torch" and name in ITEM_BYTES:
             return name
         if module == "torch.jit._pickle" and name in LISTS:
@@ -101,8 +123,8 @@ class _Reader(pickle.Unpickler):
             raise ModelError(f"its data uses {place[:80]!r}, which is not allowed")
         return known[place]
 
-    def persistent_load(self, pid: Any) -> int:
-        """Return how many numbers a record holds.
+    def persistent_load(self, pid: Any) -> Numbers:
+        """Return the numbers of a record.
 
         Raises:
             ModelError: If the record has another size.
@@ -111,11 +133,12 @@ class _Reader(pickle.Unpickler):
         there = self.sizes.get(key, 0)
         if type(count) is not int or count < 0 or count * ITEM_BYTES[kind] != there:
             raise ModelError(f"a tensor of {count!r} numbers has {there} bytes in the file")
-        return count
+        return Numbers(kind, key, count)
 
 
-def _tensor(count: int, offset: int, shape: Any, strides: Any, *_: Any) -> _Object:
-    """Refuse a tensor that would reach beyond its *count* numbers."""
+def _tensor(numbers: Numbers, offset: int, shape: Any, strides: Any, *_: Any) -> Numbers:
+    """Refuse a tensor that would reach beyond its *numbers*."""
+    count = numbers.held
     last, empty = offset, False
     if len(shape) != len(strides) or len(shape) > MOST_DIMENSIONS:
         raise ModelError("a tensor has an impossible shape")
@@ -125,7 +148,7 @@ def _tensor(count: int, offset: int, shape: Any, strides: Any, *_: Any) -> _Obje
         last, empty = last + (size - 1) * stride, empty or size == 0
     if type(offset) is not int or offset < 0 or not (empty or last < count):
         raise ModelError(f"a tensor reaches beyond its {count} numbers")
-    return _Object()
+    return numbers._replace(offset=offset, shape=tuple(shape))
 
 
 def _tagged(data: Any, kind: str) -> Any:
@@ -135,8 +158,8 @@ def _tagged(data: Any, kind: str) -> Any:
     return data
 
 
-def check_pickle(content: bytes, sizes: Mapping[str, int], classes: Classes) -> None:
-    """Check one pickle.
+def check_pickle(content: bytes, sizes: Mapping[str, int], classes: Classes) -> Any:
+    """Check one pickle, and return what it holds: `Object`, `Numbers` and plain values.
 
     Args:
         content: The pickle.
@@ -152,7 +175,7 @@ def check_pickle(content: bytes, sizes: Mapping[str, int], classes: Classes) -> 
                 raise ModelError(f"its data has the opcode {code.name}, which is not allowed")
             if code.name == "LONG_BINPUT" and (value or 0) > (at or 0):
                 raise ModelError("its data asks for memory that it does not need")
-        _Reader(content, sizes, classes).load()
+        return _Reader(content, sizes, classes).load()
     except ModelError:
         raise
     except Exception as error:  # a damaged pickle can raise anything

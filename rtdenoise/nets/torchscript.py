@@ -15,6 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..audio import Samples
+from ..core.stream import Stream
 from ..errors import ModelError
 from .archive import Archive, damaged
 from .card import Card, weights_sha256
@@ -71,7 +73,7 @@ class Generator:
         self.analysis, self.synthesis = windows_of(card)
         self._module = module
 
-    def begin(self) -> Generator:
+    def begin(self, stream: Stream) -> Generator:
         """See `Net.begin`."""
         return self
 
@@ -97,6 +99,61 @@ class Generator:
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Return copies of all parameters and buffers by name, for fine-tuning."""
         return {name: value.numpy().copy() for name, value in self._module.state_dict().items()}
+
+
+class Script:
+    """A module whose methods take and return numpy arrays; its memory may be within it.
+
+    Args:
+        module: The module of TorchScript.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def copy(self) -> Script:
+        """Return a module with the same weights, and a memory of its own that begins as this."""
+        twin = deepcopy(self._module)
+        for own, shared in zip(twin.parameters(), self._module.parameters(), strict=True):
+            own.data = shared.data  # weights do not change, and may be large
+        return Script(twin)
+
+    def has(self, method: str) -> bool:
+        """Return whether the module has a method called *method*."""
+        return hasattr(self._module, method)
+
+    def call(self, method: str, *values: Any) -> Any:
+        """Call *method* with *values*: arrays become tensors, and a tensor returns as an array."""
+        given = [torch.from_numpy(v) if isinstance(v, np.ndarray) else v for v in values]
+        with torch.inference_mode():
+            result = getattr(self._module, method)(*given)
+        return result.numpy() if isinstance(result, torch.Tensor) else result
+
+    def prepare_thread(self) -> None:
+        """See `Net.prepare_thread`."""
+        prepare_thread()
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """See `Net.one_thread`."""
+        return one_thread()
+
+    @property
+    def parameters(self) -> int:
+        """How many trained parameters the module has."""
+        return sum(int(parameter.numel()) for parameter in self._module.parameters())
+
+
+def script(archive: Archive) -> Script:
+    """Return the module of *archive*, after the check of all that it could do.
+
+    Raises:
+        ModelError: If it is not TorchScript, or could do more than compute.
+    """
+    module = _open(archive)
+    module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return Script(module)
 
 
 @cache

@@ -48,7 +48,7 @@ class _NoNet:
         self.prepare_thread, self.one_thread = like.prepare_thread, like.one_thread
         self.holds_state = like.holds_state
 
-    def begin(self) -> Net:
+    def begin(self, stream: Stream) -> Net:
         return self
 
     def initial_state(self, channels: int) -> Samples:
@@ -72,7 +72,7 @@ def engine_timings(net: Net, count: int = 3000) -> Iterator[Timing]:
     yield timing("ring, write + read", _tight(lambda: (ring.write(block), ring.read(out)), count))
     bare = Engine(_NoNet(net), stream)
     yield timing("engine without the net", _tight(lambda: bare.push(block), count))
-    engine = Engine(net, stream)
+    engine = Engine(net.begin(stream), stream)
     sound = voice(net.card.sample_rate, 4.0)
     at = iter(range(10**9))
 

@@ -227,7 +227,7 @@ class Answers:
 
     holds_state = False
 
-    def begin(self):
+    def begin(self, stream):
         return self
 
     def initial_state(self, channels: int) -> np.ndarray:

@@ -55,7 +55,7 @@ class Watched:
 
     holds_state = False
 
-    def begin(self):
+    def begin(self, stream):
         return self
 
     def __call__(self, windows: np.ndarray, state: np.ndarray):

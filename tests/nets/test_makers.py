@@ -26,8 +26,8 @@ from rtdenoise.errors import ModelError
 from rtdenoise.live.session import Session
 from rtdenoise.nets import box, makers
 from rtdenoise.nets.engine import Engine
-from rtdenoise.nets.makers import FRAME, MAKERS, SPARES, Made, Memory
 from rtdenoise.nets.line import Line
+from rtdenoise.nets.makers import FRAME, MAKERS, SPARES, Made, Memory
 from rtdenoise.proof.verify import voice
 from tests.nets.test_engine import Clock
 
@@ -169,7 +169,9 @@ def test_after_a_late_hop_the_sound_is_in_line_again():
     """The library missed frames, so what it holds is out of line: it is not played."""
     audio, net = speech(1.0, seed=4), box.find("rnnoise")
     engine = Engine(
-        net, Stream(48_000, 1, FRAME, deadline=1.0), clock=Clock([0.001] * 40 + [0.035, 0.001])
+        net.begin(MONO),
+        Stream(48_000, 1, FRAME, deadline=1.0),
+        clock=Clock([0.001] * 40 + [0.035, 0.001]),
     )
     out = np.concatenate([engine.push(b) for b in np.split(audio, 100, axis=1)], axis=1)[:, 960:]
     frames, dry = out.reshape(-1, FRAME), audio[:, :-960].reshape(-1, FRAME)
@@ -188,7 +190,7 @@ def test_a_stream_that_ends_gives_its_memory_back():
 
     def streams(count: int) -> int:
         for _ in range(count):
-            one = net.begin()
+            one = net.begin(MONO)
             one(frame, one.initial_state(2))
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
