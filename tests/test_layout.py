@@ -20,6 +20,8 @@ TREES = ("rtdenoise", "train")
 # and the files with kernels may name types.)
 DOORS = {
     "torch": {"nets/torchscript"},
+    "onnx": {"nets/graph"},
+    "onnxruntime": {"nets/onnx"},
     "pedalboard": {"chain/native"},
     "soundfile": {
         "sound/formats",
@@ -51,7 +53,9 @@ TRAIN_DOORS = {
     "rich": {"run/journal"},
     "pesq": {"evaluate/metrics"},
     "pystoi": {"evaluate/metrics"},
-    "onnxruntime": {"evaluate/metrics"},
+    "onnx": {"run/onnx_file"},
+    "onnxscript": {"run/onnx_file"},
+    "onnxruntime": {"evaluate/metrics", "run/onnx_file"},
     "speechmos": {"evaluate/metrics"},
     "noisereduce": {"evaluate/baselines"},
     "nara_wpe": {"evaluate/baselines"},

@@ -9,10 +9,14 @@ from pathlib import Path
 from ..errors import ModelError, Problem
 from .archive import Archive
 from .card import Card
+from .graph import Graph
 from .net import Net
 
 BOX = Path(__file__).parents[1] / "models"
-RUNTIMES = {".pt": "torchscript"}  # suffix: the module of this room whose `load` reads it
+RUNTIMES = {
+    ".pt": "torchscript",
+    ".onnx": "onnx",
+}  # suffix: the module of this room whose `load` reads it
 USUAL = "torchscript"  # the runtime for files with another suffix
 
 
@@ -70,4 +74,5 @@ def card(path: str | Path) -> Card:
     Raises:
         ModelError: If there is no such file, it is damaged, or it has no card or a wrong one.
     """
-    return Archive(Path(path)).card
+    reader = Graph if Path(path).suffix.lower() == ".onnx" else Archive
+    return reader(Path(path)).card
