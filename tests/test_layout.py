@@ -55,7 +55,7 @@ TRAIN_DOORS = {
     "pystoi": {"evaluate/metrics"},
     "onnx": {"run/onnx_file"},
     "onnxscript": {"run/onnx_file"},
-    "onnxruntime": {"evaluate/metrics", "run/onnx_file"},
+    "onnxruntime": {"evaluate/metrics"},
     "speechmos": {"evaluate/metrics"},
     "noisereduce": {"evaluate/baselines"},
     "nara_wpe": {"evaluate/baselines"},

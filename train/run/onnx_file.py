@@ -58,8 +58,7 @@ def convert(model: str | Path, out: Path, seconds: float = SECONDS) -> Card:
     """
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: wanted a name that ends in .onnx, by which the host knows it")
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        needed(package, "train")
+    needed("onnxscript", "train")
     before = box.find(model)
     if not isinstance(before, Generator):
         raise ModelError(f"{model} is no TorchScript model: its net cannot be rebuilt")
