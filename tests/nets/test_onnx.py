@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,13 @@ def test_the_audio_thread_takes_denormals_for_zero(path):
     tiny = np.full(4, 1e-40, np.float32)
     before = bool((tiny * np.float32(2)).any())
     found: list[bool] = []
+
+    def run(prepare: Callable[[], None]) -> None:
+        prepare()
+        found.append(bool((tiny * np.float32(2)).any()))
+
     for prepare in (box.find(path).prepare_thread, flush_denormals):
-        thread = threading.Thread(
-            target=lambda p=prepare: (p(), found.append(bool((tiny * np.float32(2)).any())))
-        )
+        thread = threading.Thread(target=run, args=(prepare,))
         thread.start()
         thread.join()
     assert found == [False, False]

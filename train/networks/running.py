@@ -6,8 +6,6 @@ TorchScript reads the annotations, so this file has no `annotations` from __futu
 import torch
 from torch import Tensor
 
-MOST_HOPS = 1e6  # at which the count stops, before float32 could not add one to it
-
 
 def running_means(
     energy: Tensor, counts: Tensor, hops: Tensor, mean: Tensor, slowest: float
@@ -20,7 +18,8 @@ def running_means(
     Args:
         energy: Log energies of the bands, (C, T, bands).
         counts: 1 for each window that counts, 0 for a silent one, (C, T, 1).
-        hops: Number of windows that counted so far, (C, 1).
+        hops: Number of windows that counted so far, (C, 1); the count stops at a million, before
+            float32 could not add one to it.
         mean: Mean so far, (C, bands).
         slowest: Least update rate, which the mean reaches after 1 / slowest windows.
 
@@ -31,7 +30,7 @@ def running_means(
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
         means = torch.empty_like(energy)
         for t in range(energy.shape[1]):
-            hops = (hops + counts[:, t]).clamp(max=MOST_HOPS)
+            hops = (hops + counts[:, t]).clamp(max=1e6)
             rate = counts[:, t] * torch.clamp(1.0 / hops.clamp(min=1.0), min=slowest)
             mean = mean + (energy[:, t] - mean) * rate
             means[:, t] = torch.where(hops > 0.0, mean, energy[:, t])
@@ -49,7 +48,7 @@ def _at_once(
     is m_t = K_t m_0 + sum over s <= t of K_t / K_s r_s e_s. The products are sums of logarithms, in
     float64 because k_t is zero at the first window.
     """
-    seen = (hops[:, None] + counts.cumsum(1)).clamp(max=MOST_HOPS)
+    seen = (hops[:, None] + counts.cumsum(1)).clamp(max=1e6)
     rate = (counts * torch.clamp(1.0 / seen.clamp(min=1.0), min=slowest)).double()
     kept = (1.0 - rate).clamp(min=1e-30).log().cumsum(1)
     weights = (kept - kept.transpose(1, 2)).exp().tril() * rate.transpose(1, 2)

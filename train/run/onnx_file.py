@@ -136,7 +136,7 @@ def _traced(net: Portable, examples: tuple[torch.Tensor, torch.Tensor]) -> Any:
     channels, count = torch.export.Dim("C", min=1), torch.export.Dim("T", min=1)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, if absent
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of torch about torch
             program = torch.export.export(
                 net, examples, dynamic_shapes=({0: channels, 1: count}, {0: channels})

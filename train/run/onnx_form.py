@@ -42,6 +42,13 @@ class Fourier(nn.Module):
     are the conjugates of those below, which a weight of two replaces.
     """
 
+    first: Tensor
+    turn: Tensor
+    last: Tensor
+    back_first: Tensor
+    back_last: Tensor
+    weights: Tensor
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
@@ -66,9 +73,8 @@ class Fourier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform windows (.., size) to their spectra (.., size / 2 + 1), complex."""
-        both = torch.matmul(self.first, x.unflatten(-1, (self.p, self.q)))
-        both = self._turned(both, 1.0)
-        y = torch.matmul(torch.cat(both, -1), self.last).unflatten(-1, (2, self.half_q))
+        rows = torch.matmul(self.first, x.unflatten(-1, (self.p, self.q)))
+        y = torch.matmul(self._turned(rows, 1.0), self.last).unflatten(-1, (2, self.half_q))
         y = y.movedim(-3, -1).flatten(-2)[..., : self.size // 2 + 1]
         return torch.complex(y[..., 0, :], y[..., 1, :])
 
@@ -77,15 +83,15 @@ class Fourier(nn.Module):
         parts = torch.view_as_real(spectrum).movedim(-1, -2) * self.weights
         missing = self.half_p * self.q - parts.shape[-1]
         rows = nn.functional.pad(parts, (0, missing)).unflatten(-1, (self.half_p, self.q))
-        both = self._turned(torch.matmul(self.back_first, rows.flatten(-3, -2)), -1.0)
-        y = torch.matmul(torch.cat(both, -1), self.back_last)
+        rows = torch.matmul(self.back_first, rows.flatten(-3, -2))
+        y = torch.matmul(self._turned(rows, -1.0), self.back_last)
         return y.transpose(-1, -2).flatten(-2)
 
-    def _turned(self, both: Tensor, way: float) -> tuple[Tensor, Tensor]:
-        """Return real and imaginary part of (.., 2 P, Q) after the turn of each value."""
+    def _turned(self, both: Tensor, way: float) -> Tensor:
+        """Turn each value of (.., 2 P, Q), real above imaginary; they come as (.., P, 2 Q)."""
         re, im = both[..., : self.p, :], both[..., self.p :, :]
         cos, sin = self.turn[0], way * self.turn[1]
-        return re * cos - im * sin, re * sin + im * cos
+        return torch.cat([re * cos - im * sin, re * sin + im * cos], -1)
 
 
 def _product(re: Tensor, im: Tensor) -> Tensor:
@@ -173,7 +179,7 @@ class Portable(nn.Module):
 
     def __init__(self, net: Trainable) -> None:
         super().__init__()
-        self.net = copy.deepcopy(net)
+        self.net: Any = copy.deepcopy(net)
         for module in list(self.net.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.GRU):
@@ -183,4 +189,5 @@ class Portable(nn.Module):
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Restore windows (C, T, N), given the state (C, S); returns both."""
         with _ByMatrices(self.fourier):
-            return self.net(windows, state)
+            restored, after = self.net(windows, state)
+        return restored, after
