@@ -45,7 +45,7 @@ def measure(name: str, seconds: float) -> list[float]:
     net = box.find(name)
     *_, tight = engine_timings(net, 400)
     paced = paced_timing(net, net.card.sample_rate, 1, seconds)
-    speed = offline_speed(net)
+    speed = offline_speed(net, seconds=10.0)
     child = [sys.executable, "-c", START, name]
     told = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     return [tight.p50_ms, paced.p50_ms, paced.p99_ms, speed, *map(float, told)]
@@ -62,6 +62,7 @@ def main() -> None:
     for _ in range(args.rounds):
         for name in args.models:
             rounds[name].append(measure(name, args.seconds))
+            print(name, *(f"{each:.3g}" for each in rounds[name][-1]), file=sys.stderr, flush=True)
     print(f"load {os.getloadavg()[0]:.1f}, {args.rounds} rounds")
     print(f"| model | {' | '.join(HEADS)} |")
     print("|---" * (1 + len(HEADS)) + "|")

@@ -22,7 +22,7 @@ import torch
 from rtdenoise.audio import Samples
 from rtdenoise.core.stage import process, pump
 from rtdenoise.core.stream import Stream
-from rtdenoise.errors import ModelError, UsageError, last_line
+from rtdenoise.errors import LONGEST_REASON, ModelError, UsageError, last_line, printable
 from rtdenoise.nets import box
 from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
 from rtdenoise.nets.line import Line
@@ -154,7 +154,8 @@ def _traced(net: Portable, examples: tuple[torch.Tensor, torch.Tensor]) -> Any:
         optimizer.remove_unused_nodes(exported.model)
         return exported.model_proto
     except Exception as error:  # a net may use anything that torch cannot export
-        raise ModelError(f"torch cannot export the net to ONNX: {last_line(error)}") from None
+        reason = printable(str(error).partition("\n")[0][:LONGEST_REASON])
+        raise ModelError(f"torch cannot export the net to ONNX: {reason}") from None
 
 
 def _compare(before: Net, after: Net, seconds: float) -> None:

@@ -190,4 +190,4 @@ class Portable(nn.Module):
         """Restore windows (C, T, N), given the state (C, S); returns both."""
         with _ByMatrices(self.fourier):
             restored, after = self.net(windows, state)
-        return restored, after
+        return restored, after + 0.0  # an output cannot be an input, as the state of some nets is
