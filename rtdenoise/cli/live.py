@@ -167,11 +167,11 @@ def run(
     """
     from .lean import import_lean
 
-    import_lean()
+    args = args.layers.settled(args)
+    import_lean("" if args.board else args.model)
     from ..live.live import Live
     from .status import StatusLine
 
-    args = args.layers.settled(args)
     silent = args.quiet or args.json
     line = StatusLine(silent)
     settings = checked(args)

@@ -1,4 +1,4 @@
-"""The door to numba: one decorator, and two memory operations that numba lacks.
+"""The door to numba: one decorator, two memory operations and a register that numba lacks.
 
 Every kernel has an explicit signature, so that it is compiled when its module is imported and never
 in the audio callback. It releases the GIL, and is cached on disk where the disk can be written.
@@ -6,11 +6,14 @@ in the audio callback. It releases the GIL, and is cached on disk where the disk
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 Function = Callable[..., Any]
@@ -90,3 +93,37 @@ def _store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 load_acquire: Any = intrinsic(_load_acquire)
 store_release: Any = intrinsic(_store_release)
+
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+ARM = platform.machine().lower() in ("aarch64", "arm64")
+FLUSH = 1 << 24 if ARM else 0x8040  # FZ of the FPCR; FTZ and DAZ of the MXCSR
+
+
+def _flush(_typing: Any) -> Any:
+    """Set the bits of the calling thread that take denormals for zero, in inputs and results."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word, pointer, none = ir.IntType(32), ir.IntType(8).as_pointer(), ir.VoidType()
+
+        def called(name: str, result: Any, values: list[Any]) -> Any:
+            kinds = [value.type for value in values]
+            kind = ir.FunctionType(result, kinds)
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+
+        if X86:
+            place = cgutils.alloca_once(builder, word)
+            address = builder.bitcast(place, pointer)
+            called("llvm.x86.sse.stmxcsr", none, [address])
+            builder.store(builder.or_(builder.load(place), word(FLUSH)), place)
+            called("llvm.x86.sse.ldmxcsr", none, [address])
+        elif ARM:
+            long = ir.IntType(64)
+            before = called("llvm.aarch64.get.fpcr", long, [])
+            called("llvm.aarch64.set.fpcr", none, [builder.or_(before, long(FLUSH))])
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+flush: Any = intrinsic(_flush)

@@ -15,11 +15,12 @@ from .archive import Archive
 from .card import Card
 from .facts import Facts
 from .foreign import form_of
+from .graph import Graph
 from .net import Net
 
 BOX = Path(__file__).parents[1] / "models"
 # Suffix: the module of this room whose `load` reads it.
-RUNTIMES = {".pt": "torchscript", ".nm": "foreign", ".ts": "foreign"}
+RUNTIMES = {".pt": "torchscript", ".onnx": "onnx", ".nm": "foreign", ".ts": "foreign"}
 FOREIGN = (".nm", ".ts")  # suffixes of other hosts' forms
 USUAL = "torchscript"  # the runtime for files with another suffix
 
@@ -87,8 +88,10 @@ def card(name: str | Path) -> Card:
     """
     if str(name) in makers.MAKERS:
         return makers.load(str(name)).card
-    said = facts(name)
-    return Archive(place(name)).card if said is None else said.card()
+    said, path = facts(name), place(name)
+    if said is not None:
+        return said.card()
+    return (Graph if path.suffix.lower() == ".onnx" else Archive)(path).card
 
 
 def facts(name: str | Path) -> Facts | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import file_digest
@@ -25,6 +25,7 @@ from typing import Protocol
 import numpy as np
 
 from ..audio import Samples
+from ..core.kernels import flush_denormals
 from ..core.stream import Stream
 from ..errors import ModelError
 from .card import Card
@@ -292,16 +293,12 @@ class Made:
         return out, state
 
     def prepare_thread(self) -> None:
-        """See `Net.prepare_thread`: the libraries have no threads, and torch flushes denormals."""
-        from .torchscript import prepare_thread
-
-        prepare_thread()
+        """See `Net.prepare_thread`: the libraries have no threads."""
+        flush_denormals()
 
     def one_thread(self) -> AbstractContextManager[None]:
-        """See `Net.one_thread`."""
-        from .torchscript import one_thread
-
-        return one_thread()
+        """See `Net.one_thread`: the libraries have no threads."""
+        return nullcontext()
 
 
 @cache

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ..spectra import band_bank
 from .recurrence import from_silence
+from .running import running_means
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
 NARROWEST = 2.0  # least distance of two positions in bins
@@ -289,14 +290,8 @@ class Banded(nn.Module):
         past_im = torch.cat([past_im.view(channels, kept, -1), im[:, :, : self.low]], 1)
 
         energy = self.energies(re, im)
-        # Silent windows do not enter the mean: see `Spectral.forward`.
         counts = (energy.amax(2, keepdim=True) > self.silent).to(energy.dtype)
-        means = torch.empty_like(energy)
-        for t in range(energy.shape[1]):
-            hops = (hops + counts[:, t]).clamp(max=1e6)
-            rate = counts[:, t] * torch.clamp(1.0 / hops.clamp(min=1.0), min=self.slowest)
-            mean = mean + (energy[:, t] - mean) * rate
-            means[:, t] = torch.where(hops > 0.0, mean, energy[:, t])
+        means, hops, mean = running_means(energy, counts, hops, mean, self.slowest)
 
         hidden = memory.reshape(channels, self.blocks_count, each).transpose(0, 1)
         hidden = hidden.reshape(self.blocks_count, channels * self.positions, self.width)

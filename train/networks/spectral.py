@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ..spectra import Framing, band_bank, running_mean_matrix, sound, spectra
 from .recurrence import from_silence
+from .running import running_means
 
 WINDOW, HOP, RATE_HZ = 1024, 512, 48_000
 FRAMING = Framing(WINDOW, HOP, RATE_HZ)
@@ -152,15 +153,8 @@ class Spectral(nn.Module):
         past_im = torch.cat([past_im.view(channels, kept, -1), im[:, :, : self.low]], 1)
 
         energy = self.energies(re, im)
-        # Silence (a muted microphone, zeros before a recording) does not enter the mean: it would
-        # pull it to the floor, and in the seconds afterwards half of the noise remained.
         counts = (energy.amax(2, keepdim=True) > self.silent).to(energy.dtype)
-        means = torch.empty_like(energy)
-        for t in range(energy.shape[1]):
-            hops = (hops + counts[:, t]).clamp(max=1e6)
-            rate = counts[:, t] * torch.clamp(1.0 / hops.clamp(min=1.0), min=self.slowest)
-            mean = mean + (energy[:, t] - mean) * rate
-            means[:, t] = torch.where(hops > 0.0, mean, energy[:, t])
+        means, hops, mean = running_means(energy, counts, hops, mean, self.slowest)
 
         hidden = memory.reshape(channels, self.depth, self.hidden).transpose(0, 1).contiguous()
         gains, filters, hidden = self.decide(self.features(re, im, energy, means), hidden)
