@@ -14,7 +14,7 @@ CHANNELS = "2, 1+2, 3,4 or sum"
 
 
 def add_ends(parser: argparse.ArgumentParser) -> None:
-    """Add which channels of the ends are used, and how many streams there are, to *parser*."""
+    """Add the channels that are used, the streams and what calls the effect to *parser*."""
     parser.add_argument(
         "--in-channels",
         metavar="N",
@@ -24,6 +24,16 @@ def add_ends(parser: argparse.ArgumentParser) -> None:
         "--out-channels",
         metavar="N",
         help=f"channels of the output, as {CHANNELS}: + plays on both (default: the first ones)",
+    )
+    parser.add_argument(
+        "--robust",
+        nargs="?",
+        type=int,
+        const=True,
+        default=0,
+        metavar="HOPS",
+        help="give the effect 2 to 4 hops of time, by which the sound is later, so that the device "
+        "never waits for Python (default: 0, none; without a number: 3)",
     )
     parser.add_argument(
         "--streams",
@@ -40,6 +50,7 @@ def ends_settings(args: argparse.Namespace) -> dict[str, Any]:
         "in_channels": args.in_channels,
         "out_channels": args.out_channels,
         "streams": args.streams,
+        "robust": args.robust,
     }
 
 

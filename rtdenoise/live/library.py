@@ -88,6 +88,20 @@ class Copy:
             f"PortAudio did not answer within {limit_s:g} s: its sound server hangs", Problem.DEVICE
         )
 
+    def opened(self, stream: Any) -> None:
+        """Count *stream*, and keep it in memory until it is closed, also while the process exits.
+
+        What the library calls belongs to it.
+        """
+        self.streams += 1
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
+
+    def closed(self, stream: Any) -> None:
+        """Count *stream* as closed, and let it go."""
+        self.streams -= 1
+        self.answered_s = time.monotonic()
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(stream))
+
     def leave(self, used: Any) -> None:
         """Leave it behind, with *used*, which it may still use."""
         self._kept.append(used)

@@ -106,7 +106,8 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     inlet = Inlet(plan.in_rows, plan.in_rate or plan.rate)
     session.inlet = inlet if plan.in_rate is None else None  # or else the ring takes the channels
     session.out_rows = plan.out_rows
-    drive = Drive(session, player, recorder, samples, stop)
+    drive = Drive(session, player, recorder, samples, stop, behind=plan.added)
+    cards = _working(setup.cards, plan) if plan.hops else setup.cards
     stack.enter_context(quiet_interpreter())
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
@@ -114,7 +115,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:
-            stream, name = _open_stream(setup, plan, session, inlet, callback)
+            stream, name = _open_stream(setup, cards, plan, session, inlet, callback)
             run.ring = stream.ring if isinstance(stream, Pair) else None
             run.latency_ms = _parts(plan, session, stream)
             return stream, name
@@ -140,10 +141,17 @@ def _parts(plan: Plan, session: Session, stream: Running | None = None) -> dict[
     return latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
 
 
+def _working(cards: Cards, plan: Plan) -> Cards:
+    """Return *cards* whose streams have workers; other runs need not load what they are made of."""
+    from .robust import Workers
+
+    return Workers(cards, plan)
+
+
 def _open_stream(
-    setup: Setup, plan: Plan, session: Session, inlet: Inlet, callback: Callback
+    setup: Setup, cards: Cards, plan: Plan, session: Session, inlet: Inlet, callback: Callback
 ) -> tuple[Running, str]:
-    """Return a stream on the devices that the user means, and their names.
+    """Return a stream of *cards* on the devices that the user means, and their names.
 
     Raises:
         DeviceError: If a device is missing, or does not take the rate of the run.
@@ -160,7 +168,7 @@ def _open_stream(
         rows = tuple(tuple(c for c in row if c < speakers.outputs) for row in plan.out_rows)
         plan = replace(plan, out_rows=rows)
         session.out_rows = rows
-    stream = open_streams(setup.cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
+    stream = open_streams(cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
     return stream, " or ".join(str(device) for device in (mic, speakers) if device)
 
 
