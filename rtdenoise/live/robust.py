@@ -135,12 +135,10 @@ class Worker:
             more = (self.relay.came - self._at) // self._block * self._block
             self._leave_out(more)
             lost, heard = lost + more, np.zeros((self._block, self._inputs), np.float32)
-        played = np.zeros((self._block, self._outputs), np.float32) if self._outputs else None
-        self._callback(
-            heard if self._inputs else None, played, self._block, None, self._flags(lost)
-        )
-        if played is not None:
-            self.relay.give(self._at + self._delay, played)
+        played = np.zeros((self._block, self._outputs), np.float32)
+        ends = (heard if self._inputs else None, played if self._outputs else None)
+        self._callback(*ends, self._block, None, self._flags(lost))
+        self.relay.give(self._at + self._delay, played)
         self._at += self._block
 
     def _late(self) -> int:
@@ -150,8 +148,8 @@ class Worker:
 
     def _leave_out(self, samples: int) -> None:
         """Go on *samples* later."""
-        if self._outputs and samples:
-            self.relay.leave_out(self._at + self._delay, self._at + self._delay + samples)
+        begin = self._at + self._delay
+        self.relay.leave_out(begin, begin + samples)
         self._at += samples
 
     def _flags(self, lost: int) -> Flags:
