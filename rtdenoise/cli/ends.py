@@ -25,6 +25,18 @@ def add_ends(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"channels of the output, as {CHANNELS}: + plays on both (default: the first ones)",
     )
+    add_robust(parser)
+    parser.add_argument(
+        "--streams",
+        choices=("auto", "one", "two"),
+        default="auto",
+        help="streams of two devices: one, or two with a ring between that follows both clocks "
+        "(default: two, unless both surely share a clock)",
+    )
+
+
+def add_robust(parser: argparse.ArgumentParser) -> None:
+    """Add --robust to *parser*."""
     parser.add_argument(
         "--robust",
         nargs="?",
@@ -33,14 +45,7 @@ def add_ends(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="HOPS",
         help="give the effect 2 to 4 hops of time, by which the sound is later, so that the device "
-        "never waits for Python (default: 0, none; without a number: 3)",
-    )
-    parser.add_argument(
-        "--streams",
-        choices=("auto", "one", "two"),
-        default="auto",
-        help="streams of two devices: one, or two with a ring between that follows both clocks "
-        "(default: two, unless both surely share a clock)",
+        "never waits for Python (default: 0, none; without a number: 4)",
     )
 
 
@@ -74,6 +79,23 @@ def silence_hint(silence: Silence, platform: str = sys.platform) -> str:
             "Microphone)?"
         )
     return f"{begin}: {causes}"
+
+
+def worker_hint(worker: dict[str, Any] | None, platform: str = sys.platform) -> str | None:
+    """Return what may disturb the worker of a run; None: nothing, or there is none.
+
+    Args:
+        worker: What `Live.summary` says about it.
+        platform: Name of the system, as Python's `sys.platform` has it.
+    """
+    if worker is None or worker["priority"] == "real-time":
+        return None
+    fix = ""
+    if platform == "linux":
+        fix = (
+            ". Give group audio `rtprio 95` in /etc/security/limits.d/audio.conf, and log in again"
+        )
+    return f"--robust has no real-time priority: while other programs are busy, it is worse{fix}"
 
 
 def ring_notes(ring: dict[str, Any] | None) -> list[str]:

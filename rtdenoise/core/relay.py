@@ -186,7 +186,7 @@ class Relay:
         heard = np.zeros(0, np.float32) if indata is None else np.ascontiguousarray(indata).ravel()
         played = np.empty(frames * self._channels[1], np.float32)
         _turn(self._state, heard, played, frames, flags)
-        if outdata is not None:
+        if outdata is not None and self._channels[1]:
             outdata[:] = played.reshape(frames, -1)
 
     @property

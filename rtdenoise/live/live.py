@@ -249,7 +249,8 @@ class Live:
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
         `recording` is None, or says where the recording is and where it is silent. `clock_ring` has
-        the counts of the ring between two devices, or None if there is none.
+        the counts of the ring between two devices, and `worker` the hops and the priority of the
+        workers of `robust`, or None if there is none.
         """
         run = self._begun()
         numbers = run.session.summary()
@@ -259,6 +260,7 @@ class Live:
             "ended": self._how,
             **numbers,
             "clock_ring": run.ring and run.ring.summary(),
+            "worker": run.workers and run.workers.summary(),
             "latency_ms": self.latency_ms,
             "recording": None if run.recorder is None else run.recorder.summary(),
         }

@@ -17,7 +17,7 @@ from .devices import Kind
 
 USUAL_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 MAX_BLOCK = 65_536
-ROBUST_HOPS, LEAST_HOPS, MOST_HOPS = 3, 2, 4  # time that a worker has; docs/live.md has why
+ROBUST_HOPS, LEAST_HOPS, MOST_HOPS = 4, 2, 4  # time that a worker has; docs/live.md has why
 
 
 class WishError(UsageError):

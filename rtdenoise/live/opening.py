@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..errors import DeviceError, Problem, UsageError, printable
 from ..files.ends import Input, open_input
@@ -25,6 +26,9 @@ from .processing import Processing
 from .recorder import Recorder
 from .session import Session
 from .supervisor import Event, Supervisor
+
+if TYPE_CHECKING:
+    from .robust import Workers
 
 LARGE_BLOCK = 2048  # samples per callback of a device that chooses
 
@@ -64,6 +68,7 @@ class Run:
         inlet: The channels of a device that is the input. None: the input is none.
         ring: Ring between two devices with a clock each, another one when a device came back. None:
             there is one stream.
+        workers: The devices, if their streams have workers. None: they have none.
     """
 
     session: Session
@@ -73,6 +78,7 @@ class Run:
     recorder: Recorder | None = None
     inlet: Inlet | None = None
     ring: ClockRing | None = None
+    workers: Workers | None = None
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -107,11 +113,13 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     session.inlet = inlet if plan.in_rate is None else None  # or else the ring takes the channels
     session.out_rows = plan.out_rows
     drive = Drive(session, player, recorder, samples, stop, behind=plan.added)
-    cards = _working(setup.cards, plan) if plan.hops else setup.cards
     stack.enter_context(quiet_interpreter())
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
     run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
+    if plan.hops:
+        run.workers = _workers(setup.cards, plan)
+    cards = run.workers or setup.cards
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:
@@ -141,7 +149,7 @@ def _parts(plan: Plan, session: Session, stream: Running | None = None) -> dict[
     return latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
 
 
-def _working(cards: Cards, plan: Plan) -> Cards:
+def _workers(cards: Cards, plan: Plan) -> Workers:
     """Return *cards* whose streams have workers; other runs need not load what they are made of."""
     from .robust import Workers
 

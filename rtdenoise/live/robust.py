@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -100,12 +101,13 @@ class Worker:
         self._look_s = max(LEAST_S, wiring.block / wiring.rate / LOOKS)
         self._at = 0  # number of the next sample to take
         self._told = self.relay.counts
-        self._stop = threading.Event()
+        self._began, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="rtdenoise-worker")
 
     def start(self) -> None:
         """Begin, before the stream does."""
         self._thread.start()
+        self._began.wait(END_S)
 
     def close(self) -> None:
         """End, or leave the thread if the net does not return; the stream must be closed."""
@@ -116,6 +118,7 @@ class Worker:
     def _work(self) -> None:
         """Do one block after the other, in the worker's thread."""
         self.priority = raise_priority()
+        self._began.set()
         while not self._stop.is_set():
             if self.relay.came - self._at < self._block:
                 time.sleep(self._look_s)
@@ -193,10 +196,15 @@ class Workers:
     Args:
         cards: Object that finds and opens the devices.
         plan: The form of the run.
+
+    Attributes:
+        hops: Hops of time that the workers have.
+        priority: What `raise_priority` returned in the last worker; empty before the first.
     """
 
     def __init__(self, cards: Cards, plan: Plan) -> None:
         self._cards, self._delay = cards, plan.added
+        self.hops, self.priority = plan.hops, ""
 
     def find(self, query: str, kind: Kind) -> Device:
         """See `Cards.find`."""
@@ -210,10 +218,15 @@ class Workers:
         """See `Cards.relist`."""
         self._cards.relist()
 
+    def summary(self) -> dict[str, Any]:
+        """Return the hops and the priority of the workers."""
+        return {"hops": self.hops, "priority": self.priority}
+
     def open(self, wiring: Wiring, callback: Callback) -> Work:
         """See `Cards.open`; the worker calls *callback*."""
         worker = Worker(wiring, self._delay if wiring.sink is not None else 0, callback)
         worker.start()
+        self.priority = worker.priority
         try:
             return Work(self._cards.open(wiring, worker.relay), worker)
         except BaseException:
