@@ -15,6 +15,8 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.chain.effect import Denoise, Effect
+from rtdenoise.cli import parser
+from rtdenoise.cli.ends import worker_hint
 from rtdenoise.core.relay import JOIN
 from rtdenoise.errors import UsageError
 from rtdenoise.live.devices import Callback, Wiring
@@ -317,18 +319,31 @@ def test_no_hops_are_the_callback_itself():
     assert [Wishes(robust=robust).hops for robust in (False, 0, True, 2)] == [0, 0, ROBUST_HOPS, 2]
 
 
-def live_command(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "rtdenoise", "live", "--rate", "48000", "--channels", "1", *flags]
+def test_without_a_device_there_is_nothing_to_be_late_for():
+    """It is said which setting is wrong."""
+    live = Live("null", "null", Delay(), duration_s=1.0, robust=3)
+    with pytest.raises(UsageError, match="robust = 3: wanted a device"):
+        live.__enter__()
 
 
-def test_without_a_device_there_is_nothing_to_be_late_for(tmp_path):
-    """It is told which option is wrong."""
-    model = str(save(Identity(), tmp_path / "id.pt"))
-    flags = ("--in", "null", "--out", "null", "--duration", "1", "-m", model, "--robust", "3")
-    done = subprocess.run(live_command(*flags), capture_output=True, text=True, check=False)
+def test_a_worker_without_real_time_priority_is_told():
+    """With what to do about it, where there is something to do."""
+    worker = {"hops": 4, "priority": "normal"}
 
-    assert done.returncode == 2
-    assert "--robust 3: wanted a device" in done.stderr
+    assert "rtprio" in (worker_hint(worker, "linux") or "")
+    assert "rtprio" not in (worker_hint(worker, "darwin") or "rtprio")
+    assert worker_hint({**worker, "priority": "real-time"}) is None
+    assert worker_hint(None) is None
+
+
+def test_a_preset_may_hold_it(monkeypatch):
+    """As a flag or as a number, also in the environment."""
+    parsed = parser().parse_args(["live", "--robust"])
+    assert parsed.layers.given(parsed) == {"robust": True}
+    for text, hops in (("1", True), ("3", 3), ("off", 0)):
+        monkeypatch.setenv("RTDENOISE_ROBUST", text)
+        parsed = parser().parse_args(["live"])
+        assert parsed.layers.settled(parsed).robust == hops
 
 
 def test_ctrl_c_ends_a_run_of_the_real_portaudio(tmp_path):
@@ -336,7 +351,8 @@ def test_ctrl_c_ends_a_run_of_the_real_portaudio(tmp_path):
     needs_portaudio()
     card = AlsaCard(tmp_path, SOUND)
     model = str(save(Identity(), tmp_path / "id.pt"))
-    command = live_command("-m", model, "--json", "--robust", "2")
+    command = [sys.executable, "-m", "rtdenoise", "live", "--rate", "48000", "--channels", "1"]
+    command += ["-m", model, "--json", "--robust", "2"]
     with subprocess.Popen(
         command, env=card.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
