@@ -89,18 +89,16 @@ class Copy:
         )
 
     def opened(self, stream: Any) -> None:
-        """Count *stream*, and keep it in memory until it is closed, also while the process exits.
-
-        What the library calls belongs to it.
-        """
+        """Count *stream*, and keep it until it is closed: what the library calls belongs to it."""
         self.streams += 1
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
+        self._kept.append(stream)
 
     def closed(self, stream: Any) -> None:
         """Count *stream* as closed, and let it go."""
-        self.streams -= 1
         self.answered_s = time.monotonic()
-        ctypes.pythonapi.Py_DecRef(ctypes.py_object(stream))
+        if stream in self._kept:
+            self._kept.remove(stream)
+            self.streams -= 1
 
     def leave(self, used: Any) -> None:
         """Leave it behind, with *used*, which it may still use."""
@@ -128,9 +126,13 @@ class Copy:
         return not self._begun
 
     def stay(self) -> None:
-        """Keep the library in memory for good: at the exit, threads of JACK still run in it."""
+        """Keep the library in memory for good: at the exit, threads of JACK still run in it.
+
+        So does what it may still call.
+        """
         if self._sd is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._sd._lib))
+            for used in (self._sd._lib, self._kept):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))
 
     def _work(self) -> None:
         """Do one job after the other, in the copy's thread."""
