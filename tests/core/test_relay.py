@@ -141,7 +141,7 @@ def test_input_that_was_written_over_is_not_given(rng):
 
 
 @c_function(types.int64(INDICES_AT))
-def device_thread(memory):  # type: ignore[no-untyped-def]
+def device_thread(memory):
     """Call a relay 1000 times, as a thread of the system that Python does not know."""
     state = array_at(memory, array_at(memory, HEAD)[SIZE])
     heard, played = np.ones(HOP, np.float32), np.ones(HOP, np.float32)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ class PatientStream(Stream):
     card: Patient
 
     def _call(self) -> None:
-        asked = self.callback
+        asked: Any = self.callback
         delay = getattr(asked, "ready", 0)  # before the first call
 
         def called(*block) -> None:
