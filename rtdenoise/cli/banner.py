@@ -58,6 +58,7 @@ def summary_text(s: dict[str, Any]) -> str:
         f"late {s['late']}, dry {s['dry']}, failed {s['failed']}",
     ]
     notes = {
+        "blocks silent because the effect was late": s["silent_blocks"],
         "samples clipped": s["clipped"],
         "NaN or infinite input samples taken as silence": s["nonfinite"],
         "blocks silent after an error": s["faults"],

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DeviceError, UsageError, printable
 from .arguments import DEFAULT_MODEL, add_json, add_model
 from .doctor_lines import WIDTH, answer_lines, finding_lines, trial_lines
+from .ends import add_robust
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -80,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--latency", default="low", metavar="low|high|SECONDS",
         help="latency to ask of the devices; this is tried first (default: low)",
     )  # fmt: skip
+    add_robust(parser)
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="length of a run in seconds (default: 3)"
     )
@@ -193,19 +195,21 @@ def _question(args: argparse.Namespace) -> Question:
         latency = args.latency
     wishes = (args.rate or None, args.channels or None, args.block, latency)
     try:
-        Wishes(*wishes)
+        Wishes(*wishes, robust=args.robust)
     except WishError as error:
         raise UsageError(f"--{error.setting} {error.value}: {error.reason}") from error
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
     if isinstance(source, FileEnd) or isinstance(sink, FileEnd):
         raise UsageError("a file is no sound device: wanted a device or null; files always work")
     others = [name for name in models() if name != args.model]
-    setting = Setting(source, sink, *wishes)
+    setting = Setting(source, sink, *wishes, args.robust)
     return Question(args.model, setting, args.seconds, args.silent, others)
 
 
 def command(args: argparse.Namespace, model: str, setting: Setting) -> str:
     """Return the command of a live run with these settings; the usual ones are left out."""
+    from ..live.negotiate import Wishes
+
     values = {
         "in": args.source,
         "out": args.out,
@@ -215,6 +219,8 @@ def command(args: argparse.Namespace, model: str, setting: Setting) -> str:
         "block": setting.block,
         "latency": setting.latency,
     }
+    if setting.robust:
+        values["robust"] = Wishes(robust=setting.robust).hops
     words = ["rtdenoise", "live"]
     for name, value in values.items():
         if value is not None and value != USUAL.get(name):
@@ -237,6 +243,7 @@ def trial_dict(args: argparse.Namespace, trial: Trial | Refusal) -> dict[str, An
         "model": trial.model,
         "block": trial.setting.block,
         "latency": trial.setting.latency,
+        "robust": trial.setting.robust,
         "verdict": trial.verdict,
         "reasons": trial.reasons,
     }
@@ -250,6 +257,7 @@ def trial_dict(args: argparse.Namespace, trial: Trial | Refusal) -> dict[str, An
         "failed",
         "lost_in",
         "lost_out",
+        "silent",
         "latency_ms",
         "chirp",
     )
@@ -291,7 +299,7 @@ def answer_advice(answer: Answer) -> list[str]:
     if answer.verdict == "no" and answer.better is None and answer.trial.starved:
         return [
             "The model is fast enough, but sound is lost on its way: see the notes above, try "
-            "--latency 0.2, another device or another cable."
+            "--latency 0.2, --robust, another device or another cable."
         ]
     rivals = {answer.better.model: answer.better.hops} if answer.better else {}
     return advice(answer.verdict, answer.trial.hops, rivals)

@@ -14,7 +14,7 @@ CHANNELS = "2, 1+2, 3,4 or sum"
 
 
 def add_ends(parser: argparse.ArgumentParser) -> None:
-    """Add which channels of the ends are used, and how many streams there are, to *parser*."""
+    """Add the channels that are used, the streams and what calls the effect to *parser*."""
     parser.add_argument(
         "--in-channels",
         metavar="N",
@@ -25,6 +25,7 @@ def add_ends(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"channels of the output, as {CHANNELS}: + plays on both (default: the first ones)",
     )
+    add_robust(parser)
     parser.add_argument(
         "--streams",
         choices=("auto", "one", "two"),
@@ -34,12 +35,27 @@ def add_ends(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_robust(parser: argparse.ArgumentParser) -> None:
+    """Add --robust to *parser*."""
+    parser.add_argument(
+        "--robust",
+        nargs="?",
+        type=int,
+        const=True,
+        default=0,
+        metavar="HOPS",
+        help="give the effect 2 to 4 hops of time, by which the sound is later, so that the device "
+        "never waits for Python (default: 0, none; without a number: 4)",
+    )
+
+
 def ends_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings for `Live` that these options ask for."""
     return {
         "in_channels": args.in_channels,
         "out_channels": args.out_channels,
         "streams": args.streams,
+        "robust": args.robust,
     }
 
 
@@ -63,6 +79,23 @@ def silence_hint(silence: Silence, platform: str = sys.platform) -> str:
             "Microphone)?"
         )
     return f"{begin}: {causes}"
+
+
+def worker_hint(worker: dict[str, Any] | None, platform: str = sys.platform) -> str | None:
+    """Return what may disturb the worker of a run; None: nothing, or there is none.
+
+    Args:
+        worker: What `Live.summary` says about it.
+        platform: Name of the system, as Python's `sys.platform` has it.
+    """
+    if worker is None or worker["priority"] == "real-time":
+        return None
+    fix = ""
+    if platform == "linux":
+        fix = (
+            ". Give group audio `rtprio 95` in /etc/security/limits.d/audio.conf, and log in again"
+        )
+    return f"--robust has no real-time priority: while other programs are busy, it is worse{fix}"
 
 
 def ring_notes(ring: dict[str, Any] | None) -> list[str]:

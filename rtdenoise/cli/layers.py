@@ -234,8 +234,8 @@ def _of_text(action: argparse.Action, kind: Any, text: str) -> Any:
         if text.lower() not in TRUTH:
             raise ValueError
         return TRUTH[text.lower()]
-    if action.nargs == "?":
-        return TRUTH.get(text.lower(), text)
+    if action.nargs == "?" and text.lower() in TRUTH:
+        return TRUTH[text.lower()]
     return kind(text) if kind in NUMBERS else text
 
 

@@ -38,7 +38,7 @@ from .arguments import (
 )
 from .banner import banner, summary_text
 from .editor import add_editor, beside_editor, check_editor
-from .ends import add_ends, ends_settings, silence_hint
+from .ends import add_ends, ends_settings, silence_hint, worker_hint
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
@@ -195,8 +195,11 @@ def run(
             with _named_by_flags(args):
                 running.enter_context(live)
             if not silent:
-                rate = live.summary()["rate"]
-                log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
+                begun = live.summary()
+                processed_by = args.board or args.model
+                log_line(banner(live.ends, processed_by, begun["rate"], live.latency_ms))
+                if disturbed := worker_hint(begun["worker"]):
+                    log_line(disturbed)
             beside_editor(
                 args, effect, lambda: _show(live, line, tell, notifier, stop, hint=not silent)
             )

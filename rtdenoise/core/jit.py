@@ -1,4 +1,4 @@
-"""The door to numba: one decorator, two memory operations and a register that numba lacks.
+"""The door to numba: two decorators, two memory operations and a register that numba lacks.
 
 Every kernel has an explicit signature, so that it is compiled when its module is imported and never
 in the audio callback. It releases the GIL, and is cached on disk where the disk can be written.
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -28,6 +28,10 @@ VECTOR = types.Array(types.float32, 1, "C")
 VECTOR_IN = types.Array(types.float32, 1, "A", readonly=True)
 BUFFER = types.Array(types.float32, 2, "C")
 INDICES = types.Array(types.int64, 1, "C")
+# What a function for C gets, and how it makes an array of that.
+SAMPLES_AT: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
+INDICES_AT: Any = types.CPointer(types.int64)  # type: ignore[no-untyped-call]
+array_at: Any = carray
 
 
 def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]:
@@ -57,6 +61,25 @@ def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]
                 return cached
         compiled: Function = njit(signature, cache=False, **options)(function)
         return compiled
+
+    return decorate
+
+
+def c_function(signature: Any) -> Callable[[Function], Any]:
+    """Return a decorator that compiles a function for callers in C, which hold no GIL.
+
+    The result has the `address` of the function, for as long as it lives. The function must not be
+    able to raise: to report an error, numba would take the GIL.
+
+    Args:
+        signature: The numba types of the arguments and of the result.
+    """
+    options: dict[str, Any] = {"nopython": True, "error_model": "numpy"}
+
+    def decorate(function: Function) -> Any:
+        with suppress(Exception):  # see `kernel`
+            return cfunc(signature, cache=True, **options)(function)
+        return cfunc(signature, cache=False, **options)(function)
 
     return decorate
 

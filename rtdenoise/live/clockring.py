@@ -21,7 +21,7 @@ from ..core.ring import Ring
 from .channels import Inlet
 from .clocks import TwoClocks
 from .devices import Callback
-from .session import Frames
+from .session import Frames, lost_before
 
 LEAST_BOUND_S = 0.01  # a smaller surplus is steered away, and a larger one than the margin dropped
 SPARE_S = 1.0  # sound that the ring can hold beyond its target, while the output does not play
@@ -97,6 +97,8 @@ class ClockRing:
         """Give a block to the session and play what it returns, as sounddevice calls it."""
         block = None
         try:
+            if lost := lost_before(status):
+                self.read(lost)
             block = self.read(frames).T
         except Exception as fault:  # the audio thread must go on
             self.fault = fault

@@ -7,13 +7,13 @@ device is needed, so that files and `null` work without it.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from ..errors import DeviceError, Problem
 from .chatter import broken_settings, hushed
+from .compiled import Compiled, compiled_stream
 from .library import CLOSE_S, JACK, Copy, Library, StartError
 
 Kind = Literal["input", "output"]
@@ -327,7 +327,7 @@ class DeviceStream:
 
     def __init__(self, copy: Copy, sd: Any, wiring: Wiring, callback: Callback) -> None:
         source, sink = wiring.source, wiring.sink
-        self._copy, self._sd = copy, sd
+        self._copy, self._sd, self._callback = copy, sd, callback
         self._of_jack = any(device.host.startswith(JACK) for device in wiring.devices)
         self._ends = (source is not None, sink is not None)
         shared = {
@@ -336,7 +336,10 @@ class DeviceStream:
             "dtype": "float32",
             "latency": wiring.latency,
         }
-        if source is not None and sink is not None:
+        if isinstance(callback, Compiled):
+            ends = (source and source.index, sink and sink.index)
+            self._stream: Any = compiled_stream(sd, callback, ends, wiring.channels, shared)
+        elif source is not None and sink is not None:
             self._stream = sd.Stream(
                 device=(source.index, sink.index),
                 channels=wiring.channels,
@@ -358,7 +361,7 @@ class DeviceStream:
                 **shared,
             )
         self._stream.start()
-        copy.streams += 1
+        copy.opened(self)
 
     @property
     def active(self) -> bool:
@@ -393,6 +396,5 @@ class DeviceStream:
             late.set()
             self._copy.leave(self._stream)
             return False
-        self._copy.streams -= 1
-        self._copy.answered_s = time.monotonic()
+        self._copy.closed(self)
         return True

@@ -15,7 +15,7 @@ import numpy as np
 
 from .player import Player
 from .recorder import Recorder
-from .session import Frames, Session
+from .session import Frames, Session, lost_before
 
 SWITCH_S = 0.0005  # with Python's default of 5 ms, any busy thread delays every hop
 PUMPED = 512  # samples a callback of a pump, if the plan does not say
@@ -46,6 +46,7 @@ class Drive:
         most: Samples after which the run ends. None: there is no limit.
         stop: Event that ends the run when it is set.
         clock: Function that returns the time in seconds.
+        behind: Samples by which a device plays later than the session gives them.
     """
 
     session: Session
@@ -54,6 +55,7 @@ class Drive:
     most: int | None
     stop: threading.Event
     clock: Callable[[], float] = time.monotonic
+    behind: int = 0
 
     def over(self, missing: int = 0) -> bool:
         """Return whether the run is over: the whole file has come out, or it must stop.
@@ -66,7 +68,8 @@ class Drive:
             return True
         if self.player is None or not self.player.over:
             return False
-        return self.session.frames >= self.player.taken + self.session.stage.latency
+        late = self.session.stage.latency + self.behind
+        return self.session.frames >= self.player.taken + late
 
     def pump(self, block: int, paced: bool) -> None:
         """Call the callback from this thread until the run is over.
@@ -91,7 +94,9 @@ class Drive:
         self, indata: Frames | None, outdata: Frames | None, frames: int, when: Any, status: Any
     ) -> None:
         """Call the session's callback for a device; a file takes the place of a missing input."""
-        if indata is None and self.player is not None:
+        if self.player is None:
+            self.session.miss(lost_before(status))
+        elif indata is None:  # a file waits, and nothing of it is lost
             indata = self.player.read(frames, wait=False)
         self.session.callback(indata, outdata, frames, when, status)
 

@@ -88,6 +88,18 @@ class Copy:
             f"PortAudio did not answer within {limit_s:g} s: its sound server hangs", Problem.DEVICE
         )
 
+    def opened(self, stream: Any) -> None:
+        """Count *stream*, and keep it until it is closed: what the library calls belongs to it."""
+        self.streams += 1
+        self._kept.append(stream)
+
+    def closed(self, stream: Any) -> None:
+        """Count *stream* as closed, and let it go."""
+        self.answered_s = time.monotonic()
+        if stream in self._kept:
+            self._kept.remove(stream)
+            self.streams -= 1
+
     def leave(self, used: Any) -> None:
         """Leave it behind, with *used*, which it may still use."""
         self._kept.append(used)
@@ -114,9 +126,13 @@ class Copy:
         return not self._begun
 
     def stay(self) -> None:
-        """Keep the library in memory for good: at the exit, threads of JACK still run in it."""
+        """Keep the library in memory for good: at the exit, threads of JACK still run in it.
+
+        So does what it may still call.
+        """
         if self._sd is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._sd._lib))
+            for used in (self._sd._lib, self._kept):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))
 
     def _work(self) -> None:
         """Do one job after the other, in the copy's thread."""

@@ -64,6 +64,9 @@ class Live:
             both clocks, or "auto", which is two unless both surely share a clock.
         wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
             is back. False: it is an error of the run.
+        robust: Hops of time (2 to 4) that a worker thread has for the effect, in which the output
+            is later; True is the usual number. The device itself never waits for Python. False: the
+            effect runs in the callback of the device.
         told: Function that gets every event of the devices, in the thread of the run.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
@@ -93,12 +96,13 @@ class Live:
         out_channels: str | int | None = None,
         streams: str = "auto",
         wait_for_device: bool = True,
+        robust: bool | int = False,
         told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
         wishes = Wishes(
             rate, channels, block, latency, clock, duration_s, record, overwrite,
-            in_channels, out_channels, streams, wait_for_device,
+            in_channels, out_channels, streams, wait_for_device, robust,
         )  # fmt: skip
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
@@ -245,7 +249,8 @@ class Live:
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
         `recording` is None, or says where the recording is and where it is silent. `clock_ring` has
-        the counts of the ring between two devices, or None if there is none.
+        the counts of the ring between two devices, and `worker` the hops and the priority of the
+        workers of `robust`, or None if there is none.
         """
         run = self._begun()
         numbers = run.session.summary()
@@ -255,6 +260,7 @@ class Live:
             "ended": self._how,
             **numbers,
             "clock_ring": run.ring and run.ring.summary(),
+            "worker": run.workers and run.workers.summary(),
             "latency_ms": self.latency_ms,
             "recording": None if run.recorder is None else run.recorder.summary(),
         }

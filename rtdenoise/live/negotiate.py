@@ -17,6 +17,7 @@ from .devices import Kind
 
 USUAL_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 MAX_BLOCK = 65_536
+ROBUST_HOPS, LEAST_HOPS, MOST_HOPS = 4, 2, 4  # time that a worker has; docs/live.md has why
 
 
 class WishError(UsageError):
@@ -55,6 +56,8 @@ class Wishes:
         streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
             both clocks, or "auto", which is two unless both surely share a clock.
         wait_for_device: Whether to wait for a device that is gone in mid run.
+        robust: Hops of time that a worker thread has for the effect, 2 to 4; True is the usual
+            number. False: the effect runs in the callback.
 
     Raises:
         WishError: If a value is out of range.
@@ -76,6 +79,7 @@ class Wishes:
     out_channels: str | int | None = None
     streams: str = "auto"
     wait_for_device: bool = True
+    robust: bool | int = False
 
     def __post_init__(self) -> None:
         """Refuse values that no ends can meet."""
@@ -90,8 +94,17 @@ class Wishes:
             raise WishError("duration_s", self.duration_s, "wanted more than 0")
         if self.streams not in ("auto", "one", "two"):
             raise WishError("streams", self.streams, "wanted auto, one or two")
+        if self.hops and not LEAST_HOPS <= self.hops <= MOST_HOPS:
+            raise WishError("robust", self.robust, f"wanted {LEAST_HOPS} to {MOST_HOPS} hops")
+        if self.hops and self.block == 0:
+            raise WishError("block", 0, "wanted 1 or more, or none, for a worker (robust)")
         self.rows("input", Offer(is_device=True))
         self.rows("output", Offer(is_device=True))
+
+    @property
+    def hops(self) -> int:
+        """The hops of time that a worker has. 0: there is none."""
+        return ROBUST_HOPS if self.robust is True else int(self.robust)
 
     def rows(self, kind: Kind, offer: Offer) -> Rows | None:
         """Return the rows of channels that are asked of an end, or None if none are.
@@ -170,6 +183,8 @@ class Plan:
         period_s: Time in seconds that a hop of the net may take.
         paced: Whether somebody waits for the samples, so that a hop can be late.
         in_rate: Sample rate in Hz of an input that has a stream of its own. None: it has none.
+        hops: Hops of time that a worker has for the effect. 0: it runs in the callback.
+        plays: Whether the output is a device.
     """
 
     rate: int
@@ -179,6 +194,8 @@ class Plan:
     period_s: float
     paced: bool
     in_rate: int | None = None
+    hops: int = 0
+    plays: bool = False
 
     @property
     def inputs(self) -> int:
@@ -206,6 +223,11 @@ class Plan:
         """The latency in ms that collecting a block costs."""
         return 1e3 * self.block / self.rate
 
+    @property
+    def added(self) -> int:
+        """The latency in samples that the time of a worker costs."""
+        return self.hops * max(self.block, round(self.period_s * self.rate)) if self.plays else 0
+
 
 def negotiate(source: Offer, sink: Offer, pace: Pace, wishes: Wishes, shared: bool = True) -> Plan:
     """Return the plan that suits both ends, the effect and the user.
@@ -219,7 +241,7 @@ def negotiate(source: Offer, sink: Offer, pace: Pace, wishes: Wishes, shared: bo
 
     Raises:
         WishError: If the user asks for another rate than that of the input file, for channels that
-            an end lacks, or for two streams of fewer devices.
+            an end lacks, or for two streams of fewer devices, or for a worker without a device.
         DeviceError: If the devices take no rate that fits; the message lists the rates of each.
         AudioError: If the rate or a channel count is out of range.
     """
@@ -228,7 +250,11 @@ def negotiate(source: Offer, sink: Offer, pace: Pace, wishes: Wishes, shared: bo
     block = round(pace.period_s * rate) if wishes.block is None else wishes.block
     # Between ends that do not wait, no sample can come late.
     paced = source.is_device or sink.is_device or wishes.clock == "real"
-    return Plan(rate, in_rows, out_rows, block, pace.period_s, paced, in_rate)
+    if wishes.hops and not (source.is_device or sink.is_device):
+        raise WishError("robust", wishes.robust, "wanted a device as an input or output")
+    return Plan(
+        rate, in_rows, out_rows, block, pace.period_s, paced, in_rate, wishes.hops, sink.is_device
+    )
 
 
 def _rates(
@@ -312,6 +338,7 @@ def latency_parts(
         "device in": devices_ms[0],
         **({} if ring_ms is None else {"clock ring": ring_ms}),
         "block": plan.block_ms,
+        **({"worker": 1e3 * plan.added / plan.rate} if plan.added else {}),
         "window, resampler, effects": 1e3 * stage / plan.rate,
         "device out": devices_ms[1],
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..errors import DeviceError, Problem, UsageError, printable
 from ..files.ends import Input, open_input
@@ -25,6 +26,9 @@ from .processing import Processing
 from .recorder import Recorder
 from .session import Session
 from .supervisor import Event, Supervisor
+
+if TYPE_CHECKING:
+    from .robust import Workers
 
 LARGE_BLOCK = 2048  # samples per callback of a device that chooses
 
@@ -64,6 +68,7 @@ class Run:
         inlet: The channels of a device that is the input. None: the input is none.
         ring: Ring between two devices with a clock each, another one when a device came back. None:
             there is one stream.
+        workers: The devices, if their streams have workers. None: they have none.
     """
 
     session: Session
@@ -73,6 +78,7 @@ class Run:
     recorder: Recorder | None = None
     inlet: Inlet | None = None
     ring: ClockRing | None = None
+    workers: Workers | None = None
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -106,15 +112,18 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     inlet = Inlet(plan.in_rows, plan.in_rate or plan.rate)
     session.inlet = inlet if plan.in_rate is None else None  # or else the ring takes the channels
     session.out_rows = plan.out_rows
-    drive = Drive(session, player, recorder, samples, stop)
+    drive = Drive(session, player, recorder, samples, stop, behind=plan.added)
     stack.enter_context(quiet_interpreter())
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
     run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
+    if plan.hops:
+        run.workers = _workers(setup.cards, plan)
+    cards = run.workers or setup.cards
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:
-            stream, name = _open_stream(setup, plan, session, inlet, callback)
+            stream, name = _open_stream(setup, cards, plan, session, inlet, callback)
             run.ring = stream.ring if isinstance(stream, Pair) else None
             run.latency_ms = _parts(plan, session, stream)
             return stream, name
@@ -140,10 +149,17 @@ def _parts(plan: Plan, session: Session, stream: Running | None = None) -> dict[
     return latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
 
 
+def _workers(cards: Cards, plan: Plan) -> Workers:
+    """Return *cards* whose streams have workers; other runs need not load what they are made of."""
+    from .robust import Workers
+
+    return Workers(cards, plan)
+
+
 def _open_stream(
-    setup: Setup, plan: Plan, session: Session, inlet: Inlet, callback: Callback
+    setup: Setup, cards: Cards, plan: Plan, session: Session, inlet: Inlet, callback: Callback
 ) -> tuple[Running, str]:
-    """Return a stream on the devices that the user means, and their names.
+    """Return a stream of *cards* on the devices that the user means, and their names.
 
     Raises:
         DeviceError: If a device is missing, or does not take the rate of the run.
@@ -160,7 +176,7 @@ def _open_stream(
         rows = tuple(tuple(c for c in row if c < speakers.outputs) for row in plan.out_rows)
         plan = replace(plan, out_rows=rows)
         session.out_rows = rows
-    stream = open_streams(setup.cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
+    stream = open_streams(cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
     return stream, " or ".join(str(device) for device in (mic, speakers) if device)
 
 

@@ -50,7 +50,8 @@ class Processing:
     def session(self, plan: Plan) -> Session:
         """Return a session with a stage for *plan*, which has run until it is at full speed."""
         counters, channels = Counters(), (plan.inputs, plan.outputs)
-        stream = Stream(plan.rate, plan.rows, plan.block or None, DEADLINE if plan.paced else None)
+        deadline = max(DEADLINE, plan.hops)  # a worker has more time for a hop than its period
+        stream = Stream(plan.rate, plan.rows, plan.block or None, deadline if plan.paced else None)
         self.effect.warm_up(plan.rows)
         stage, prepare = self.effect.stage(stream, counters), self.effect.prepare_thread
         session = Session(stage, counters, plan.rate, channels, plan.period_s, prepare)

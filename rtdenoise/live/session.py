@@ -22,6 +22,11 @@ Frames = NDArray[np.float32]  # (samples, channels), the order of PortAudio
 WARM_UP_BLOCKS = 8
 
 
+def lost_before(status: Any) -> int:
+    """Return how many samples a worker left out before the call that has this *status*."""
+    return getattr(status, "lost", 0)
+
+
 def nothing() -> None:
     """Prepare nothing, for threads that need no preparation."""
 
@@ -48,6 +53,8 @@ class Session:
         out_rows: The channels of the output that are used.
         gaps: Number of times that a device was gone.
         skipped: Samples per channel for which a device was gone.
+        silent_blocks: Number of blocks with silence in them, because a worker was late.
+        silent: Samples per channel of that silence.
         recording: Ring into which the output is also written. None: there is no recording.
     """
 
@@ -68,6 +75,7 @@ class Session:
         self.frames = self.callbacks = self.faults = self.clipped = 0
         self.gaps = self.skipped = 0
         self.xruns_in = self.xruns_out = self.lost_recording = 0
+        self.silent_blocks = self.silent = 0
         self.peaks = np.zeros(2, np.float32)
         self.recording: Ring | None = None
         self.inlet: Inlet | None = None
@@ -105,8 +113,7 @@ class Session:
                 prepare, self._prepare = self._prepare, None
                 prepare()
             if status:
-                self.xruns_in += bool(status.input_overflow or status.input_underflow)
-                self.xruns_out += bool(status.output_underflow or status.output_overflow)
+                self._count(status)
             if indata is None:
                 incoming = np.zeros((self.rows, frames), np.float32)
             else:
@@ -126,6 +133,19 @@ class Session:
         self.frames += frames
         self.callbacks += 1
         self.inside = False
+
+    def _count(self, status: Any) -> None:
+        """Count what sounddevice reports of a call, or a worker of several."""
+        self.xruns_in += int(status.input_overflow or status.input_underflow)
+        self.xruns_out += int(status.output_underflow or status.output_overflow)
+        self.silent_blocks += getattr(status, "silent_blocks", 0)
+        self.silent += getattr(status, "silent", 0)
+
+    def miss(self, lost: int) -> None:
+        """Count *lost* samples per channel that a worker left out; what was heard was silence."""
+        if lost:
+            self.frames += lost
+            self._record(np.zeros((self.rows, lost), np.float32))
 
     def _record(self, out: Samples) -> None:
         """Write what is heard into the ring of the recording, or count it as lost."""
@@ -154,7 +174,7 @@ class Session:
             "p50_ms": 1e3 * p50_s,
             "p99_ms": 1e3 * p99_s,
             "load_percent": 100 * self.counters.load_percentiles(99)[0],
-            "xruns": self.xruns_in + self.xruns_out,
+            "xruns": self.xruns_in + self.xruns_out + self.silent_blocks,
             "late": self.counters["late"],
         }
 
@@ -169,6 +189,8 @@ class Session:
             "gap_seconds": round(self.skipped / self.rate, 3),
             "xruns_in": self.xruns_in,
             "xruns_out": self.xruns_out,
+            "silent_blocks": self.silent_blocks,
+            "silent_seconds": round(self.silent / self.rate, 3),
             **{name: self.counters[name] for name in Counters.NAMES},
             "hop_p50_ms": round(1e3 * p50_s, 3),
             "hop_p99_ms": round(1e3 * p99_s, 3),

@@ -48,6 +48,7 @@ class Setting:
         channels: Channel count of the devices. None: one, which is played on both speakers.
         block: Samples per channel of a callback. 0: the device decides; None: a hop of the model.
         latency: Latency of the devices: "low" or "high", which they define, or seconds.
+        robust: Hops of time that a worker has for the effect; see `Live`.
     """
 
     source: End
@@ -56,6 +57,7 @@ class Setting:
     channels: int | None = None
     block: int | None = None
     latency: str | float = "low"
+    robust: bool | int = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Trial:
         failed: Hops where the model raised or gave NaN.
         lost_in: Blocks with an overflow or underflow of the input, as the driver reports it.
         lost_out: The same of the output.
+        silent: Blocks with silence in them, because a worker was late.
+        silent_s: Length of that silence in seconds.
         latency_ms: The parts of the latency in ms; None where the driver does not know.
         model_ms: Latency in ms of the model with its window and resamplers.
         input_db: Highest level of the input in dBFS. None: it is digital silence.
@@ -91,6 +95,8 @@ class Trial:
     failed: int
     lost_in: int
     lost_out: int
+    silent: int
+    silent_s: float
     latency_ms: dict[str, float | None]
     model_ms: float
     input_db: float | None
@@ -122,7 +128,9 @@ class Trial:
     @property
     def starved(self) -> bool:
         """Whether sound was lost although the model is fast enough."""
-        return self.hops.verdict != "no" and (self.lost_in + self.lost_out > 0 or self.pace < SLOW)
+        return self.hops.verdict != "no" and (
+            self.lost_in + self.lost_out + self.silent > 0 or self.pace < SLOW
+        )
 
     @property
     def reasons(self) -> list[str]:
@@ -141,6 +149,8 @@ class Trial:
                 f"the driver lost {self.lost_in} blocks of the input and {self.lost_out} of the "
                 f"output in {self.seconds:.1f} s: {'it crackles' if lost > 1 else 'a click'}"
             )
+        if self.silent:
+            reasons.append(f"{self.silent} blocks had silence, because the model was late")
         if self.pace < SLOW:
             reasons.append(f"only {100 * self.pace:.0f} % of the sound went through in its time")
         return reasons
@@ -290,6 +300,7 @@ def rehearse(
         channels=setting.channels,
         block=setting.block,
         latency=setting.latency,
+        robust=setting.robust,
         duration_s=length_s,
         cards=cards,
         wait_for_device=False,
@@ -329,6 +340,8 @@ def _trial(
         failed=after["failed"],
         lost_in=after["xruns_in"] - before["xruns_in"],
         lost_out=after["xruns_out"] - before["xruns_out"],
+        silent=after["silent_blocks"] - before["silent_blocks"],
+        silent_s=after["silent_seconds"] - before["silent_seconds"],
         latency_ms=after["latency_ms"],
         model_ms=1e3 * part.latency / after["rate"],
         input_db=gain_to_db(float(np.abs(heard).max())) if heard.any() else None,
