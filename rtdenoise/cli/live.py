@@ -165,6 +165,7 @@ def run(
     from .lean import import_lean
 
     import_lean()
+    from ..live.control import Control
     from ..live.live import Live
     from .status import StatusLine
 
@@ -189,6 +190,7 @@ def run(
                     log_line(told(virtual, args, delay_ms))
             with _named_by_flags(args):
                 running.enter_context(live)
+            running.enter_context(Control(live, args.preset))
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
@@ -224,8 +226,7 @@ def _show(
             log_line(silence_hint(silence))
         status = live.status()
         line.show(status)
-        waiting = bool(live.events) and live.events[-1].kind != "back"
-        notifier.running(status, waiting=waiting)
+        notifier.running(status, waiting=live.waiting)
         if stop.is_set():
             notifier.stopping()
             live.stop()

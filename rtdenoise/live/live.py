@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import UsageError
 from .channels import Silence
+from .console import Console
 from .devices import Cards, PortAudio
 from .ends import End, FileEnd, parse_end
 from .negotiate import WishError, Wishes
@@ -28,12 +30,11 @@ from .supervisor import Event
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
-    from ..core.blend import Strength
 
 WAIT_S = 0.5  # longest single wait: on Windows, Ctrl-C cannot interrupt it
 
 
-class Live:
+class Live(Console):
     """An effect between an input and an output, which runs in the background in its `with` block.
 
     Entering the block opens the ends and starts the run. Leaving it stops the run and closes every
@@ -64,11 +65,11 @@ class Live:
             both clocks, or "auto", which is two unless both surely share a clock.
         wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
             is back. False: it is an error of the run.
-        told: Function that gets every event of the devices, in the thread of the run.
+        told: Function that gets every event, in the thread in which it happens.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
     Attributes:
-        events: What happened to the devices so far.
+        events: What happened to the run so far.
 
     Raises:
         UsageError: If a setting is out of range, or the text of an end means no end.
@@ -104,12 +105,12 @@ class Live:
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
         if record is not None and isinstance(end, FileEnd):
             raise WishError("record", record, "the sink is a file, which holds the same sound")
-        self._processing = Processing(effect)
+        super().__init__(Processing(effect))
         self._setup = Setup(
             start, end, self._processing, wishes, cards or PortAudio(), self._happened
         )
         self.events: list[Event] = []
-        self._told = told
+        self._told, self._seen = told, 0
         self._stop, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._open: Run | None = None
@@ -171,7 +172,10 @@ class Live:
         self._ended.set()
 
     def _happened(self, event: Event) -> None:
-        """Keep an event of the devices, and pass it on."""
+        """Keep an event with its time, and pass it on."""
+        if self._open is not None:
+            session = self._open.session
+            event = replace(event, at_s=round(session.frames / session.rate, 3))
         self.events.append(event)
         if self._told is not None:
             self._told(event)
@@ -205,10 +209,14 @@ class Live:
         self._raise_fault()
         return True
 
-    def stop(self) -> None:
-        """End the run, and wait until all is closed; a second call changes nothing."""
+    def stop(self, wait: bool = True) -> None:
+        """End the run; a second call changes nothing.
+
+        Args:
+            wait: Whether to return when all is closed, instead of at once.
+        """
         self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if wait and self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _begun(self) -> Run:
@@ -224,10 +232,17 @@ class Live:
         session = self._open.session
         return session.callbacks if session.inside else None
 
-    def status(self) -> dict[str, Any]:
-        """Return the numbers of now: peaks in dB since the last call, hop times in ms, xruns."""
+    def status(self, since: int | None = None) -> dict[str, Any]:
+        """Return the numbers of now: peaks in dB, hop times in ms, xruns.
+
+        Args:
+            since: The first callback whose peaks count: the `callbacks` of an earlier status, so
+                that each reader has its own. None: that of the last call without it.
+        """
         run = self._begun()
-        numbers = run.session.status()
+        numbers = run.session.status(self._seen if since is None else since)
+        if since is None:
+            self._seen = numbers["callbacks"]
         if run.ring is not None:
             numbers["xruns"] += run.ring.xruns + run.ring.underruns + run.ring.overruns
         return numbers
@@ -276,19 +291,24 @@ class Live:
         return dict(self._begun().latency_ms)
 
     @property
-    def strength(self) -> Strength:
-        """The dry/wet settings, which may be set at any time; the sound glides to them."""
-        return self._processing.effect.strength
-
-    @strength.setter
-    def strength(self, value: Strength) -> None:
-        self._processing.effect.strength = value
+    def waiting(self) -> bool:
+        """Whether a device is gone, and the run waits until it is back."""
+        kinds = [event.kind for event in self.events if event.kind in ("lost", "waiting", "back")]
+        return bool(kinds) and kinds[-1] != "back"
 
     @property
-    def bypass(self) -> bool:
-        """Whether the output is the aligned input; the sound glides between both."""
-        return self._processing.effect.bypass
+    def form(self) -> dict[str, int]:
+        """The rate in Hz, the channels, the samples of a block, and the samples of the delay."""
+        run = self._begun()
+        return {
+            "rate": run.session.rate,
+            "channels": run.session.rows,
+            "block": run.plan.block,
+            "delay_samples": run.session.stage.latency,
+        }
 
-    @bypass.setter
-    def bypass(self, value: bool) -> None:
-        self._processing.effect.bypass = value
+    def mark(self, text: str = "") -> str:
+        """Mark this moment of the run as an event, and return its text."""
+        self._begun()
+        self._happened(Event("mark", f"mark: {text}" if text else "mark"))
+        return text

@@ -55,6 +55,7 @@ class Run:
     """A run whose ends are open.
 
     Attributes:
+        plan: The form of the run.
         session: The callback and its counts.
         latency_ms: The parts of the latency in ms; see `negotiate.latency_parts`.
         drive: Function that returns when the run is over; without a device, it also calls the
@@ -66,6 +67,7 @@ class Run:
             there is one stream.
     """
 
+    plan: Plan
     session: Session
     latency_ms: dict[str, float | None]
     drive: Callable[[], None]
@@ -110,7 +112,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     stack.enter_context(quiet_interpreter())
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
-    run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
+    run = Run(plan, session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:

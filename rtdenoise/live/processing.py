@@ -9,14 +9,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..chain import controls
 from ..chain.board import Board
 from ..chain.effect import Blended, Denoise, DryWet, Effect
+from ..chain.registry import kinds
 from ..core.counters import Counters
 from ..core.stream import Stream
+from ..errors import UsageError
 from .negotiate import Pace, Plan
 from .session import Session
 
 DEADLINE = 1.0  # share of its own period that a net may take if somebody waits for it
+
+
+def blended(effect: Any) -> Blended:
+    """Return an effect that has dry/wet settings, as `Processing` takes it."""
+    if isinstance(effect, str | Path):
+        effect = Denoise(effect)
+    if not isinstance(effect, Effect):
+        effect = Board([effect])
+    return effect if isinstance(effect, Blended) else DryWet(effect)
+
+
+def known_effects() -> list[dict[str, Any]]:
+    """Return every kind of effect that a board can name, with the ranges of its parameters."""
+    return [kind.as_dict() for kind in kinds().values()]
 
 
 class Processing:
@@ -34,11 +51,40 @@ class Processing:
     """
 
     def __init__(self, effect: Any) -> None:
-        if isinstance(effect, str | Path):
-            effect = Denoise(effect)
-        if not isinstance(effect, Effect):
-            effect = Board([effect])
-        self.effect: Blended = effect if isinstance(effect, Blended) else DryWet(effect)
+        self.effect = blended(effect)
+        self._stream: Stream | None = None
+
+    @property
+    def inner(self) -> Effect:
+        """The effect without the dry/wet mix around it."""
+        return self.effect.effect if type(self.effect) is DryWet else self.effect
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model on its card. None: the effect is none of a single model."""
+        inner = self.inner
+        return inner.net.card.name if isinstance(inner, Denoise) else None
+
+    @property
+    def board(self) -> list[str] | None:
+        """The names of the effects on the board. None: the effect is a single model."""
+        return None if self.model is not None else controls.names(self.inner)
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """Return the parameters that may be set while it runs; see `controls.Control.as_dict`."""
+        return [control.as_dict() for control in controls.controls(self.inner)]
+
+    def set(self, path: str, value: Any) -> Any:
+        """Set a parameter while the effect runs, and return its value.
+
+        Raises:
+            UsageError: If there is none at *path*, it cannot have this value, or nothing runs.
+        """
+        if self._stream is None:
+            raise UsageError("nothing runs yet: set the parameter of the effect itself")
+        control = controls.find(self.inner, path)
+        control.set(value, self._stream.rate)
+        return control.as_dict()["value"]
 
     @property
     def pace(self) -> Pace:
@@ -51,6 +97,7 @@ class Processing:
         """Return a session with a stage for *plan*, which has run until it is at full speed."""
         counters, channels = Counters(), (plan.inputs, plan.outputs)
         stream = Stream(plan.rate, plan.rows, plan.block or None, DEADLINE if plan.paced else None)
+        self._stream = stream
         self.effect.warm_up(plan.rows)
         stage, prepare = self.effect.stage(stream, counters), self.effect.prepare_thread
         session = Session(stage, counters, plan.rate, channels, plan.period_s, prepare)

@@ -20,6 +20,7 @@ from .channels import Inlet, Rows, first, spread
 
 Frames = NDArray[np.float32]  # (samples, channels), the order of PortAudio
 WARM_UP_BLOCKS = 8
+LEVELS = 4096  # blocks whose peaks are kept: 44 s of blocks of 512 samples at 48 kHz
 
 
 def nothing() -> None:
@@ -68,7 +69,7 @@ class Session:
         self.frames = self.callbacks = self.faults = self.clipped = 0
         self.gaps = self.skipped = 0
         self.xruns_in = self.xruns_out = self.lost_recording = 0
-        self.peaks = np.zeros(2, np.float32)
+        self._levels = np.zeros((LEVELS, 2), np.float32)  # peaks of input and output by block
         self.recording: Ring | None = None
         self.inlet: Inlet | None = None
         self.out_rows: Rows = first(self.outputs)
@@ -100,6 +101,7 @@ class Session:
     ) -> None:
         """Process a block, as sounddevice calls it; data that is None is silence, or is dropped."""
         self.inside = True
+        self._levels[self.callbacks % LEVELS] = 0
         try:
             if self._prepare is not None:
                 prepare, self._prepare = self._prepare, None
@@ -136,19 +138,25 @@ class Session:
         """Measure the peaks, and hold the output at full scale, beyond which a card wraps round."""
         if block.size:
             loud = float(np.abs(out).max())
-            self.peaks[0] = max(self.peaks[0], np.abs(block).max())
-            self.peaks[1] = max(self.peaks[1], loud)
+            self._levels[self.callbacks % LEVELS] = np.abs(block).max(), loud
             if loud > 1.0:
                 self.clipped += int((np.abs(out) > 1.0).sum())
                 np.clip(out, -1.0, 1.0, out=out)
 
-    def status(self) -> dict[str, Any]:
-        """Return the numbers of now; the levels are the peaks since the last call."""
-        in_db, out_db = (gain_to_db(float(peak)) for peak in self.peaks)
-        self.peaks[:] = 0
+    def status(self, since: int = 0) -> dict[str, Any]:
+        """Return the numbers of now.
+
+        Args:
+            since: The first block whose peaks count, so that each reader has its own; at most
+                `LEVELS` blocks count.
+        """
+        until = self.callbacks
+        heard = np.arange(max(since, until - LEVELS + 1), until) % LEVELS
+        peaks = self._levels[heard].max(axis=0, initial=0)
+        in_db, out_db = (gain_to_db(float(peak)) for peak in peaks)
         p50_s, p99_s = self.counters.hop_percentiles_s(50, 99)
         return {
-            "callbacks": self.callbacks,
+            "callbacks": until,
             "in_db": in_db,
             "out_db": out_db,
             "p50_ms": 1e3 * p50_s,
