@@ -31,6 +31,7 @@ IDLE_S = 300.0  # a client that asks nothing for so long is dropped
 SEND_S = 5.0  # a client that does not read for so long is dropped
 PAUSE_S = 0.002  # time between two requests of all clients together
 START_S = 10.0
+TURNS = 5
 log = logging.getLogger(__name__)
 
 
@@ -115,10 +116,13 @@ class Control:
         server = await start(self._come, **options)
         self._ready.set()
         await self._over.wait()
-        server.close()
-        await asyncio.sleep(PAUSE_S)  # who was accepted last becomes a client in the next turns
+        with suppress(NotImplementedError):  # on Windows
+            self._loop.remove_reader(self._listening)
+        for _ in range(TURNS):  # a closed server would forget who was accepted last
+            await asyncio.sleep(0)
         for writer in self._clients:
             writer.transport.abort()
+        server.close()
 
     def _come(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin to serve a client that has come."""
