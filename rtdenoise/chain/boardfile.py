@@ -34,6 +34,8 @@ from ..errors import UsageError
 from .board import Board
 from .registry import make
 
+SUFFIX = ".toml"
+
 
 def open_board(path: str | Path) -> Board:
     """Return the board that the TOML file *path* describes.
@@ -46,20 +48,34 @@ def open_board(path: str | Path) -> Board:
     """
     try:  # Windows' editors put a byte order mark before UTF-8
         text = Path(path).read_text(encoding="utf-8-sig")
-        if "\0" in text:
-            raise UsageError(f"the board {path} is not UTF-8 (it may be UTF-16): save it as UTF-8")
-        values = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"cannot read the board {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UsageError(
             f"the board {path} is not UTF-8 ({error.reason}): save it as UTF-8"
         ) from None
+    if "\0" in text:
+        raise UsageError(f"the board {path} is not UTF-8 (it may be UTF-16): save it as UTF-8")
+    board = board_of(text, str(path))
+    board.file = Path(path).absolute()
+    return board
+
+
+def board_of(text: str, where: str = "the board") -> Board:
+    """Return the board that TOML describes; see `open_board`.
+
+    Args:
+        text: The TOML.
+        where: What error messages call it.
+    """
+    try:
+        values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"the board {path} is not TOML: {error}") from None
+        named = where if where == "the board" else f"the board {where}"
+        raise UsageError(f"{named} is not TOML: {error}") from None
     if unknown := sorted(set(values) - {"effect"}):
-        raise UsageError(f"{path}: unknown key {unknown[0]!r}; known: effect (as [[effect]])")
-    return Board(_effects(values.get("effect", []), str(path)))
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; known: effect (as [[effect]])")
+    return Board(_effects(values.get("effect", []), where))
 
 
 def _effects(tables: Any, where: str) -> list[Any]:

@@ -33,6 +33,15 @@ def status_text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def changed_text(answer: dict[str, Any]) -> str:
+    """Return what runs after a change, for people."""
+    runs = answer["model"] or f"board: {', '.join(answer['board']) or 'empty'}"
+    if not answer["heard"]:
+        return f"{runs}, when sound comes again"
+    added = answer["delay_added"]
+    return f"{runs}" + (f"; the delay is {added} samples more from now on" if added else "")
+
+
 def plain(value: Any) -> str:
     """Return a value as it is typed.
 

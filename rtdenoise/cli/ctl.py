@@ -23,14 +23,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError, Problem
 from ..live import hosts
-from .arguments import add_json
-from .control_lines import events_text, parameters_text, plain, status_text
+from .arguments import add_json, file_name
+from .control_lines import changed_text, events_text, parameters_text, plain, status_text
 
 HELP = "control a live run: bypass, strength, model, board, recording"
 ADVICE = {
@@ -70,6 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mix.add_argument("value", type=float, metavar="PERCENT", help="0 to 100")
     limit = add("atten-lim", "set the most that is removed", _limit_text)
     limit.add_argument("value", type=_limit, metavar="DB|none", help="0 to 100; none: no limit")
+    model = add("model", "crossfade to another model", changed_text)
+    model.add_argument("value", type=_model, metavar="NAME|PATH", help="the model")
+    board = add("board", "crossfade to a board of effects", changed_text)
+    board.add_argument("value", type=_file, metavar="TOML", help="the board file")
     add("parameters", "list the parameters of the effects that run", parameters_text)
     one = add("set", "set a parameter of an effect that runs", plain)
     one.add_argument("path", metavar="PATH", help="which, as `rtdenoise ctl parameters` lists it")
@@ -106,6 +112,16 @@ def _switch(text: str) -> Any:
     if text not in SWITCHES:
         raise argparse.ArgumentTypeError(f"wanted on, off or toggle; got {text!r}")
     return SWITCHES[text]
+
+
+def _model(text: str) -> str:
+    """Return a model as the host finds it, which may run in another folder."""
+    return str(Path(text).absolute()) if os.path.sep in text or Path(text).exists() else text
+
+
+def _file(text: str) -> dict[str, str]:
+    """Return the file of a board as a request has it."""
+    return {"path": str(Path(file_name(text)).absolute())}
 
 
 def _limit(text: str) -> float | None:

@@ -48,6 +48,11 @@ class Counters:
         self.max_hop_s = 0.0
         self.fault: Exception | None = None
 
+    def follow(self, other: Counters) -> None:
+        """Add the counts of *other*, whose net ran before; the times stay those of the own net."""
+        self._counts += other._counts
+        self.fault = self.fault or other.fault
+
     def record_hop(self, seconds: float, period_s: float) -> None:
         """Record the time of one hop.
 

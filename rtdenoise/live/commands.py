@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import rtdenoise
 
+from ..chain.boardfile import SUFFIX, board_of, open_board
 from ..errors import RtdenoiseError, UsageError, last_line, printable
 from ..nets import box
 from .live import Live
@@ -44,6 +46,8 @@ class Commands:
             "quit": self._quit,
         }
         self._slow: dict[str, Callable[[Request], Any]] = {
+            "model": self._model,
+            "board": self._board,
             "models": lambda _: cards(),
             "effects": lambda _: known_effects(),
         }
@@ -111,6 +115,31 @@ class Commands:
         value = request.get("value")
         self._live.atten_lim_db = None if value is None else number("atten_lim_db", request)
         return self._live.atten_lim_db
+
+    def _model(self, request: Request) -> Request:
+        name = text("value", request)
+        if Path(name).suffix.lower() == SUFFIX:
+            raise UsageError(f"{printable(name)} is a board, wanted the name or path of a model")
+        return self._changed(name)
+
+    def _board(self, request: Request) -> Request:
+        value = request.get("value")
+        if isinstance(value, dict) and set(value) == {"path"}:
+            return self._changed(open_board(text("path", value)))
+        return self._changed(board_of(text("value", request)))
+
+    def _changed(self, effect: Any) -> Request:
+        """Change to *effect*, and return what runs and by how much the delay rose."""
+        live = self._live
+        before = live.form["delay_samples"]
+        heard, after = live.change(effect), live.form["delay_samples"]
+        return {
+            "model": live.model,
+            "board": live.board,
+            "heard": heard,
+            "delay_samples": after,
+            "delay_added": after - before,
+        }
 
     def _set(self, request: Request) -> Any:
         return self._live.set(text("path", request), request.get("value"))

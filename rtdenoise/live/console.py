@@ -37,6 +37,27 @@ class Console:
         """The names of the effects on the board that runs. None: a single model runs."""
         return self._processing.board
 
+    def change(self, effect: Any) -> bool:
+        """Change to another effect while the sound goes on, and wait until it is heard.
+
+        The new effect is made and warmed up in this thread. It hears half a second of the input,
+        and is then faded in, aligned to the sample. The delay stays, unless the new effect has more
+        than the run; then the delay rises to that, once. On an error, the old effect goes on.
+
+        Args:
+            effect: The effect, a plugin of pedalboard, the name or path of a model, or the path of
+                a board file (.toml). A name, a path and a board take the dry/wet settings of now.
+
+        Returns:
+            Whether it is heard. False: no sound comes, and the change is made when it does.
+
+        Raises:
+            ModelError: If there is no such model, or it breaks the contract.
+            UsageError: If *effect* is no effect, has a plugin that runs already, or fails.
+            AudioError: If it cannot process this rate or channel count.
+        """
+        return self._processing.change(effect)
+
     def parameters(self) -> list[dict[str, Any]]:
         """Return the parameters of the effects that run, with values, ranges and units.
 
@@ -62,11 +83,11 @@ class Console:
     @property
     def strength(self) -> Strength:
         """The dry/wet settings, which may be set at any time; the sound glides to them."""
-        return self._processing.effect.strength
+        return self._processing.strength
 
     @strength.setter
     def strength(self, value: Strength) -> None:
-        self._processing.effect.strength = value
+        self._processing.strength = value
 
     @property
     def mix(self) -> float:
@@ -98,8 +119,8 @@ class Console:
     @property
     def bypass(self) -> bool:
         """Whether the output is the aligned input; the sound glides between both."""
-        return self._processing.effect.bypass
+        return self._processing.bypass
 
     @bypass.setter
     def bypass(self, value: bool) -> None:
-        self._processing.effect.bypass = value
+        self._processing.bypass = value

@@ -23,7 +23,7 @@ from .channels import Silence
 from .console import Console
 from .devices import Cards, PortAudio
 from .ends import End, FileEnd, parse_end
-from .negotiate import WishError, Wishes
+from .negotiate import STAGE, WishError, Wishes
 from .opening import Run, Setup, open_run
 from .processing import Processing
 from .supervisor import Event
@@ -288,7 +288,8 @@ class Live(Console):
     @property
     def latency_ms(self) -> dict[str, float | None]:
         """The parts of the latency in ms, in the order of the sound. None: it is not reported."""
-        return dict(self._begun().latency_ms)
+        run = self._begun()
+        return run.latency_ms | {STAGE: 1e3 * run.session.stage.latency / run.session.rate}
 
     @property
     def waiting(self) -> bool:
@@ -306,6 +307,17 @@ class Live(Console):
             "block": run.plan.block,
             "delay_samples": run.session.stage.latency,
         }
+
+    def change(self, effect: str | Path | Effect) -> bool:
+        """See `Console.change`; the change is an event, and so is a rise of the delay."""
+        switch, rate = self._begun().session.stage, self._begun().session.rate
+        before = switch.due
+        heard = super().change(effect)
+        runs = self.model or f"board: {', '.join(self.board or ()) or 'empty'}"
+        self._happened(Event("changed", f"{runs} runs{'' if heard else ' when sound comes'}"))
+        if more := switch.due - before:
+            self._happened(Event("delay", f"the delay is {1e3 * more / rate:.1f} ms more"))
+        return heard
 
     def mark(self, text: str = "") -> str:
         """Mark this moment of the run as an event, and return its text."""

@@ -17,6 +17,7 @@ from .devices import Kind
 
 USUAL_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 MAX_BLOCK = 65_536
+STAGE = "window, resampler, effects"  # the part of the latency that a stage has
 
 
 class WishError(UsageError):
@@ -312,6 +313,6 @@ def latency_parts(
         "device in": devices_ms[0],
         **({} if ring_ms is None else {"clock ring": ring_ms}),
         "block": plan.block_ms,
-        "window, resampler, effects": 1e3 * stage / plan.rate,
+        STAGE: 1e3 * stage / plan.rate,
         "device out": devices_ms[1],
     }

@@ -16,15 +16,12 @@ from ..audio import Samples, fit_channels, gain_to_db
 from ..core.counters import Counters
 from ..core.ring import Ring
 from ..core.stage import Stage
+from ..core.switch import Switch, nothing
 from .channels import Inlet, Rows, first, spread
 
 Frames = NDArray[np.float32]  # (samples, channels), the order of PortAudio
 WARM_UP_BLOCKS = 8
 LEVELS = 4096  # blocks whose peaks are kept: 44 s of blocks of 512 samples at 48 kHz
-
-
-def nothing() -> None:
-    """Prepare nothing, for threads that need no preparation."""
 
 
 class Session:
@@ -39,6 +36,7 @@ class Session:
         prepare: Function that is called once in the callback's thread, before its first block.
 
     Attributes:
+        stage: The stage, behind a `Switch`.
         rows: Channel count of the stage.
         frames: Samples per channel so far.
         callbacks: Number of blocks so far.
@@ -61,7 +59,12 @@ class Session:
         period_s: float,
         prepare: Callable[[], None] = nothing,
     ) -> None:
-        self.stage, self.counters, self.rate, self.period_s = stage, counters, rate, period_s
+        self.stage, self.counters, self.rate, self.period_s = (
+            Switch(stage),
+            counters,
+            rate,
+            period_s,
+        )
         self.outputs = channels[1]
         self.rows = min(channels)
         self.fault: Exception | None = None
@@ -82,10 +85,40 @@ class Session:
         Args:
             block: Samples per channel of a push. 0: the size will change from block to block.
         """
-        for _ in range(WARM_UP_BLOCKS):
-            self.stage.push(np.zeros((self.rows, block or 512), np.float32))
-        self.stage.reset()
+        self._warm_up(self.stage, block)
         self.counters.clear()
+
+    def _warm_up(self, stage: Stage, block: int) -> None:
+        """Push silence into *stage*, and reset it."""
+        for _ in range(WARM_UP_BLOCKS):
+            stage.push(np.zeros((self.rows, block or 512), np.float32))
+        stage.reset()
+
+    def change(
+        self,
+        stage: Stage,
+        counters: Counters,
+        period_s: float,
+        prepare: Callable[[], None],
+        block: int,
+    ) -> None:
+        """Change to another stage while the callback runs; see `Switch`. The counts go on.
+
+        Args:
+            stage: The new stage, for the same stream.
+            counters: Where its nets count.
+            period_s: Time in seconds that a hop of it may take.
+            prepare: Function that is called once in the callback's thread, before its first block.
+            block: Samples per channel of a callback; see `warm_up`.
+        """
+        self._warm_up(stage, block)
+        counters.clear()
+
+        def heard() -> None:
+            counters.follow(self.counters)
+            self.counters, self.period_s = counters, period_s
+
+        self.stage.change(stage, prepare, heard)
 
     def skip(self, lost: int) -> None:
         """Count a gap of *lost* samples per channel, in which a device was gone."""
