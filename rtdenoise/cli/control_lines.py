@@ -42,6 +42,11 @@ def changed_text(answer: dict[str, Any]) -> str:
     return f"{runs}" + (f"; the delay is {added} samples more from now on" if added else "")
 
 
+def record_text(answer: dict[str, Any]) -> str:
+    """Return where a recording is, for people."""
+    return f"{answer['file']}, {answer['seconds']:.1f} s"
+
+
 def plain(value: Any) -> str:
     """Return a value as it is typed.
 

@@ -31,11 +31,19 @@ from typing import Any
 
 from ..errors import DeviceError, Problem
 from ..live import hosts
-from .arguments import add_json, file_name
-from .control_lines import changed_text, events_text, parameters_text, plain, status_text
+from .arguments import add_force, add_json, file_name
+from .control_lines import (
+    changed_text,
+    events_text,
+    parameters_text,
+    plain,
+    record_text,
+    status_text,
+)
 
 HELP = "control a live run: bypass, strength, model, board, recording"
 ADVICE = {
+    Problem.EXISTS: "Choose another name, or overwrite it: -f",
     Problem.NO_HOST: "To start one: rtdenoise live",
     Problem.HOSTS: "Give its number or its preset: --host NUMBER",
 }
@@ -80,6 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = add("set", "set a parameter of an effect that runs", plain)
     one.add_argument("path", metavar="PATH", help="which, as `rtdenoise ctl parameters` lists it")
     one.add_argument("value", type=_value, metavar="VALUE", help="a number, on, off or a choice")
+    record = add("record", "record the output from now on, or end that", record_text)
+    which = record.add_mutually_exclusive_group(required=True)
+    which.add_argument("value", nargs="?", type=_output, metavar="FILE", help="file to record to")
+    which.add_argument("--stop", action="store_true", help="end the recording that runs")
+    add_force(record)
     mark = add("mark", "mark this moment among the events", plain)
     mark.add_argument("text", nargs="?", default="", metavar="TEXT", help="a remark")
     events = add("events", "list what happened to the run", events_text)
@@ -94,7 +107,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         keys = ("value", "path", "text", "since")
         with hosts.choose(args.host) as host:
-            given = {key: getattr(args, key) for key in keys if hasattr(args, key)}
+            given: dict[str, Any] = {key: getattr(args, key) for key in keys if hasattr(args, key)}
+            if getattr(args, "force", False):
+                given["overwrite"] = True
             answer = host.ask(args.command, **given)
     print(json.dumps(answer) if args.json else args.shown(answer))
     return 0
@@ -122,6 +137,11 @@ def _model(text: str) -> str:
 def _file(text: str) -> dict[str, str]:
     """Return the file of a board as a request has it."""
     return {"path": str(Path(file_name(text)).absolute())}
+
+
+def _output(text: str) -> str:
+    """Return the file of a recording as the host finds it, which may run in another folder."""
+    return str(Path(file_name(text)).absolute())
 
 
 def _limit(text: str) -> float | None:

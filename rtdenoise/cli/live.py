@@ -101,6 +101,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add_strength(parser)
     add_board(parser)
     parser.add_argument(
+        "--watch", action="store_true", help="load the board file anew whenever it is saved"
+    )
+    parser.add_argument(
+        "--ready", metavar="NAME|PATH[,...]",
+        help="models and boards to load at the start, so that `rtdenoise ctl` changes to them "
+        "without a pause",
+    )  # fmt: skip
+    parser.add_argument(
         "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
     )
     parser.add_argument(
@@ -167,6 +175,7 @@ def run(
     import_lean()
     from ..live.control import Control
     from ..live.live import Live
+    from ..live.watch import BoardWatch
     from .status import StatusLine
 
     args = args.layers.settled(args)
@@ -191,6 +200,8 @@ def run(
             with _named_by_flags(args):
                 running.enter_context(live)
             running.enter_context(Control(live, args.preset))
+            if args.watch:
+                running.enter_context(BoardWatch(live))
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
@@ -307,6 +318,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "wait_for_device": not args.no_wait,
     }
     Wishes(**settings)
+    settings["ready"] = args.ready.split(",") if args.ready else ()
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
     if args.record and isinstance(sink, FileEnd):
         raise UsageError("--record and --out file: both write the processed sound; leave one out")

@@ -41,13 +41,14 @@ class Commands:
             "residual": self._residual,
             "parameters": lambda _: live.parameters(),
             "set": self._set,
-            "mark": self._mark,
             "events": self._events,
             "quit": self._quit,
         }
         self._slow: dict[str, Callable[[Request], Any]] = {
             "model": self._model,
             "board": self._board,
+            "record": self._record,
+            "mark": self._mark,
             "models": lambda _: cards(),
             "effects": lambda _: known_effects(),
         }
@@ -93,10 +94,10 @@ class Commands:
             "deadline_ms": summary["deadline_ms"],
             **{name: summary[name] for name in ("late", "dry", "failed", "gaps", "clipped")},
             "drift_ppm": None if ring is None else ring["drift_ppm"],
-            "recording": summary["recording"],
+            "recording": live.recording,
             "waiting": live.waiting,
             "ended": summary["ended"],
-            "tap": None,
+            "tap": getattr(live, "tap", None),
         }
 
     def _bypass(self, request: Request) -> bool:
@@ -143,6 +144,12 @@ class Commands:
 
     def _set(self, request: Request) -> Any:
         return self._live.set(text("path", request), request.get("value"))
+
+    def _record(self, request: Request) -> Any:
+        path, overwrite = request.get("value"), request.get("overwrite", False)
+        if not isinstance(overwrite, bool):
+            raise UsageError(f"overwrite = {shown(overwrite)}: wanted true or false")
+        return self._live.record(None if path is None else text("value", request), overwrite)
 
     def _mark(self, request: Request) -> Any:
         said = request.get("text", request.get("value")) or ""

@@ -9,17 +9,20 @@ device, file or null -> Session.callback -> [ stage ] -> device, file or null
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
+from ..sound.growing import grows
 from .channels import Silence
+from .claims import claimed
 from .console import Console
 from .devices import Cards, PortAudio
 from .ends import End, FileEnd, parse_end
@@ -65,6 +68,8 @@ class Live(Console):
             both clocks, or "auto", which is two unless both surely share a clock.
         wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
             is back. False: it is an error of the run.
+        ready: Models and board files that are loaded at once, so that `change` to them makes no
+            pause: torch compiles a model in one step, in which no other thread runs.
         told: Function that gets every event, in the thread in which it happens.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
@@ -94,6 +99,7 @@ class Live(Console):
         out_channels: str | int | None = None,
         streams: str = "auto",
         wait_for_device: bool = True,
+        ready: Sequence[str | Path] = (),
         told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
@@ -105,10 +111,8 @@ class Live(Console):
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
         if record is not None and isinstance(end, FileEnd):
             raise WishError("record", record, "the sink is a file, which holds the same sound")
-        super().__init__(Processing(effect))
-        self._setup = Setup(
-            start, end, self._processing, wishes, cards or PortAudio(), self._happened
-        )
+        super().__init__(Processing(effect, ready))
+        self._setup = Setup(start, end, self._processing, wishes, cards or PortAudio(), self.tell)
         self.events: list[Event] = []
         self._told, self._seen = told, 0
         self._stop, self._ended = threading.Event(), threading.Event()
@@ -167,12 +171,13 @@ class Live(Console):
             faults.append(fault)
         if faults:
             self._how, self._fault = "failed", faults[0]
-            if run.recorder is not None:
-                run.recorder.note_where()
+            if (recorder := run.recording.last) is not None:
+                recorder.note_where()
+                run.recording.notes.extend(recorder.notes)
         self._ended.set()
 
-    def _happened(self, event: Event) -> None:
-        """Keep an event with its time, and pass it on."""
+    def tell(self, event: Event) -> None:
+        """Keep an event, with the time of the run, and pass it on."""
         if self._open is not None:
             session = self._open.session
             event = replace(event, at_s=round(session.frames / session.rate, 3))
@@ -259,8 +264,9 @@ class Live(Console):
         """Return the counts and times of the whole run, for people and programs.
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
-        `recording` is None, or says where the recording is and where it is silent. `clock_ring` has
-        the counts of the ring between two devices, or None if there is none.
+        `recording` is None, or says where the last recording is and where it is silent;
+        `recordings` has those that are finished. `clock_ring` has the counts of the ring between
+        two devices, or None if there is none.
         """
         run = self._begun()
         numbers = run.session.summary()
@@ -271,14 +277,13 @@ class Live(Console):
             **numbers,
             "clock_ring": run.ring and run.ring.summary(),
             "latency_ms": self.latency_ms,
-            "recording": None if run.recorder is None else run.recorder.summary(),
+            "recording": run.recording.summary(),
+            "recordings": run.recording.ended,
         }
 
     def notes(self) -> list[str]:
         """Return the sentences that a user should read at once, each of them one time."""
-        recorder = None if self._open is None else self._open.recorder
-        waiting = 0 if recorder is None else len(recorder.notes)
-        return [recorder.notes.popleft() for _ in range(waiting)] if recorder else []
+        return [] if self._open is None else self._open.recording.told()
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -314,13 +319,48 @@ class Live(Console):
         before = switch.due
         heard = super().change(effect)
         runs = self.model or f"board: {', '.join(self.board or ()) or 'empty'}"
-        self._happened(Event("changed", f"{runs} runs{'' if heard else ' when sound comes'}"))
+        self.tell(Event("changed", f"{runs} runs{'' if heard else ' when sound comes'}"))
         if more := switch.due - before:
-            self._happened(Event("delay", f"the delay is {1e3 * more / rate:.1f} ms more"))
+            self.tell(Event("delay", f"the delay is {1e3 * more / rate:.1f} ms more"))
         return heard
+
+    def record(self, path: str | Path | None, overwrite: bool = False) -> dict[str, Any]:
+        """Begin a recording of the output, or end the one that runs, while the sound goes on.
+
+        Args:
+            path: Name of the file, as for `Live`. None: the recording that runs ends.
+            overwrite: Whether an existing file may be replaced.
+
+        Returns:
+            The summary of the recording that begins or has ended.
+
+        Raises:
+            UsageError: If one runs already, none runs, or the output is a file anyway.
+            AudioError: If the file cannot be written or finished.
+            DeviceError: If another run records to it.
+        """
+        recording = self._begun().recording
+        if isinstance(self._setup.sink, FileEnd):
+            raise UsageError("the output is a file, which holds all of the sound already")
+        if path is None:
+            summary = recording.end()
+            text = f"the recording has ended: {printable(summary['file'])}"
+        else:
+            guard = claimed("recording", os.path.realpath(path)) if grows(path) else None
+            recording.begin(path, overwrite, guard)
+            summary = recording.summary() or {}
+            text = f"recording to {printable(summary['file'])}"
+        self.tell(Event("record", text))
+        return summary
+
+    @property
+    def recording(self) -> dict[str, Any] | None:
+        """The summary of the recording that runs. None: nothing is being recorded."""
+        recorder = self._begun().recording.now
+        return None if recorder is None else recorder.summary()
 
     def mark(self, text: str = "") -> str:
         """Mark this moment of the run as an event, and return its text."""
         self._begun()
-        self._happened(Event("mark", f"mark: {text}" if text else "mark"))
+        self.tell(Event("mark", f"mark: {text}" if text else "mark"))
         return text

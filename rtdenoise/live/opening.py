@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from ..errors import DeviceError, Problem, UsageError, printable
 from ..files.ends import Input, open_input
@@ -23,6 +24,7 @@ from .pairing import Pair, open_streams, share_clock
 from .player import Player
 from .processing import Processing
 from .recorder import Recorder
+from .recording import Recording
 from .session import Session
 from .supervisor import Event, Supervisor
 
@@ -61,7 +63,7 @@ class Run:
         drive: Function that returns when the run is over; without a device, it also calls the
             callback.
         ends: Names of the input and the output, for people.
-        recorder: The recorder of the output. None: it is not recorded.
+        recording: What is recorded of the output.
         inlet: The channels of a device that is the input. None: the input is none.
         ring: Ring between two devices with a clock each, another one when a device came back. None:
             there is one stream.
@@ -72,7 +74,7 @@ class Run:
     latency_ms: dict[str, float | None]
     drive: Callable[[], None]
     ends: tuple[str, str]
-    recorder: Recorder | None = None
+    recording: Recording
     inlet: Inlet | None = None
     ring: ClockRing | None = None
 
@@ -98,21 +100,26 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     shared = mic is None or speakers is None or share_clock(mic, speakers)
     plan = negotiate(source, sink, setup.processing.pace, setup.wishes, shared)
     session = setup.processing.session(plan)
-    player, most = None, None
+    player = None
     if reader is not None:
-        player, most = Player(reader), reader.frames + session.stage.latency
+        player = Player(reader)
         stack.callback(player.close)
     limit_s = setup.wishes.duration_s
-    recorder = _recorder(setup, plan, session, most, stack)
+    recording = stack.enter_context(
+        Recording(session, partial(_recorder, setup, plan, session, reader))
+    )
+    path = setup.sink.path if isinstance(setup.sink, FileEnd) else setup.wishes.record
+    if path is not None:
+        recording.begin(path, setup.wishes.overwrite)
     samples = None if limit_s is None else round(limit_s * plan.rate)
     inlet = Inlet(plan.in_rows, plan.in_rate or plan.rate)
     session.inlet = inlet if plan.in_rate is None else None  # or else the ring takes the channels
     session.out_rows = plan.out_rows
-    drive = Drive(session, player, recorder, samples, stop)
+    drive = Drive(session, player, recording, samples, stop)
     stack.enter_context(quiet_interpreter())
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
-    run = Run(plan, session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
+    run = Run(plan, session, _parts(plan, session), pump, named, recording, inlet if mic else None)
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:
@@ -183,25 +190,29 @@ def _offer(setup: Setup, device: Device | None, kind: Kind, reader: Input | None
 
 
 def _recorder(
-    setup: Setup, plan: Plan, session: Session, most: int | None, stack: ExitStack
-) -> Recorder | None:
-    """Return the recorder of the output, if it is recorded; *stack* closes its file whole."""
-    path = setup.sink.path if isinstance(setup.sink, FileEnd) else setup.wishes.record
-    if path is None:
-        return None
+    setup: Setup,
+    plan: Plan,
+    session: Session,
+    reader: Input | None,
+    path: str | Path,
+    overwrite: bool,
+) -> Recorder:
+    """Return a recorder of the output to *path*, from the next block on."""
     played = setup.source.path if isinstance(setup.source, FileEnd) else None
     if played is not None and same_file(played, path):
         text = f"{printable(path)} is the input itself, which is read while it is written"
         raise UsageError(text, Problem.ITSELF)
-    take = Take(path, plan.rate, plan.rows, setup.wishes.overwrite, played)
+    take = Take(path, plan.rate, plan.rows, overwrite, played)
     on_device = isinstance(setup.source, DeviceEnd) or isinstance(setup.sink, DeviceEnd)
+    late, lost = session.stage.latency, session.lost_recording
+    most = None if reader is None else reader.frames + late - session.frames
     recorder = Recorder(
         take, plan.rows, plan.rate, most,
-        overrun=lambda: session.lost_recording,
+        late=lambda: session.stage.latency - late,
+        overrun=lambda: session.lost_recording - lost,
         # A file that is played waits for a device that is gone, and nothing of it is lost.
         watch=LostTime(plan.rate, plan.block or LARGE_BLOCK) if on_device and not played else None,
     )  # fmt: skip
-    session.recording = stack.enter_context(recorder).ring
     file_s = None if most is None else most / plan.rate
     limits = [s for s in (setup.wishes.duration_s, file_s) if s is not None]
     recorder.warn_of_little_room(min(limits, default=None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class Processing:
     Args:
         effect: The effect, a plugin of pedalboard, the name or path of a model, or the path of a
             board file (.toml).
+        ready: Models and board files that are loaded at once, for later changes.
 
     Attributes:
         effect: The effect, with dry/wet settings and a bypass that may be set at any time.
@@ -66,8 +68,9 @@ class Processing:
         UsageError: If *effect* is no effect.
     """
 
-    def __init__(self, effect: Any) -> None:
+    def __init__(self, effect: Any, ready: Sequence[str | Path] = ()) -> None:
         self.effect = blended(effect)
+        self._ready = [blended(name) for name in ready]  # a net in use is not loaded again
         self._left: Blended | None = None  # it is heard until a change is over
         self._run: tuple[Session, Plan, Stream] | None = None
         self._changing = threading.Lock()  # two changes; no audio thread takes it

@@ -164,7 +164,8 @@ class Session:
 
     def _record(self, out: Samples) -> None:
         """Write what is heard into the ring of the recording, or count it as lost."""
-        if self.recording is not None and not self.recording.write(out):
+        ring = self.recording  # another thread may take it away
+        if ring is not None and not ring.write(out):
             self.lost_recording += out.shape[1]
 
     def _measure(self, block: Samples, out: Samples) -> None:

@@ -18,12 +18,12 @@ import pytest
 
 from rtdenoise.chain.effect import Denoise
 from rtdenoise.cli import main
-from rtdenoise.errors import DeviceError
+from rtdenoise.errors import AudioError, DeviceError, ModelError, Problem, UsageError
 from rtdenoise.live import control, hosts
 from rtdenoise.live.control import MOST_CLIENTS, Control
 from rtdenoise.live.hosts import Host
 from rtdenoise.live.live import Live
-from tests.toy_nets import Identity, generator_for
+from tests.toy_nets import Identity, generator_for, save
 
 needs_unix = pytest.mark.skipif(not hosts.UNIX, reason="there are no Unix sockets")
 
@@ -324,6 +324,64 @@ def test_models_and_effects_are_listed(live, host):
     effects = {effect["name"]: effect for effect in host.ask("effects")}
     mix = next(p for p in effects["Reverb"]["parameters"] if p["name"] == "room_size")
     assert (mix["low"], mix["high"]) == (0.0, 1.0)
+
+
+def test_model_and_board_change_by_the_socket(other_folder, tmp_path):
+    """By name or path, by a file or its text; the answer says what runs and what the delay is."""
+    path = save(Identity(), tmp_path / "net.pt", name="mine", window=2048, hop=1024)
+    text = "[[effect]]\ntype = 'Gain'\ngain_db = -6\n"
+    (tmp_path / "call.toml").write_text(text)
+    with run() as live, Control(live), Host(os.getpid()) as host:
+        answer = host.ask("model", value=str(path))
+        assert (answer["model"], answer["board"], answer["heard"]) == ("mine", None, True)
+        assert (answer["delay_samples"], answer["delay_added"]) == (1536, 1024)
+        for given in (text, {"path": str(tmp_path / "call.toml")}):
+            answer = host.ask("board", value=given)
+            assert (answer["model"], answer["board"]) == (None, ["Gain"])
+            assert (answer["delay_samples"], answer["delay_added"]) == (1536, 0)
+        assert host.ask("set", path="1/gain_db", value=-9) == -9
+        assert host.ask("parameters")[0]["value"] == -9
+        with pytest.raises(ModelError, match="In the box") as raised:
+            host.ask("model", value="nosuch")
+        assert raised.value.problem is Problem.NO_MODEL
+        with pytest.raises(UsageError, match="the board is not TOML"):
+            host.ask("board", value="[[")
+        with pytest.raises(UsageError, match="wanted a text"):
+            host.ask("board", value=[])
+        with pytest.raises(UsageError, match="is a board"):
+            host.ask("model", value=str(tmp_path / "call.toml"))
+        assert host.ask("status")["board"] == ["Gain"]
+        assert [event["kind"] for event in host.ask("events")][:2] == ["changed", "delay"]
+        record = host.ask("record", value=str(tmp_path / "a.wav"))
+        assert host.ask("status")["recording"]["file"] == record["file"]
+        assert host.ask("record", value=None)["file"] == str(tmp_path / "a.wav")
+        with pytest.raises(AudioError, match="exists"):
+            host.ask("record", value=str(tmp_path / "a.wav"))
+        assert host.ask("status")["recording"] is None
+
+
+def test_the_command_changes_and_records(other_folder, tmp_path, capsys, monkeypatch):
+    """As people type it, from another folder than the run's."""
+    monkeypatch.chdir(tmp_path)
+    save(Identity(), tmp_path / "net.pt", name="mine", window=2048, hop=1024)
+    Path("call.toml").write_text("[[effect]]\ntype = 'Gain'\n")
+
+    def says(*words: str) -> str:
+        assert main(["ctl", *words]) == 0
+        return capsys.readouterr().out.strip()
+
+    with run() as live, Control(live):
+        assert says("model", "net.pt") == "mine; the delay is 1024 samples more from now on"
+        assert says("board", "call.toml") == "board: Gain"
+        assert says("record", "a.wav").startswith(str(tmp_path / "a"))
+        assert says("record", "--stop").startswith(f"{tmp_path / 'a.wav'}, ")
+        assert main(["ctl", "record", "a.wav"]) == 1
+        assert "Choose another name, or overwrite it: -f" in capsys.readouterr().err
+        says("record", "a.wav", "-f")
+        assert main(["ctl", "record", "b.wav"]) == 2
+        says("record", "--stop")
+        assert main(["ctl", "model", "nosuch"]) == 4
+        assert main(["ctl", "board", "no.toml"]) == 2
 
 
 def test_the_command_controls_a_run(live, capsys):
