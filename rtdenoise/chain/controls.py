@@ -19,8 +19,12 @@ from .effect import Blended, Effect
 from .parameter import Parameter, from_signature
 from .registry import STRENGTH
 
-# These change by how much a plugin is late, which only a new stage can heed.
-FIXED = {"Resample": {"target_sample_rate", "quality"}, "BrickwallLimiter": {"lookahead_ms"}}
+# These change by how much a plugin is late, or begin a codec anew: only a new stage can heed them.
+FIXED = {
+    "BrickwallLimiter": {"lookahead_ms", "true_peak"},
+    "MP3Compressor": {"vbr_quality"},
+    "Resample": {"target_sample_rate", "quality"},
+}
 
 
 @dataclass(frozen=True)
