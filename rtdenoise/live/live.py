@@ -64,6 +64,8 @@ class Live:
             both clocks, or "auto", which is two unless both surely share a clock.
         wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
             is back. False: it is an error of the run.
+        tap_seconds: Seconds of sound and calls that other programs of this user can read by
+            `live.tap`; 20 s of mono at 48 kHz take 7.7 MB of memory. 0: there are none.
         told: Function that gets every event of the devices, in the thread of the run.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
@@ -93,12 +95,13 @@ class Live:
         out_channels: str | int | None = None,
         streams: str = "auto",
         wait_for_device: bool = True,
+        tap_seconds: float = 20.0,
         told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
         wishes = Wishes(
             rate, channels, block, latency, clock, duration_s, record, overwrite,
-            in_channels, out_channels, streams, wait_for_device,
+            in_channels, out_channels, streams, wait_for_device, tap_seconds,
         )  # fmt: skip
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
@@ -261,9 +264,15 @@ class Live:
 
     def notes(self) -> list[str]:
         """Return the sentences that a user should read at once, each of them one time."""
-        recorder = None if self._open is None else self._open.recorder
-        waiting = 0 if recorder is None else len(recorder.notes)
-        return [recorder.notes.popleft() for _ in range(waiting)] if recorder else []
+        run = self._open
+        queues = [] if run is None else [run.notes, *([run.recorder.notes] if run.recorder else [])]
+        return [queue.popleft() for queue in queues for _ in range(len(queue))]
+
+    @property
+    def tap(self) -> str | None:
+        """The name by which a `TapReader` finds the last seconds of this run. None: it has none."""
+        run = self._begun()
+        return None if run.tap is None else run.tap.name
 
     @property
     def ends(self) -> tuple[str, str]:

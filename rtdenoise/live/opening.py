@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..errors import DeviceError, Problem, UsageError, printable
@@ -25,6 +26,7 @@ from .processing import Processing
 from .recorder import Recorder
 from .session import Session
 from .supervisor import Event, Supervisor
+from .tap import Tap, open_tap
 
 LARGE_BLOCK = 2048  # samples per callback of a device that chooses
 
@@ -64,6 +66,8 @@ class Run:
         inlet: The channels of a device that is the input. None: the input is none.
         ring: Ring between two devices with a clock each, another one when a device came back. None:
             there is one stream.
+        tap: Memory for other processes with the last seconds of the run. None: there is none.
+        notes: Sentences that the user should read.
     """
 
     session: Session
@@ -73,6 +77,8 @@ class Run:
     recorder: Recorder | None = None
     inlet: Inlet | None = None
     ring: ClockRing | None = None
+    tap: Tap | None = None
+    notes: deque[str] = field(default_factory=deque)
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -111,6 +117,12 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
     run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
+    run.tap = stack.enter_context(
+        open_tap(
+            session, plan.block, setup.wishes.tap_seconds, setup.processing.settings,
+            run.notes.append,
+        )
+    )  # fmt: skip
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..chain.board import Board
 from ..chain.effect import Blended, Denoise, DryWet, Effect
+from ..core.blend import Strength
 from ..core.counters import Counters
 from ..core.stream import Stream
 from .negotiate import Pace, Plan
@@ -39,6 +40,10 @@ class Processing:
         if not isinstance(effect, Effect):
             effect = Board([effect])
         self.effect: Blended = effect if isinstance(effect, Blended) else DryWet(effect)
+
+    def settings(self) -> tuple[Strength, bool]:
+        """Return the dry/wet settings of the moment, and the bypass."""
+        return self.effect.strength, self.effect.bypass
 
     @property
     def pace(self) -> Pace:
