@@ -28,17 +28,21 @@ from .jit import (
     store_release,
 )
 
-BEGUN, WRITTEN, CALLS, LATENCY = 0, 8, 16, 24  # places in the index, a cache line each
+# Places in the index; the first three are in a cache line each. RESTART is the first sample after
+# the stage was reset last.
+BEGUN, WRITTEN, CALLS, LATENCY, RESTART = 0, 8, 16, 24, 25
 INDEX_BYTES = 256
 
 # What a call did, as bits of its `flags`.
 LATE, DRY, FAILED, NONFINITE = 1, 2, 4, 8  # of its nets, as `Counters` counts them
 XRUN_IN, XRUN_OUT, CLIPPED, FAULT = 16, 32, 64, 128
-RESTARTED, CHANGED, BYPASS, RESIDUAL, UNENDED = 256, 512, 1024, 2048, 4096
+RESTARTED, CHANGED, BYPASS, RESIDUAL = 256, 512, 1024, 2048
+UNENDED, MISSED = 4096, 8192  # the stage did not return; it was not called
 FLAGS = {
     "late": LATE, "dry": DRY, "failed": FAILED, "nonfinite": NONFINITE, "xrun_in": XRUN_IN,
     "xrun_out": XRUN_OUT, "clipped": CLIPPED, "fault": FAULT, "restarted": RESTARTED,
     "changed": CHANGED, "bypass": BYPASS, "residual": RESIDUAL, "unended": UNENDED,
+    "missed": MISSED,
 }  # fmt: skip
 
 # A call: its number from 0, its first sample, its samples per channel, its flags, the hops of its
@@ -198,6 +202,11 @@ class Tape:
     def latency(self) -> int:
         """The samples by which the wet sound is late in the last call."""
         return int(_now(self.index, LATENCY))
+
+    @property
+    def restart(self) -> int:
+        """The first sample after the stage was reset last, since the start of the run."""
+        return int(_now(self.index, RESTART))
 
     def between(self, first: int, last: int) -> tuple[int, Samples, Samples]:
         """Return the samples from *first* to *last*, as far as they are kept.

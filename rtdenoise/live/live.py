@@ -65,7 +65,11 @@ class Live:
         wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
             is back. False: it is an error of the run.
         tap_seconds: Seconds of sound and calls that other programs of this user can read by
-            `live.tap`; 20 s of mono at 48 kHz take 7.7 MB of memory. 0: there are none.
+            `live.tap`, and `mark` writes; 20 s of mono at 48 kHz take 7.7 MB of memory. 0: none.
+        flight_folder: Folder in which the flight recorder writes.
+        flight_on_glitch: Whether the flight recorder also writes when a call was late, failed, or
+            lost sound: at most once a minute, and 10 times or 200 MB in all. It then also writes
+            what runs that were cut off have left.
         told: Function that gets every event of the devices, in the thread of the run.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
@@ -96,12 +100,15 @@ class Live:
         streams: str = "auto",
         wait_for_device: bool = True,
         tap_seconds: float = 20.0,
+        flight_folder: str | Path = ".",
+        flight_on_glitch: bool = False,
         told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
         wishes = Wishes(
             rate, channels, block, latency, clock, duration_s, record, overwrite,
             in_channels, out_channels, streams, wait_for_device, tap_seconds,
+            flight_folder, flight_on_glitch,
         )  # fmt: skip
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
@@ -164,6 +171,8 @@ class Live:
                     run.drive()
                 except Exception as fault:
                     faults.append(fault)
+                    if run.flights is not None:
+                        run.flights.failed(fault)
                 self._how = "stopped" if self._stop.is_set() else "complete"
         except Exception as fault:
             faults.append(fault)
@@ -176,6 +185,8 @@ class Live:
     def _happened(self, event: Event) -> None:
         """Keep an event of the devices, and pass it on."""
         self.events.append(event)
+        if self._open is not None and self._open.tap is not None:
+            self._open.tap.note({"kind": event.kind, "text": event.text})
         if self._told is not None:
             self._told(event)
 
@@ -267,6 +278,21 @@ class Live:
         run = self._open
         queues = [] if run is None else [run.notes, *([run.recorder.notes] if run.recorder else [])]
         return [queue.popleft() for queue in queues for _ in range(len(queue))]
+
+    def mark(self, text: str = "") -> str:
+        """Write the last seconds of the run as a flight, and return the name of its folder.
+
+        Args:
+            text: What the flight is to say about this moment.
+
+        Raises:
+            UsageError: If this run has no flight recorder.
+            AudioError: If the flight cannot be written.
+        """
+        recorder = self._begun().flights
+        if recorder is None:
+            raise UsageError("this run has no flight recorder: it keeps 0 s of its sound")
+        return str(recorder.mark(text))
 
     @property
     def tap(self) -> str | None:

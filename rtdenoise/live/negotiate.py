@@ -56,7 +56,10 @@ class Wishes:
         streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
             both clocks, or "auto", which is two unless both surely share a clock.
         wait_for_device: Whether to wait for a device that is gone in mid run.
-        tap_seconds: Seconds of sound and calls that other processes can read. 0: there are none.
+        tap_seconds: Seconds of sound and calls that the flight recorder and other processes can
+            read. 0: there are none.
+        flight_folder: Folder in which the flight recorder writes.
+        flight_on_glitch: Whether it writes of its own accord when a call fails or is late.
 
     Raises:
         WishError: If a value is out of range.
@@ -79,6 +82,8 @@ class Wishes:
     streams: str = "auto"
     wait_for_device: bool = True
     tap_seconds: float = 20.0
+    flight_folder: str | Path = "."
+    flight_on_glitch: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no ends can meet."""

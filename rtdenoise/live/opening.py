@@ -8,11 +8,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from ..errors import DeviceError, Problem, UsageError, printable
 from ..files.ends import Input, open_input
 from ..sound.pending import same_file
 from ..sound.take import Take
+from .blackbox import FlightRecorder
 from .channels import Inlet
 from .clockring import ClockRing
 from .devices import Callback, Cards, Device, Kind, Running
@@ -67,6 +69,7 @@ class Run:
         ring: Ring between two devices with a clock each, another one when a device came back. None:
             there is one stream.
         tap: Memory for other processes with the last seconds of the run. None: there is none.
+        flights: Writer of these seconds into a folder. None: there is no tap.
         notes: Sentences that the user should read.
     """
 
@@ -78,6 +81,7 @@ class Run:
     inlet: Inlet | None = None
     ring: ClockRing | None = None
     tap: Tap | None = None
+    flights: FlightRecorder | None = None
     notes: deque[str] = field(default_factory=deque)
 
 
@@ -117,12 +121,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
     run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
-    run.tap = stack.enter_context(
-        open_tap(
-            session, plan.block, setup.wishes.tap_seconds, setup.processing.settings,
-            run.notes.append,
-        )
-    )  # fmt: skip
+    _open_tap(setup, plan, run, stack)
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:
@@ -135,7 +134,35 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         supervisor = Supervisor(drive, opener, setup.cards.relist, tell)
         stack.callback(supervisor.close)
         run.drive = supervisor.run
+    if run.flights is not None:
+        run.flights.start()
+        stack.callback(run.flights.stop)
     return run
+
+
+def _open_tap(setup: Setup, plan: Plan, run: Run, stack: ExitStack) -> None:
+    """Open the tap and the flight recorder of a run, if it has them."""
+    wishes, session = setup.wishes, run.session
+    tap = open_tap(
+        session, plan.block, wishes.tap_seconds, setup.processing.settings, run.notes.append
+    )
+    run.tap = stack.enter_context(tap)
+
+    def facts() -> dict[str, Any]:
+        return {
+            **setup.processing.facts(),
+            "ends": run.ends,
+            "block": plan.block,
+            "paced": plan.paced,
+            "period_s": plan.period_s,
+            "latency_ms": run.latency_ms,
+        }
+
+    if run.tap is not None:
+        folder = wishes.flight_folder
+        run.flights = FlightRecorder(
+            run.tap, facts, folder, wishes.flight_on_glitch, run.notes.append
+        )
 
 
 def _named(end: End, device: Device | None) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..chain.board import Board
+from ..chain.describe import cards, describe
 from ..chain.effect import Blended, Denoise, DryWet, Effect
 from ..core.blend import Strength
 from ..core.counters import Counters
 from ..core.stream import Stream
+from ..errors import UsageError
 from .negotiate import Pace, Plan
 from .session import Session
 
@@ -40,6 +42,18 @@ class Processing:
         if not isinstance(effect, Effect):
             effect = Board([effect])
         self.effect: Blended = effect if isinstance(effect, Blended) else DryWet(effect)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the effect is: `effect`, from which it can be made, and the cards of nets.
+
+        `effect` is None where the effect does not tell what it was made of.
+        """
+        try:
+            table: dict[str, Any] | None = describe(self.effect)
+        except UsageError:
+            table = None
+        models = [{"name": card.name, "sha256": card.sha256} for card in cards(self.effect)]
+        return {"effect": table, "models": models}
 
     def settings(self) -> tuple[Strength, bool]:
         """Return the dry/wet settings of the moment, and the bypass."""

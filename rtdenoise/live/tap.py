@@ -121,7 +121,7 @@ class Tap:
         self._writing = threading.Lock()  # of the events
         self._stage: Stage | None = None
         self._before = (0, 0, 0, 0, 0)
-        self._began_s, self._flags, self._of = 0.0, 0, (100.0, np.nan)
+        self._began_s, self._open, self._settled, self._of = 0.0, False, 0, (100.0, np.nan)
         self._strength: Strength | None = None
 
     def begin(self, block: Samples) -> None:
@@ -131,12 +131,19 @@ class Tap:
         if strength is not self._strength:
             limit = np.nan if strength.atten_lim_db is None else strength.atten_lim_db
             self._strength, self._of = strength, (strength.mix, limit)
-        self._flags = tape.BYPASS * bypass | tape.RESIDUAL * strength.residual
+        self._settled = tape.BYPASS * bypass | tape.RESIDUAL * strength.residual
+        self._open = True
         self.tape.begin(block)
 
     def end(self, out: Samples, session: Session) -> None:
-        """Keep the wet block *out* (rows, n) of the call that began, and what happened in it."""
-        stage, flags = session.stage, self._flags
+        """Keep the wet block *out* (rows, n) of the call that began, and what happened in it.
+
+        Without `begin`, the stage was not called, and the dry sound is silence.
+        """
+        stage, flags, began_s = session.stage, self._settled, self._began_s
+        if not self._open:
+            flags, began_s = flags | tape.MISSED, time.perf_counter()
+        self._open = False
         if stage is not self._stage:
             flags |= tape.CHANGED if self._stage is not None else 0
             self._stage = stage
@@ -145,7 +152,9 @@ class Tap:
             for bit, new, old in zip(OWN_FLAGS, now, self._before, strict=True):
                 flags |= bit if new != old else 0
             self._before = now
-        n, began_s = out.shape[1], self._began_s
+        if flags & tape.RESTARTED:
+            self.tape.index[tape.RESTART] = self.tape.index[tape.WRITTEN]
+        n = out.shape[1]
         times_s = began_s, time.perf_counter() - began_s, n / session.rate
         counts = session.counters.counts
         wet = np.asarray(out, np.float32)

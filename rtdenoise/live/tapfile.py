@@ -12,7 +12,7 @@ import mmap
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,33 @@ def lock(fd: int) -> None:
         import fcntl
 
         fcntl.flock(fd, fcntl.LOCK_EX)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Return a context with whether this process has the tap of a dead host for itself."""
+    try:
+        fd = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:  # another process was faster
+        yield False
+        return
+    try:
+        yield _locked(fd) and path.exists()
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    """Lock an open file, and return whether nobody else has."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def mapped(fd: int, size: int) -> NDArray[np.uint8]:
