@@ -52,7 +52,7 @@ class _Version(argparse.Action):
 
 
 VERBS = (
-    *("file", "live", "recover", "preset", "service", "doctor", "effects", "devices"),
+    *("file", "live", "recover", "replay", "preset", "service", "doctor", "effects", "devices"),
     *("models", "info", "verify", "bench", "degrade"),
 )
 INTERRUPTED = 130
