@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AudioError, printable
+from ..errors import AudioError, UsageError, printable
 from .arguments import file_name
 
 if TYPE_CHECKING:
@@ -51,29 +51,22 @@ def flights_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def marked_by_signal(live: Live, tell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """Return a context with a function that writes a flight if SIGUSR1 came since its last call.
-
-    Args:
-        live: The run.
-        tell: Function that gets a sentence about the flight.
-    """
+def asked_by_signal() -> Iterator[threading.Event]:
+    """Return a context with an event that SIGUSR1 sets, which ends a process otherwise."""
     asked = threading.Event()
-
-    def look() -> None:
-        if not asked.is_set():
-            return
-        asked.clear()
-        try:
-            tell(f"the last seconds are in {printable(live.mark())}")
-        except AudioError as error:
-            tell(str(error))
-
-    if MARK is None or live.tap is None:
-        yield look
+    if MARK is None:
+        yield asked
         return
     before = signal.signal(MARK, lambda *_: asked.set())
     try:
-        yield look
+        yield asked
     finally:
         signal.signal(MARK, before)
+
+
+def write_flight(live: Live, tell: Callable[[str], None]) -> None:
+    """Write the last seconds of a run, and tell where they are or why they are not there."""
+    try:
+        tell(f"the last seconds are in {printable(live.mark())}")
+    except (AudioError, UsageError) as error:
+        tell(str(error))

@@ -39,7 +39,7 @@ from .arguments import (
 )
 from .banner import banner, summary_text
 from .ends import add_ends, ends_settings, silence_hint
-from .flights import add_flights, flights_settings, marked_by_signal
+from .flights import add_flights, asked_by_signal, flights_settings, write_flight
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
@@ -185,6 +185,7 @@ def run(
         with (
             beside(args) as notifier,
             until_interrupted() as stop,
+            asked_by_signal() as mark,
             bounded(STUCK, ModelError.exit_code, live.call),
             ExitStack() as running,
         ):
@@ -197,7 +198,6 @@ def run(
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
-            mark = running.enter_context(marked_by_signal(live, tell.say))
             _show(live, line, tell, notifier, stop, mark, hint=not silent)
     finally:
         line.clear()
@@ -215,7 +215,7 @@ def _show(
     tell: _Teller,
     notifier: Notifier,
     stop: Event,
-    mark: Callable[[], None],
+    mark: Event,
     hint: bool,
 ) -> None:
     """Show the run until it is over, and end it when *stop* is set.
@@ -226,11 +226,13 @@ def _show(
         tell: What prints events and notes.
         notifier: What tells the service manager.
         stop: Event that asks for the end.
-        mark: Function that writes a flight if somebody asked for one.
+        mark: Event that asks for a flight.
         hint: Whether a silent input is told, one time.
     """
     while not live.wait(LOOK_S):
-        mark()
+        if mark.is_set():
+            mark.clear()
+            write_flight(live, tell.say)
         tell()
         if hint and (silence := live.silence()):
             hint = False

@@ -2,8 +2,8 @@
 
 The noise has the level and the spectrum of the sound, in frames that are longer than a word: with
 frames of 20 ms, noise of the same spectra is a whisper that people understand (STOI 0.8 on the
-clips of examples/audio, where frames of 1 s have 0.4, and white noise 0.4 as well). What breaks nets
-stays where it was: digital silence, NaN, and samples beyond full scale.
+clips of examples/audio, where frames of 1 s have 0.4, and white noise 0.4 as well). What breaks
+nets stays where it was: digital silence, NaN, and samples beyond full scale.
 """
 
 from __future__ import annotations
