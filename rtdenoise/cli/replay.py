@@ -24,6 +24,7 @@ from .arguments import add_force, add_json, add_quiet, file_name
 
 if TYPE_CHECKING:
     from ..live.flight import Flight
+    from ..proof.clicks import Glitch
     from ..proof.replay import Replayed
 
 HELP = "process the last seconds of a live run again"
@@ -31,7 +32,6 @@ ADVICE = {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
     Problem.NO_MODEL: "Give the model or the board: -m MODEL, --board TOML",
 }
-SHOWN = 12  # glitches that are listed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,12 +173,7 @@ def _lines(flight: Flight, found: Replayed) -> list[str]:
             for name, ms in (("in the run", found.recorded_ms), ("here", found.replayed_ms))
         ),
     ]
-    for glitch in found.glitches[:SHOWN]:
-        lines.append(f"  {glitch.seconds:9.3f} s  call {glitch.call}: {glitch.kind}")
-    if more := len(found.glitches) - SHOWN:
-        lines += [f"  and {more} more (--json lists all)"] if more > 0 else []
-    if not found.glitches:
-        lines.append("nothing is wrong in the sound of the run")
+    lines += _wrong(found)
     if found.uncertain:
         lines.append(f"{found.uncertain} calls had other dry or failed hops here than in the run")
     since = "its first sample" if found.exact else f"{found.compared_from / flight.rate:.2f} s on"
@@ -194,3 +189,17 @@ def _lines(flight: Flight, found: Replayed) -> list[str]:
     if not found.exact:
         lines.append("  what the effect remembered when the flight begins is not known")
     return lines
+
+
+def _wrong(found: Replayed) -> list[str]:
+    """Return a line for each kind of glitch."""
+    kinds: dict[str, list[Glitch]] = {}
+    for glitch in found.glitches:
+        kinds.setdefault(glitch.kind, []).append(glitch)
+    if not kinds:
+        return ["nothing is wrong in the sound of the run"]
+    return ["wrong in the run:"] + [
+        f"  {kind:<10} {len(each)} call(s), the first at {each[0].seconds:.3f} s (call "
+        f"{each[0].call}), the last at {each[-1].seconds:.3f} s (call {each[-1].call})"
+        for kind, each in kinds.items()
+    ]

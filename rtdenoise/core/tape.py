@@ -8,6 +8,7 @@ the oldest part of the copy, and is left out. So every sample that a reader gets
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,7 @@ CALL = np.dtype(
     [(name, np.int64) for name in ("number", "first", "frames", "flags", "hops", "dry", "failed")]
     + [(n, np.float64) for n in ("began_s", "seconds", "deadline_s", "mix", "atten_lim_db")]
 )
+SLOTS = 8  # copies of the states of nets, spread over the length of a tape
 FIELDS = CALL.itemsize // 8
 Calls = NDArray[np.void]
 
@@ -119,6 +121,12 @@ def _now(index, place):  # type: ignore[no-untyped-def]
     return load_acquire(index, place)
 
 
+@kernel(types.void())
+def fence_now():  # type: ignore[no-untyped-def]
+    """Let no memory be read or written out of its order across this call."""
+    fence()
+
+
 @dataclass(frozen=True)
 class Form:
     """The form of a tape.
@@ -127,15 +135,22 @@ class Form:
         rows: Channels of the dry and of the wet sound.
         samples: Samples per channel that each of the two keeps.
         calls: Calls that are kept.
+        states: Values of the states of all nets, at most.
     """
 
     rows: int
     samples: int
     calls: int
+    states: int = 0
 
     @property
     def bytes(self) -> int:
         """The size of the memory of such a tape."""
+        return self.sound_end + SLOTS * (16 + 4 * self.states)
+
+    @property
+    def sound_end(self) -> int:
+        """The bytes before the states."""
         return INDEX_BYTES + self.calls * CALL.itemsize + 2 * 4 * self.rows * self.samples
 
 
@@ -154,8 +169,12 @@ class Tape:
         self._calls: Calls = memory[INDEX_BYTES:sound].view(CALL)
         self._integers = memory[INDEX_BYTES:sound].view(np.int64).reshape(-1, FIELDS)
         self._reals = memory[INDEX_BYTES:sound].view(np.float64).reshape(-1, FIELDS)
-        both = memory[sound : form.bytes].view(np.float32).reshape(2, form.rows, form.samples)
+        both = memory[sound : form.sound_end].view(np.float32).reshape(2, form.rows, form.samples)
         self._dry, self._wet = both
+        slots = form.sound_end + SLOTS * 16
+        self._slots = memory[form.sound_end : slots].view(np.int64).reshape(SLOTS, 2)
+        self._states = memory[slots : form.bytes].view(np.float32).reshape(SLOTS, -1)
+        self._kept_at = -1  # eighths of the tape so far
         self._before = np.zeros(5, np.int64)
 
     def begin(self, block: Samples) -> None:
@@ -187,6 +206,38 @@ class Tape:
             out.shape[1], flags, latency, *times_s, *strength,
         )  # fmt: skip
         _end(self.index, self._dry, self._wet, out)
+
+    @property
+    def wants_states(self) -> bool:
+        """Whether the writer should keep the states of the nets: eight times a tape."""
+        return int(self.index[WRITTEN] * SLOTS // self.form.samples) != self._kept_at
+
+    def keep_states(self, states: Sequence[Samples]) -> None:
+        """Keep the *states* of the nets as they are after the call that ended last."""
+        self._kept_at = int(self.index[WRITTEN] * SLOTS // self.form.samples)
+        if sum(state.size for state in states) > self.form.states:
+            return
+        turn, at = self._kept_at % SLOTS, 0
+        self._slots[turn, 0] = 0
+        fence_now()
+        for state in states:
+            self._states[turn, at : at + state.size] = state.ravel()
+            at += state.size
+        self._slots[turn, 1] = at
+        fence_now()
+        self._slots[turn, 0] = self.index[CALLS]  # the number of the call, from 1
+
+    def states(self) -> dict[int, NDArray[np.float32]]:
+        """Return the states of the nets, joined, by the number of the call after which they are."""
+        found = {}
+        for turn in range(SLOTS):
+            number = int(self._slots[turn, 0])
+            fence_now()
+            values = self._states[turn, : int(self._slots[turn, 1])].copy()
+            fence_now()
+            if number and number == int(self._slots[turn, 0]):
+                found[number - 1] = values
+        return dict(sorted(found.items()))
 
     @property
     def position(self) -> int:

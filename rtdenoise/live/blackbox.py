@@ -114,7 +114,7 @@ class FlightRecorder:
         on_glitch: bool,
         tell: Callable[[str], None],
     ) -> None:
-        self._tap, self._facts, self._tell = tap, facts, tell
+        self._tap, self._reader, self._facts, self._tell = tap, tap.reader(), facts, tell
         self._folder, self._machine = Path(folder), machine()
         self._lock, self._over = threading.Lock(), threading.Event()
         self._written: list[tuple[float, int]] = []  # time and bytes of the flights of faults
@@ -149,7 +149,7 @@ class FlightRecorder:
         with self._lock:
             self._tap.note({"kind": reason, "text": text})
             self._tap.tell(self._machine | self._facts())
-            flight = taken(self._tap.reader(), reason, text)
+            flight = taken(self._reader, reason, text)
             return write(flight, self._folder / name_of(time.time()))
 
     def failed(self, fault: BaseException) -> None:

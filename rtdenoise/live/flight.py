@@ -3,6 +3,7 @@
 dry.wav, wet.wav     the sound as float32, the very samples
 calls.csv            each call of the stage: its samples, its times, what happened in it
 events.jsonl         what happened to the run, a line each
+states.npz           the states of the nets, now and then
 host.json            the machine, the effect, the form of the run, and why the flight was written
 """
 
@@ -14,11 +15,13 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..audio import Samples, check_channels, check_rate
 from ..core.tape import CALL, FLAGS, UNENDED, Calls
@@ -32,6 +35,7 @@ PREFIX = "rtdenoise-flight-"
 SCHEMA = 1
 MOST_SECONDS = 3600.0
 WHOLE_NUMBERS = ("number", "first", "frames", "hops", "dry", "failed")
+DAMAGE = (OSError, ValueError, TypeError, KeyError, RecursionError, csv.Error, BadZipFile)
 REALS = ("began_s", "seconds", "deadline_s", "mix", "atten_lim_db")
 
 
@@ -49,6 +53,7 @@ class Flight:
         wet: What came out, as long.
         calls: The calls, as in `core.tape.CALL`; the first one begins at the first sample.
         events: What happened to the run.
+        states: The states of all nets, joined, by the number of the call after which they are.
     """
 
     host: dict[str, Any]
@@ -56,6 +61,7 @@ class Flight:
     wet: Samples
     calls: Calls
     events: list[dict[str, Any]]
+    states: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def rate(self) -> int:
@@ -77,7 +83,7 @@ def taken(reader: TapReader, reason: str, text: str = "", ended: bool = False) -
         text: What somebody says about it.
         ended: Whether the host is dead; a call that never ended is then part of the flight.
     """
-    calls = reader.calls()
+    states, calls = reader.tape.states(), reader.calls()
     first, dry, wet = reader.tape.between(0, reader.position)
     last = first + dry.shape[1]
     ends = calls["first"] + calls["frames"]
@@ -103,7 +109,8 @@ def taken(reader: TapReader, reason: str, text: str = "", ended: bool = False) -
     }
     host = {"schema": SCHEMA, **reader.host(), "pid": reader.pid, "rate": reader.rate}
     host |= {"channels": reader.rows, "latency_samples": reader.latency, "flight": flight}
-    return Flight(host, dry, wet, calls, reader.events())
+    kept = {n: state for n, state in states.items() if n in calls["number"]}
+    return Flight(host, dry, wet, calls, reader.events(), kept)
 
 
 def _unended(calls: Calls, first: int, frames: int, rate: int) -> Calls:
@@ -141,6 +148,7 @@ def write(flight: Flight, path: Path) -> Path:
             ) as w:
                 w.write(sound)
         _write_calls(part / "calls.csv", flight.calls)
+        _write_states(part / "states.npz", flight.states)
         lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in flight.events]
         (part / "events.jsonl").write_text("".join(lines), encoding="utf-8")
         text = json.dumps(flight.host, indent=1, ensure_ascii=False)
@@ -162,6 +170,18 @@ def _named(part: Path, path: Path) -> Path:
             if not target.exists():  # POSIX would replace an empty folder
                 return part.rename(target)
     raise FileExistsError(f"{path} exists")
+
+
+def _write_states(path: Path, states: dict[int, NDArray[np.float32]]) -> None:
+    """Write the states of the nets."""
+    np.savez(path, **{str(number): state for number, state in states.items()})  # type: ignore[arg-type]
+
+
+def _read_states(path: Path, calls: Calls) -> dict[int, NDArray[np.float32]]:
+    """Return the states of the nets after some of *calls*."""
+    with np.load(path, allow_pickle=False) as file:
+        states = {int(name): np.asarray(file[name], np.float32).ravel() for name in file.files}
+    return {n: states[n] for n in sorted(states) if n in calls["number"]}
 
 
 def _write_calls(path: Path, calls: Calls) -> None:
@@ -197,13 +217,23 @@ def read(path: str | Path) -> Flight:
         rate, rows = check_rate(host["rate"]), check_channels(host["channels"])
         sounds = [_read_sound(folder / f"{name}.wav", rate, rows) for name in ("dry", "wet")]
         _check(calls, *sounds)
+        states = _read_states(folder / "states.npz", calls)
     except FileNotFoundError as error:
         name = printable(error.filename or path)
         raise FlightError(f"{printable(path)} is no flight: {name} is not there") from None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        RecursionError,
+        csv.Error,
+        BadZipFile,
+    ) as error:
         reason = printable(str(error)[:200])
         raise FlightError(f"the flight {printable(path)} is damaged: {reason}") from None
-    return Flight(host, sounds[0], sounds[1], calls, [e for e in events if isinstance(e, dict)])
+    events = [event for event in events if isinstance(event, dict)]
+    return Flight(host, sounds[0], sounds[1], calls, events, states)
 
 
 def _read_calls(path: Path) -> Calls:
@@ -235,6 +265,8 @@ def _check(calls: Calls, dry: Samples, wet: Samples) -> None:
     frames = calls["frames"]
     if (frames < 0).any() or dry.shape != wet.shape or frames.sum() != dry.shape[1]:
         raise ValueError("the calls do not add up to the sound")
+    if len(calls) and (np.diff(calls["number"]) != 1).any():
+        raise ValueError("the numbers of the calls have holes")
     if len(calls) and (np.diff(calls["first"]) != frames[:-1]).any():
         raise ValueError("the calls do not follow each other")
     if not (np.isfinite(calls["began_s"]) & (np.abs(calls["began_s"]) < 1e6)).all():

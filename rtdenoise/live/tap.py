@@ -32,6 +32,7 @@ from ..core.counters import Counters
 from ..core.stage import Stage
 from ..core.tape import Calls, Form, Tape
 from ..errors import printable, reason_of
+from ..nets.engine import engines
 from .tapfile import (
     EVENT_BYTES,
     HEADER,
@@ -51,6 +52,7 @@ from .tapfile import (
     write_text,
 )
 
+STATES = 16_384  # values of the states of all nets a channel; larger ones are not kept
 LEAST_BLOCK = 64  # samples a call, if the device decides; of smaller ones fewer seconds are kept
 Settings = Callable[[], tuple[Strength, bool]]
 
@@ -98,7 +100,7 @@ class Tap:
         folder: Path | None = None,
     ) -> None:
         samples = max(1, round(seconds * rate))
-        form = Form(rows, samples, samples // (block or LEAST_BLOCK) + 16)
+        form = Form(rows, samples, samples // (block or LEAST_BLOCK) + 16, STATES * rows)
         name = f"rtdenoise-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         path = (folder or tap_folder()) / name
         self.name, self._settings = str(path), settings
@@ -115,7 +117,7 @@ class Tap:
         self._events = memory[PAGE + HOST_BYTES : TAPE_AT]
         began_unix_s, clock_s = time.time(), time.perf_counter()
         memory[: HEADER.itemsize].view(HEADER)[0] = (
-            MAGIC, VERSION, os.getpid(), rate, rows, form.samples, form.calls,
+            MAGIC, VERSION, os.getpid(), rate, rows, form.samples, form.calls, form.states,
             began_unix_s, clock_s,
         )  # fmt: skip
         self._writing = threading.Lock()  # of the events
@@ -159,6 +161,8 @@ class Tap:
         counts = session.counters.counts
         wet = np.asarray(out, np.float32)
         self.tape.end(wet, counts, flags, stage.latency, times_s, self._of)
+        if self.tape.wants_states:
+            self.tape.keep_states([net.state for net in engines(stage)])
 
     def tell(self, facts: dict[str, Any]) -> None:
         """Keep the facts about the host; a later call replaces them. No audio thread calls it."""
@@ -256,7 +260,7 @@ class TapReader:
             raise TapError(f"{printable(name)} is no tap of rtdenoise")
         header = memory[: HEADER.itemsize].view(HEADER)[0]
         self.pid, self.rate, self.rows = (int(header[n]) for n in ("pid", "rate", "rows"))
-        form = Form(self.rows, int(header["samples"]), int(header["calls"]))
+        form = Form(self.rows, *(int(header[name]) for name in ("samples", "calls", "states")))
         if header["version"] != VERSION or len(memory) < TAPE_AT + form.bytes:
             raise TapError(f"the tap {printable(name)} is that of another version of rtdenoise")
         self.name, self.seconds = str(name), form.samples / self.rate

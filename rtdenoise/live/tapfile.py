@@ -26,7 +26,10 @@ from .folders import runtime_folder
 MAGIC, VERSION = b"rtdn-tap", 1
 HEADER = np.dtype(
     [("magic", "S8")]
-    + [(name, np.int64) for name in ("version", "pid", "rate", "rows", "samples", "calls")]
+    + [
+        (name, np.int64)
+        for name in ("version", "pid", "rate", "rows", "samples", "calls", "states")
+    ]
     + [("began_unix_s", np.float64), ("clock_s", np.float64)]
 )
 PAGE = 4096

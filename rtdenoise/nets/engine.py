@@ -11,8 +11,9 @@ is N - gcd(H, B), which no host can undercut.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -181,3 +182,19 @@ class Engine:
         if self.deadline_s is not None and hop_s > self.deadline_s:
             self.counters.add("late", count)
             self.owed_s = count * (hop_s - self.deadline_s)
+
+
+def engines(stage: Any) -> Iterator[Engine]:
+    """Yield the nets in a stage, in the order of the sound."""
+    seen, waiting = set(), [stage]
+    while waiting:
+        part = waiting.pop(0)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Engine):
+            yield part
+        elif isinstance(part, list | tuple):
+            waiting[:0] = part
+        elif hasattr(part, "push") and hasattr(part, "__dict__"):
+            waiting[:0] = vars(part).values()

@@ -38,11 +38,12 @@ def redacted(flight: Flight, effect: Any | None) -> Flight:
             sound is replaced by noise as well.
     """
     host = _nameless(flight.host)
-    host["flight"] = {**host.get("flight", {}), "text": "", "redacted": True}
+    told = {"text": "", "since_start": 0, "redacted": True}
+    host["flight"] = {**host.get("flight", {}), **told}
     events = [{k: v for k, v in event.items() if k in KEPT_EVENTS} for event in flight.events]
     dry = noise_like(flight.dry, flight.rate)
     made = replace(flight, host=host, dry=dry, wet=noise_like(flight.wet, flight.rate))
-    made.events = events
+    made.events, made.states = events, {}  # a state is of the sound
     if effect is not None:
         made.wet = replay(made, effect).wet
         host["flight"]["wet_of_replay"] = True

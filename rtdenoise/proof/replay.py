@@ -3,13 +3,13 @@
 The recorded flags decide which hops are dry, and not the clock, so that a machine of another speed
 gives the same samples. The state of the stage at the begin of a flight is known only if that is the
 begin of the run. Otherwise silence brings the stage to the same place in its hops and resamplers,
-and the comparison begins when what it remembers should be over.
+and its nets get the states that the flight kept of them as soon as there is one. The comparison
+begins then, or when effects without a net should have forgotten what was before.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -20,18 +20,19 @@ import numpy as np
 
 from ..audio import Samples
 from ..chain.board import Board
-from ..chain.effect import Blended, DryWet, Effect
+from ..chain.effect import Blended, Denoise, DryWet, Effect
 from ..core import tape
 from ..core.blend import Strength
 from ..core.counters import Counters
 from ..core.stream import Stream
 from ..live.flight import Flight
 from ..live.session import Session
-from ..nets.engine import Engine
+from ..nets.engine import Engine, engines
 from .clicks import Glitch, glitches
 
 SAME = 1e-4  # of full scale; a difference that nobody hears
-FORGOTTEN_S = 5.0  # after this time a net should remember nothing from before the flight
+FORGOTTEN_S = 5.0  # after this time effects should remember nothing from before the flight
+SETTLED_S = 0.1  # windows, overlaps and resamplers are full after this time and the latency
 LONGEST_LEAD_S = 60.0
 
 
@@ -128,14 +129,20 @@ def _percentiles_ms(seconds: Any) -> list[float]:
     return [round(1e3 * float(value), 3) for value in np.percentile(seconds, [50, 99, 100])]
 
 
-def _comparable(flight: Flight, effect: Effect) -> int:
+def _comparable(flight: Flight, effect: Blended) -> int:
     """Return the first sample before which an unknown state may be heard."""
-    latency = effect.stage(_stream(flight)).latency
-    changed = np.flatnonzero(flight.calls["flags"] & tape.CHANGED)
-    start = int(flight.calls["first"][changed[-1]]) - flight.first if len(changed) else 0
-    length = flight.dry.shape[1]
-    forgotten = min(round(FORGOTTEN_S * flight.rate), (length - start) // 2)
-    return int(min(start + latency + forgotten, length))
+    length, rate = flight.dry.shape[1], flight.rate
+    stage = effect.stage(_stream(flight))
+    calls, begin = flight.calls, stage.latency + round(SETTLED_S * rate)
+    changed = np.flatnonzero(calls["flags"] & tape.CHANGED)
+    start = int(calls["first"][changed[-1]]) - flight.first if len(changed) else 0
+    known = [n for n in flight.states if len(calls) and n >= calls["number"][0]]
+    if known and any(engines(stage)):
+        call = calls[int(known[0] - calls["number"][0])]
+        start = max(start, int(call["first"] + call["frames"]) - flight.first)
+    if not (known and isinstance(effect, Denoise)):
+        begin += min(round(FORGOTTEN_S * rate), max(0, length - start - begin) // 2)
+    return int(min(start + begin, length))
 
 
 def _stream(flight: Flight) -> Stream:
@@ -184,8 +191,18 @@ def _run(flight: Flight, effect: Blended, timing: bool) -> tuple[Samples, list[f
         session.callback(block, out[span], block.shape[0], None, None)
         took_s.append(time.perf_counter() - start_s)
         did = dict(zip(Counters.NAMES, counters.counts - before, strict=True))
+        if (state := flight.states.get(int(call["number"]))) is not None:
+            _remember(nets, state)
         uncertain += did["dry"] != call["dry"] or did["failed"] != call["failed"]
     return np.ascontiguousarray(out.T), took_s, uncertain
+
+
+def _remember(nets: list[Engine], values: Samples) -> None:
+    """Give *nets* the states that a flight kept, if they are those of such nets."""
+    sizes = [net.state.size for net in nets]
+    if nets and sum(sizes) == len(values):
+        for net, part in zip(nets, np.split(values, np.cumsum(sizes)[:-1]), strict=True):
+            net.state = part.reshape(net.state.shape).copy()
 
 
 def _settle(effect: Blended, call: Any) -> None:
@@ -218,19 +235,3 @@ def _period(net: Engine, rate: int) -> int:
     """
     hops = Fraction(net.hop * rate, net.stream.rate).numerator
     return lcm(hops, rate // gcd(rate, net.stream.rate))
-
-
-def engines(stage: Any) -> Iterator[Engine]:
-    """Yield the nets in a stage, in the order of the sound."""
-    seen, waiting = set(), [stage]
-    while waiting:
-        part = waiting.pop(0)
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, Engine):
-            yield part
-        elif isinstance(part, list | tuple):
-            waiting[:0] = part
-        elif hasattr(part, "push") and hasattr(part, "__dict__"):
-            waiting[:0] = vars(part).values()
