@@ -193,7 +193,7 @@ def _run(flight: Flight, effect: Blended, timing: bool) -> tuple[Samples, list[f
         did = dict(zip(Counters.NAMES, counters.counts - before, strict=True))
         if (state := flight.states.get(int(call["number"]))) is not None:
             _remember(nets, state)
-        uncertain += did["dry"] != call["dry"] or did["failed"] != call["failed"]
+        uncertain += int(did["dry"] != call["dry"] or did["failed"] != call["failed"])
     return np.ascontiguousarray(out.T), took_s, uncertain
 
 
