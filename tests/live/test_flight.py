@@ -48,6 +48,12 @@ def recorder_of(tap: Tap, folder: Path, told: list[str], on_glitch: bool = False
     return FlightRecorder(tap, lambda: {"block": 480}, folder, on_glitch, told.append)
 
 
+def die(tap: Tap) -> None:
+    """Free the lock of a tap, as the system does when a process ends."""
+    fcntl = pytest.importorskip("fcntl")
+    fcntl.flock(tap._fd, fcntl.LOCK_UN)
+
+
 def flights(folder: Path) -> list[Path]:
     """The flights in a folder."""
     return sorted(folder.glob(f"{PREFIX}*"))
@@ -183,6 +189,37 @@ def test_a_fault_writes_a_flight_if_that_is_wished(tmp_path, tap, monkeypatch):
     assert not quiet.exists()
 
 
+def test_the_next_start_writes_what_a_dead_host_left(tmp_path):
+    """With `on_glitch` it does so of its own accord; a live host's tap is left alone."""
+    dead, lives = Tap(RATE, 1, 480, 1.0), Tap(RATE, 1, 480, 1.0)
+    fly(dead, 0.1)
+    die(dead)
+    told: list[str] = []
+    recorder = recorder_of(lives, tmp_path, told, on_glitch=True)
+    recorder.start()
+    recorder.stop()
+    written = [flight for flight in map(read, flights(tmp_path)) if flight.dry.shape[1] == 4800]
+
+    assert not Path(dead.name).exists()
+    assert Path(lives.name).exists()
+    assert written[0].host["flight"]["reason"] == "crash"
+    assert any("a run was cut off; its last seconds are in" in line for line in told)
+    lives.close()
+
+
+def test_dead_hosts_do_not_fill_the_memory(tmp_path):
+    """At a start, the newest two taps of dead hosts stay, and older ones are removed."""
+    dead = [Tap(RATE, 1, 480, 0.1) for _ in range(4)]
+    for number, each in enumerate(dead):
+        die(each)
+        os.utime(each.name, (2e9 + number, 2e9 + number))
+    blackbox.forget_old()
+    there = [Path(each.name).exists() for each in dead]
+    for each in dead:
+        Path(each.name).unlink(missing_ok=True)
+    assert there == [False, False, True, True]
+
+
 def test_faults_write_a_bounded_number_of_flights(tmp_path, tap, monkeypatch):
     """At most one a minute, and at most `MOST_FLIGHTS` or `MOST_BYTES` in all."""
     recorder = recorder_of(tap, tmp_path, [], True)
@@ -227,7 +264,7 @@ def test_live_marks_what_it_played(tmp_path):
 
 def test_a_failing_net_is_in_the_flight(tmp_path):
     """Each call tells the hops that failed and were dry."""
-    effect = Denoise(generator_for(Breaks()))
+    effect = Denoise(generator_for(Breaks(5)))
     with Live("null", "null", effect, duration_s=0.3, clock="fast", flight_folder=tmp_path) as live:
         live.wait()
     flight = read(live.mark())

@@ -126,7 +126,7 @@ def test_settings_that_changed_in_the_run_change_in_the_replay(fly):
 
 def test_failed_hops_fail_again(fly):
     """A net that breaks in the run breaks in the replay, at the same hops."""
-    broken = [Denoise(generator_for(Breaks())) for _ in range(2)]
+    broken = [Denoise(generator_for(Breaks(5))) for _ in range(2)]
     found = replay(fly(broken[0], seconds=0.5), broken[1])
     assert (found.largest, found.uncertain) == (0, 0)
 
