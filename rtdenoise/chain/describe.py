@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import Problem, UsageError
 from ..nets.card import Card
 from . import native, recipe
 from .board import Board, Mix
@@ -85,7 +85,8 @@ def effect_of(table: dict[str, Any], where: str) -> Any:
     if not isinstance(kind, str) or not isinstance(inner, list):
         raise UsageError(f"{where}: wanted a table with the type of an effect")
     if kind in FOREIGN or ":" in kind:
-        raise UsageError(f"{where}: {kind} is a program of somebody, which is not run unasked")
+        text = f"{where}: {kind} is a program of somebody, which is not run unasked"
+        raise UsageError(text, Problem.NO_MODEL)
     if not all(isinstance(part, dict) for part in inner):
         raise UsageError(f"{where}: wanted a list of tables in {kind}")
     return make(kind, settings, [effect_of(part, where) for part in inner], f"{where}: ")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +134,9 @@ def _redact(args: argparse.Namespace, flight: Flight) -> int:
     except (UsageError, ModelError) as error:
         if not args.quiet:
             print(f"the output is noise too, and not processed: {printable(error)}")
-    source = Path(os.path.abspath(args.flight))  # noqa: PTH100 - a name may end with a slash
+    source = Path(args.flight)
+    if source.name in ("", ".."):  # as `.`
+        source = source.resolve()
     path = Path(args.out) if args.out else source.with_name(f"{source.name}-redacted")
     written = write(redacted(flight, effect), path)
     if not args.quiet:
