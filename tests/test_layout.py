@@ -37,7 +37,7 @@ DOORS = {
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},
     "matplotlib": {"files/picture"},
-    "numba": {"core/jit", "core/ring", "core/overlap", "core/kernels"},
+    "numba": {"core/jit", "core/ring", "core/overlap", "core/kernels", "core/tape"},
     "scipy": {"degrade"},
     "soxr": {"degrade"},
     "pyroomacoustics": {"degrade"},

@@ -283,6 +283,11 @@ class Denoise(Blended):
         if self._source is not None and "net" not in state:
             self.net = find(self._source)
 
+    @property
+    def model(self) -> str | None:
+        """The name of the model in the box, or its absolute path. None: a net was given."""
+        return self._source
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Denoise:
         """Return a copy with the same net, which holds no state, and streams of its own."""
         twin = memo[id(self)] = type(self).__new__(type(self))

@@ -9,7 +9,7 @@
   rtdenoise ctl parameters               list what `set` can set
   rtdenoise ctl set 1/threshold_db -30   set a parameter of the first effect on the board
   rtdenoise ctl record talk.flac         record the output from now on; --stop ends it
-  rtdenoise ctl mark "it crackled"       mark this moment among the events
+  rtdenoise ctl mark "it crackled"       keep the last seconds for `rtdenoise replay`
   rtdenoise ctl quit                     end the run, as Ctrl-C does
 
 If several runs are there, --host chooses one, by its process number or its preset; `ctl list` shows
@@ -93,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("value", nargs="?", type=_output, metavar="FILE", help="file to record to")
     which.add_argument("--stop", action="store_true", help="end the recording that runs")
     add_force(record)
-    mark = add("mark", "mark this moment among the events", plain)
+    mark = add("mark", "mark this moment, and keep the last seconds", plain)
     mark.add_argument("text", nargs="?", default="", metavar="TEXT", help="a remark")
     events = add("events", "list what happened to the run", events_text)
     events.add_argument("--since", type=int, default=0, metavar="N", help="from this number on")

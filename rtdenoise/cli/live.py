@@ -11,6 +11,8 @@ It prints the parts of the latency at the start, levels and hop times while it r
 at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
 it feeds back. docs/live.md has more.
 
+SIGUSR1 writes the last 20 seconds into a folder; docs/flight-recorder.md has more.
+
 Exit codes: 0 ended or stopped by Ctrl-C, 1 a file could not be read or written, 2 usage, 3 device,
 4 model.
 """
@@ -37,6 +39,7 @@ from .arguments import (
 )
 from .banner import banner, summary_text
 from .ends import add_ends, ends_settings, silence_hint
+from .flights import add_flights, asked_by_signal, flights_settings, write_flight
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
@@ -58,6 +61,7 @@ FLAGS = {
     "output": "--out",
     "in_channels": "--in-channels",
     "out_channels": "--out-channels",
+    "tap_seconds": "--flight-recorder",
 }
 ADVICE = SERVER_ADVICE | {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
@@ -143,6 +147,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end with exit code 3 when a device is gone, instead of waiting until it is back",
     )
+    add_flights(parser)
     add_force(parser)
     add_json(parser, "the summary")
     add_quiet(parser)
@@ -190,6 +195,7 @@ def run(
         with (
             beside(args) as notifier,
             until_interrupted() as stop,
+            asked_by_signal() as mark,
             bounded(STUCK, ModelError.exit_code, live.call),
             ExitStack() as running,
         ):
@@ -205,7 +211,7 @@ def run(
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
-            _show(live, line, tell, notifier, stop, hint=not silent)
+            _show(live, line, tell, notifier, stop, mark, hint=not silent)
     finally:
         line.clear()
         tell()
@@ -217,7 +223,13 @@ def run(
 
 
 def _show(
-    live: Live, line: StatusLine, tell: _Teller, notifier: Notifier, stop: Event, hint: bool
+    live: Live,
+    line: StatusLine,
+    tell: _Teller,
+    notifier: Notifier,
+    stop: Event,
+    mark: Event,
+    hint: bool,
 ) -> None:
     """Show the run until it is over, and end it when *stop* is set.
 
@@ -227,9 +239,13 @@ def _show(
         tell: What prints events and notes.
         notifier: What tells the service manager.
         stop: Event that asks for the end.
+        mark: Event that asks for a flight.
         hint: Whether a silent input is told, one time.
     """
     while not live.wait(LOOK_S):
+        if mark.is_set():
+            mark.clear()
+            write_flight(live, tell.say)
         tell()
         if hint and (silence := live.silence()):
             hint = False
@@ -261,10 +277,13 @@ class _Teller:
         events = self._live.events[self._told :]
         self._told += len(events)
         texts = [event.text for event in events if not self._quiet] + self._live.notes()
-        if texts:
-            self._line.clear()
         for text in texts:
-            log_line(f"rtdenoise live: {printable(text)}")
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print *text*."""
+        self._line.clear()
+        log_line(f"rtdenoise live: {printable(text)}")
 
 
 def checked(args: argparse.Namespace) -> dict[str, Any]:
@@ -315,6 +334,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "record": args.record or None,
         "overwrite": args.force,
         **ends_settings(args),
+        **flights_settings(args),
         "wait_for_device": not args.no_wait,
     }
     Wishes(**settings)

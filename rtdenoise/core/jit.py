@@ -1,4 +1,4 @@
-"""The door to numba: one decorator, and two memory operations that numba lacks.
+"""The door to numba: one decorator, and three memory operations that numba lacks.
 
 Every kernel has an explicit signature, so that it is compiled when its module is imported and never
 in the audio callback. It releases the GIL, and is cached on disk where the disk can be written.
@@ -25,6 +25,9 @@ VECTOR = types.Array(types.float32, 1, "C")
 VECTOR_IN = types.Array(types.float32, 1, "A", readonly=True)
 BUFFER = types.Array(types.float32, 2, "C")
 INDICES = types.Array(types.int64, 1, "C")
+INDICES_IN = types.Array(types.int64, 1, "C", readonly=True)
+INTEGERS = types.Array(types.int64, 2, "C")
+REALS = types.Array(types.float64, 2, "C")
 
 
 def kernel(signature: Any, fast: bool = False) -> Callable[[Function], Function]:
@@ -88,5 +91,16 @@ def _store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, types.int64), code
 
 
+def _fence(_typing: Any) -> Any:
+    """Let nothing that follows in the program happen before anything that precedes it."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
 load_acquire: Any = intrinsic(_load_acquire)
 store_release: Any = intrinsic(_store_release)
+fence: Any = intrinsic(_fence)

@@ -70,6 +70,12 @@ class Live(Console):
             is back. False: it is an error of the run.
         ready: Models and board files that are loaded at once, so that `change` to them makes no
             pause: torch compiles a model in one step, in which no other thread runs.
+        tap_seconds: Seconds of sound and calls that other programs of this user can read by
+            `live.tap`, and `mark` writes; 20 s of mono at 48 kHz take 7.7 MB of memory. 0: none.
+        flight_folder: Folder in which the flight recorder writes.
+        flight_on_glitch: Whether the flight recorder also writes when a call was late, failed, or
+            lost sound: at most once a minute, and 10 times or 200 MB in all. It then also writes
+            what runs that were cut off have left.
         told: Function that gets every event, in the thread in which it happens.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
@@ -100,12 +106,16 @@ class Live(Console):
         streams: str = "auto",
         wait_for_device: bool = True,
         ready: Sequence[str | Path] = (),
+        tap_seconds: float = 20.0,
+        flight_folder: str | Path = ".",
+        flight_on_glitch: bool = False,
         told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
         wishes = Wishes(
             rate, channels, block, latency, clock, duration_s, record, overwrite,
-            in_channels, out_channels, streams, wait_for_device,
+            in_channels, out_channels, streams, wait_for_device, tap_seconds,
+            flight_folder, flight_on_glitch,
         )  # fmt: skip
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
@@ -166,6 +176,8 @@ class Live(Console):
                     run.drive()
                 except Exception as fault:
                     faults.append(fault)
+                    if run.flights is not None:
+                        run.flights.failed(fault)
                 self._how = "stopped" if self._stop.is_set() else "complete"
         except Exception as fault:
             faults.append(fault)
@@ -182,6 +194,8 @@ class Live(Console):
             session = self._open.session
             event = replace(event, at_s=round(session.frames / session.rate, 3))
         self.events.append(event)
+        if self._open is not None and self._open.tap is not None:
+            self._open.tap.note({"kind": event.kind, "text": event.text})
         if self._told is not None:
             self._told(event)
 
@@ -283,7 +297,31 @@ class Live(Console):
 
     def notes(self) -> list[str]:
         """Return the sentences that a user should read at once, each of them one time."""
-        return [] if self._open is None else self._open.recording.told()
+        run = self._open
+        waiting = [] if run is None else [run.notes.popleft() for _ in range(len(run.notes))]
+        return waiting + ([] if run is None else run.recording.told())
+
+    def mark(self, text: str = "") -> str | None:
+        """Mark this moment as an event, and write the last seconds of the run as a flight.
+
+        Args:
+            text: What the event and the flight are to say about this moment.
+
+        Returns:
+            The name of the flight's folder. None: the run keeps no sound, see `tap_seconds`.
+
+        Raises:
+            AudioError: If the flight cannot be written.
+        """
+        recorder = self._begun().flights
+        self.tell(Event("mark", f"mark: {text}" if text else "mark"))
+        return None if recorder is None else str(recorder.mark(text))
+
+    @property
+    def tap(self) -> str | None:
+        """The name by which a `TapReader` finds the last seconds of this run. None: it has none."""
+        run = self._begun()
+        return None if run.tap is None else run.tap.name
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -358,9 +396,3 @@ class Live(Console):
         """The summary of the recording that runs. None: nothing is being recorded."""
         recorder = self._begun().recording.now
         return None if recorder is None else recorder.summary()
-
-    def mark(self, text: str = "") -> str:
-        """Mark this moment of the run as an event, and return its text."""
-        self._begun()
-        self.tell(Event("mark", f"mark: {text}" if text else "mark"))
-        return text

@@ -18,6 +18,7 @@ from .devices import Kind
 USUAL_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 MAX_BLOCK = 65_536
 STAGE = "window, resampler, effects"  # the part of the latency that a stage has
+MOST_TAP_S = 3600.0
 
 
 class WishError(UsageError):
@@ -56,6 +57,10 @@ class Wishes:
         streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
             both clocks, or "auto", which is two unless both surely share a clock.
         wait_for_device: Whether to wait for a device that is gone in mid run.
+        tap_seconds: Seconds of sound and calls that the flight recorder and other processes can
+            read. 0: there are none.
+        flight_folder: Folder in which the flight recorder writes.
+        flight_on_glitch: Whether it writes of its own accord when a call fails or is late.
 
     Raises:
         WishError: If a value is out of range.
@@ -77,6 +82,9 @@ class Wishes:
     out_channels: str | int | None = None
     streams: str = "auto"
     wait_for_device: bool = True
+    tap_seconds: float = 20.0
+    flight_folder: str | Path = "."
+    flight_on_glitch: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no ends can meet."""
@@ -91,6 +99,8 @@ class Wishes:
             raise WishError("duration_s", self.duration_s, "wanted more than 0")
         if self.streams not in ("auto", "one", "two"):
             raise WishError("streams", self.streams, "wanted auto, one or two")
+        if not 0 <= self.tap_seconds <= MOST_TAP_S:
+            raise WishError("tap_seconds", self.tap_seconds, f"wanted 0 to {MOST_TAP_S:g}")
         self.rows("input", Offer(is_device=True))
         self.rows("output", Offer(is_device=True))
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..errors import DeviceError, Problem, UsageError, printable
 from ..files.ends import Input, open_input
 from ..sound.pending import same_file
 from ..sound.take import Take
+from .blackbox import FlightRecorder
 from .channels import Inlet
 from .clockring import ClockRing
 from .devices import Callback, Cards, Device, Kind, Running
@@ -27,6 +30,7 @@ from .recorder import Recorder
 from .recording import Recording
 from .session import Session
 from .supervisor import Event, Supervisor
+from .tap import Tap, open_tap
 
 LARGE_BLOCK = 2048  # samples per callback of a device that chooses
 
@@ -67,6 +71,9 @@ class Run:
         inlet: The channels of a device that is the input. None: the input is none.
         ring: Ring between two devices with a clock each, another one when a device came back. None:
             there is one stream.
+        tap: Memory for other processes with the last seconds of the run. None: there is none.
+        flights: Writer of these seconds into a folder. None: there is no tap.
+        notes: Sentences that the user should read.
     """
 
     plan: Plan
@@ -77,6 +84,9 @@ class Run:
     recording: Recording
     inlet: Inlet | None = None
     ring: ClockRing | None = None
+    tap: Tap | None = None
+    flights: FlightRecorder | None = None
+    notes: deque[str] = field(default_factory=deque)
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -120,6 +130,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
     run = Run(plan, session, _parts(plan, session), pump, named, recording, inlet if mic else None)
+    _open_tap(setup, plan, run, stack)
     if mic is not None or speakers is not None:
 
         def opener(callback: Callback) -> tuple[Running, str]:
@@ -132,7 +143,35 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         supervisor = Supervisor(drive, opener, setup.cards.relist, tell)
         stack.callback(supervisor.close)
         run.drive = supervisor.run
+    if run.flights is not None:
+        run.flights.start()
+        stack.callback(run.flights.stop)
     return run
+
+
+def _open_tap(setup: Setup, plan: Plan, run: Run, stack: ExitStack) -> None:
+    """Open the tap and the flight recorder of a run, if it has them."""
+    wishes, session = setup.wishes, run.session
+    tap = open_tap(
+        session, plan.block, wishes.tap_seconds, setup.processing.settings, run.notes.append
+    )
+    run.tap = stack.enter_context(tap)
+
+    def facts() -> dict[str, Any]:
+        return {
+            **setup.processing.facts(),
+            "ends": run.ends,
+            "block": plan.block,
+            "paced": plan.paced,
+            "period_s": plan.period_s,
+            "latency_ms": run.latency_ms,
+        }
+
+    if run.tap is not None:
+        folder = wishes.flight_folder
+        run.flights = FlightRecorder(
+            run.tap, facts, folder, wishes.flight_on_glitch, run.notes.append
+        )
 
 
 def _named(end: End, device: Device | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from ..chain import controls
 from ..chain.board import Board, shared_plugin
 from ..chain.boardfile import SUFFIX, open_board
+from ..chain.describe import cards, describe
 from ..chain.effect import Blended, Denoise, DryWet, Effect
 from ..chain.registry import kinds
 from ..core.blend import Strength
@@ -106,6 +107,22 @@ class Processing:
         control = controls.find(self.inner, path)
         control.set(value, self._run[1].rate)
         return control.as_dict()["value"]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the effect is: `effect`, from which it can be made, and the cards of nets.
+
+        `effect` is None where the effect does not tell what it was made of.
+        """
+        try:
+            table: dict[str, Any] | None = describe(self.effect)
+        except UsageError:
+            table = None
+        models = [{"name": card.name, "sha256": card.sha256} for card in cards(self.effect)]
+        return {"effect": table, "models": models}
+
+    def settings(self) -> tuple[Strength, bool]:
+        """Return the dry/wet settings of the moment, and the bypass."""
+        return self.effect.strength, self.effect.bypass
 
     @property
     def pace(self) -> Pace:

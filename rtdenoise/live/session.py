@@ -18,6 +18,7 @@ from ..core.ring import Ring
 from ..core.stage import Stage
 from ..core.switch import Switch, nothing
 from .channels import Inlet, Rows, first, spread
+from .tap import Tap
 
 Frames = NDArray[np.float32]  # (samples, channels), the order of PortAudio
 WARM_UP_BLOCKS = 8
@@ -48,6 +49,7 @@ class Session:
         gaps: Number of times that a device was gone.
         skipped: Samples per channel for which a device was gone.
         recording: Ring into which the output is also written. None: there is no recording.
+        tap: Memory for other processes that gets input, output and calls. None: there is no tap.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Session:
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self._levels = np.zeros((LEVELS, 2), np.float32)  # peaks of input and output by block
         self.recording: Ring | None = None
+        self.tap: Tap | None = None
         self.inlet: Inlet | None = None
         self.out_rows: Rows = first(self.outputs)
         self._prepare_thread = prepare
@@ -147,6 +150,8 @@ class Session:
             else:
                 incoming = indata.T if self.inlet is None else self.inlet.take(indata)
             block = np.ascontiguousarray(fit_channels(incoming, self.rows))
+            if self.tap is not None:
+                self.tap.begin(block)
             out = self.stage.push(block)
             self._measure(block, out)
             if outdata is not None:
@@ -163,7 +168,9 @@ class Session:
         self.inside = False
 
     def _record(self, out: Samples) -> None:
-        """Write what is heard into the ring of the recording, or count it as lost."""
+        """Write what is heard to the tap and the recording, which may have no room for it."""
+        if self.tap is not None:
+            self.tap.end(out, self)
         ring = self.recording  # another thread may take it away
         if ring is not None and not ring.write(out):
             self.lost_recording += out.shape[1]
