@@ -40,6 +40,8 @@ class Problem(StrEnum):
     UNFINISHED = "unfinished"  # a recording has not got its name or its format
     NO_PRESET = "no preset"  # no preset has the name
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
+    NO_HOST = "no host"  # no run is there to be controlled
+    HOSTS = "hosts"  # there are several, and none was chosen
     SOUND_SERVER = "sound server"  # PulseAudio or PipeWire does not answer, or refuses
 
 

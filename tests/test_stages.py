@@ -14,8 +14,9 @@ from rtdenoise.audio import Samples
 from rtdenoise.chain import native
 from rtdenoise.core.blend import Blend, Strength
 from rtdenoise.core.resample import Resampled
-from rtdenoise.core.stage import Chain, Stage, Sum, drain, process
+from rtdenoise.core.stage import Chain, Delayed, Stage, Sum, drain, process
 from rtdenoise.core.stream import Stream
+from rtdenoise.core.switch import Switch
 from rtdenoise.nets.engine import Engine
 from rtdenoise.nets.line import Line
 from tests.toy_nets import Identity, Smoother, generator_for
@@ -74,6 +75,8 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "chain": lambda: Chain([Frames(STEREO), Line(SMOOTHER, STEREO)], STEREO),
     "chain, empty": lambda: Chain([], STEREO),
     "sum": lambda: Sum([Frames(STEREO), Line(SMOOTHER, STEREO), Chain([], STEREO)]),
+    "delayed": lambda: Delayed(Frames(STEREO), 1000),
+    "switch": lambda: Switch(Line(SMOOTHER, STEREO)),
     "native": lambda: native.Native([Gain(-3), HighpassFilter(90)], STEREO),
     "native, withholds samples": lambda: native.Native([Resample(24_000)], STEREO),
     "dry and wet of a board": lambda: DryWet(Board([Gain(-6)]), mix=40).stage(STEREO),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
+from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -40,6 +41,9 @@ class Board(Effect, MutableSequence[Any]):
     Args:
         effects: The effects in the order of the sound.
 
+    Attributes:
+        file: Board file that it was read from. None: it was made otherwise.
+
     Raises:
         UsageError: If something is no effect (it is then also a TypeError), is the board itself, or
             is a Python subclass of a native plugin, which pedalboard would silently ignore.
@@ -49,6 +53,7 @@ class Board(Effect, MutableSequence[Any]):
     """
 
     def __init__(self, effects: Iterable[Any] = ()) -> None:
+        self.file: Path | None = None
         self._effects: list[Any] = []
         self.extend(effects)
 
@@ -254,6 +259,13 @@ def _within(effect: Any) -> Iterator[Any]:
             yield from _within(inner)
     elif effect is not None:
         yield from native.parts(effect)
+
+
+def shared_plugin(one: Any, other: Any) -> str:
+    """Return the name of a native plugin that is in both effects, or "" if there is none."""
+    theirs = {id(part) for part in _within(other) if not isinstance(part, Effect)}
+    both = (part for part in _within(one) if id(part) in theirs and part is not None)
+    return next((type(part).__name__ for part in both), "")
 
 
 def _streams(group: Group) -> bool:

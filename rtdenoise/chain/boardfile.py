@@ -36,10 +36,11 @@ from typing import Any
 import tomli_w
 
 from ..errors import UsageError
-from . import recipe
-from .board import Board, Mix
-from .effect import Denoise, DryWet
-from .registry import STRENGTH, kind, make
+from .board import Board
+from .describe import describe, unnamed
+from .registry import make
+
+SUFFIX = ".toml"
 
 
 def open_board(path: str | Path) -> Board:
@@ -53,21 +54,35 @@ def open_board(path: str | Path) -> Board:
     """
     try:  # Windows' editors put a byte order mark before UTF-8
         text = Path(path).read_text(encoding="utf-8-sig")
-        if "\0" in text:
-            raise UsageError(f"the board {path} is not UTF-8 (it may be UTF-16): save it as UTF-8")
-        values = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"cannot read the board {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UsageError(
             f"the board {path} is not UTF-8 ({error.reason}): save it as UTF-8"
         ) from None
+    if "\0" in text:
+        raise UsageError(f"the board {path} is not UTF-8 (it may be UTF-16): save it as UTF-8")
+    board = board_of(text, str(path))
+    board.file = Path(path).absolute()
+    return board
+
+
+def board_of(text: str, where: str = "the board") -> Board:
+    """Return the board that TOML describes; see `open_board`.
+
+    Args:
+        text: The TOML.
+        where: What error messages call it.
+    """
+    try:
+        values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"the board {path} is not TOML: {error}") from None
-    return board_of(values, str(path))
+        named = where if where == "the board" else f"the board {where}"
+        raise UsageError(f"{named} is not TOML: {error}") from None
+    return board_from(values, where)
 
 
-def board_of(values: Mapping[str, Any], where: str) -> Board:
+def board_from(values: Mapping[str, Any], where: str) -> Board:
     """Return the board that *values*, what a board file holds, describes; see `open_board`.
 
     Args:
@@ -80,16 +95,18 @@ def board_of(values: Mapping[str, Any], where: str) -> Board:
 
 
 def described(effect: Any) -> dict[str, Any]:
-    """Return what a board file must hold for *effect* as it is set: the reverse of `board_of`.
+    """Return what a board file must hold for *effect* as it is set: the reverse of `board_from`.
 
-    A VST3 gets its whole state. A board stands for its effects.
+    A board stands for its effects.
 
     Raises:
         UsageError: If an effect does not tell what it was made of.
     """
     if type(effect) is not Board:
         effect = Board([effect])
-    return {"effect": [_table(one) for one in effect if one is not None]}
+    for card in unnamed(effect):
+        raise UsageError(f"the net {card.name!r} was loaded by hand: it has no name")
+    return {"effect": [describe(one) for one in effect if one is not None]}
 
 
 def save_board(effect: Any, path: str | Path) -> None:
@@ -105,36 +122,6 @@ def save_board(effect: Any, path: str | Path) -> None:
         half.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write the board {path}: {error.strerror}") from None
-
-
-def _table(effect: Any) -> dict[str, Any]:
-    """Return the table of one effect in a board file."""
-    kept = recipe.of(effect)
-    if isinstance(kept, recipe.Recipe):
-        table = {"type": kept.kind, **kept.settings}
-        if kept.inner is not None:
-            table["effect"] = [_table(inner) for inner in effect if inner is not None]
-        if kept.kind == "VST3":
-            table |= {"path": str(Path(table["path"]).absolute()), "state": kept.state}
-    elif isinstance(effect, Denoise):
-        table = {"type": "Denoise", **effect.settings()}
-    elif type(effect) in (Board, Mix, DryWet):
-        table = {"type": type(effect).__name__, "effect": [_table(e) for e in effect.inner if e]}
-        if isinstance(effect, DryWet):
-            table |= {p.name: getattr(effect, p.name) for p in STRENGTH}
-    else:
-        table = _table_of_user(effect)
-    return {key: getattr(v, "name", v) for key, v in table.items() if v is not None}
-
-
-def _table_of_user(effect: Any) -> dict[str, Any]:
-    """Return the table of an effect of the user's own, whose attributes tell its parameters."""
-    maker = type(effect)
-    place = f"{maker.__module__}:{maker.__name__}"
-    names = [parameter.name for parameter in kind(place).parameters]
-    if lacking := [name for name in names if not hasattr(effect, name)]:
-        raise UsageError(f"{place} cannot be saved: it has no attribute {lacking[0]!r}")
-    return {"type": place, **{name: getattr(effect, name) for name in names}}
 
 
 def _effects(tables: Any, where: str) -> list[Any]:

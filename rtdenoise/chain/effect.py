@@ -290,15 +290,14 @@ class Denoise(Knobbed, Blended):
         self._turn(values)
 
     def settings(self) -> dict[str, Any]:
-        """Return the arguments that make this effect as it is set.
-
-        Raises:
-            UsageError: If its net was given as an object, which has no name.
-        """
-        if self._source is None:
-            raise UsageError(f"the net {self.net.card.name!r} was loaded by hand: it has no name")
+        """Return the arguments that make this effect as it is set; see `model`."""
         own = {"mix": self.mix, "atten_lim_db": self.atten_lim_db, "residual": self.residual}
         return {"model": self._source, **own, **self._turned()}
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model in the box, or its absolute path. None: a net was given."""
+        return self._source
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Denoise:
         """Return a copy with the same net, which holds no state, and streams of its own."""

@@ -344,8 +344,8 @@ def load_file(path: str, plugin_name: str | None) -> Any:
     return plugin
 
 
-def _choice(kind: type[Any], name: str, key: str, value: str) -> Any:
-    """Return the member of pedalboard's enumeration for the parameter *key* called *value*."""
+def choice(kind: type[Any], name: str, key: str, value: str) -> Any:
+    """Return the member called *value* of the enumeration that the parameter *key* takes."""
     choices = getattr(kind, key.capitalize(), None)
     if choices is None and key == "quality":  # GSMFullRateCompressor has that of Resample
         choices = type_of("Resample").Quality
@@ -389,7 +389,7 @@ def make(name: str, kind: type[Any], parameters: dict[str, Any]) -> Any:
         if key.endswith("_filename"):
             _check_sound(f"{name}: {key}", value)
         elif isinstance(value, str):
-            values[key] = _choice(kind, name, key, value)
+            values[key] = choice(kind, name, key, value)
     try:
         return kind(**values)
     except (TypeError, ValueError, RuntimeError, OSError) as error:

@@ -7,7 +7,7 @@ otherwise they are read from its constructor.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -49,6 +49,21 @@ class Kind:
     holds: str = "none"
     streams: bool = True
     any_parameter: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the kind as JSON has it; a parameter that is `required` has no default."""
+        rows = []
+        for parameter in self.parameters:
+            required = parameter.default is REQUIRED
+            row = asdict(replace(parameter, default=None) if required else parameter)
+            rows.append(row | {"required": required})
+        return {
+            "name": self.name,
+            "origin": self.origin,
+            "summary": self.summary,
+            "streams": self.streams,
+            "parameters": rows,
+        }
 
 
 def _dry_wet(settings: dict[str, Any], inner: Sequence[Any]) -> DryWet:

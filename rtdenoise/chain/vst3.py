@@ -66,7 +66,7 @@ def load(settings: dict[str, Any]) -> Any:
     if (kept := values.pop("state", None)) is not None:
         restore(plugin, kept)
     for key, value in values.items():
-        _set(plugin, key, value)
+        set_value(plugin, key, value)
     return plugin
 
 
@@ -135,8 +135,34 @@ def _load_preset(plugin: Any, preset: Any) -> None:
         ) from None
 
 
-def _set(plugin: Any, name: str, value: Any) -> None:
-    """Set the parameter *name* of *plugin*."""
+def parameters(plugin: Any) -> tuple[Parameter, ...]:
+    """Return the parameters of *plugin*, with the ranges that it publishes."""
+    return tuple(
+        Parameter(key, value(plugin, key), low, high, str(known.label or ""))
+        if isinstance(low, float)
+        else Parameter(key, value(plugin, key))
+        for key, known in plugin.parameters.items()
+        for low, high in [known.range[:2]]
+    )
+
+
+def value(plugin: Any, name: str) -> Any:
+    """Return the value of a parameter of *plugin*: a number, a truth value or a text."""
+    return plugin.parameters[name].type(getattr(plugin, name))
+
+
+def choices(plugin: Any, name: str) -> list[str]:
+    """Return the texts of which a parameter of *plugin* is one. Empty: it is no text."""
+    known = plugin.parameters[name]
+    return list(map(str, known.valid_values)) if known.type is str else []
+
+
+def set_value(plugin: Any, name: str, value: Any) -> None:
+    """Set the parameter *name* of *plugin*.
+
+    Raises:
+        UsageError: If there is no such parameter, or it refuses the value.
+    """
     if name not in plugin.parameters:
         known = ", ".join(
             f"{key} ({low:g} to {high:g})" if isinstance(low, float) else key

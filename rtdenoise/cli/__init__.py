@@ -52,8 +52,8 @@ class _Version(argparse.Action):
 
 
 VERBS = (
-    *("file", "live", "recover", "preset", "service", "doctor", "effects", "devices"),
-    *("models", "info", "verify", "bench", "degrade"),
+    *("file", "live", "ctl", "recover", "replay", "preset", "service", "doctor", "effects"),
+    *("devices", "models", "info", "verify", "bench", "degrade"),
 )
 INTERRUPTED = 130
 

@@ -64,13 +64,17 @@ def edit(args: argparse.Namespace, effect: Effect) -> None:
     finish(args, effect, before)
 
 
-def beside_editor(args: argparse.Namespace, effect: Effect, show: Callable[[], None]) -> None:
+def beside_editor(
+    args: argparse.Namespace, current: Callable[[], Effect], show: Callable[[], None]
+) -> None:
     """Run *show* until it returns, with the windows open beside it; then save the board.
 
-    The windows need the main thread, so *show* has another one while they are open.
+    The windows need the main thread, so *show* has another one while they are open. What is saved
+    is the board that runs at the end, which *current* returns.
     """
     from ..chain import editor
 
+    effect = current()
     before, over = _states(effect) if args.editor else [], Event()
     if not args.editor:
         show()
@@ -83,7 +87,7 @@ def beside_editor(args: argparse.Namespace, effect: Effect, show: Callable[[], N
             except UsageError as error:  # the sound goes on
                 log_line(f"rtdenoise live: {printable(error)}")
             shown.result()
-    finish(args, effect, before)
+    finish(args, current(), before)
 
 
 def finish(args: argparse.Namespace, effect: Effect, before: list[str]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .arguments import add_json
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     chosen = list(kinds().values()) if args.name is None else [kind(args.name)]
     if args.json:
-        print(json.dumps([as_dict(one) for one in chosen], indent=1))
+        print(json.dumps([one.as_dict() for one in chosen], indent=1))
     elif args.name is None:
         width = max(len(one.name) for one in chosen)
         for one in chosen:
@@ -70,20 +69,3 @@ def shown(default: Any) -> Any:
     if default is REQUIRED:
         return ...
     return f"{default:g}" if isinstance(default, float) else default
-
-
-def as_dict(one: Kind) -> dict[str, Any]:
-    """Return an effect as JSON has it."""
-    rows = []
-    for p in one.parameters:
-        row = asdict(p)
-        row["required"] = shown(p.default) is ...
-        row["default"] = None if row["required"] else p.default
-        rows.append(row)
-    return {
-        "name": one.name,
-        "origin": one.origin,
-        "summary": one.summary,
-        "streams": one.streams,
-        "parameters": rows,
-    }

@@ -199,7 +199,7 @@ def _check(args: argparse.Namespace, plan: Plan) -> None:
 def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
     """Return a function that makes the effect for each file, and the effect's name."""
     if args.board:
-        from ..chain.boardfile import board_of, described, open_board
+        from ..chain.boardfile import board_from, described, open_board
         from ..chain.effect import with_strength
 
         how = strength(args)
@@ -208,7 +208,7 @@ def _effects(args: argparse.Namespace) -> tuple[Callable[[], Effect], str]:
             check_editor(args, board)
             edit(args, board)
             values = described(board)
-            return lambda: with_strength(board_of(values, args.board), how), args.board
+            return lambda: with_strength(board_from(values, args.board), how), args.board
         # Each file needs a board of its own, because native plugins hold their state. It is made in
         # the main thread, because a VST3 can be loaded only there.
         return lambda: with_strength(open_board(args.board), how), args.board

@@ -11,6 +11,8 @@ It prints the parts of the latency at the start, levels and hop times while it r
 at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
 it feeds back. docs/live.md has more.
 
+SIGUSR1 writes the last 20 seconds into a folder; docs/flight-recorder.md has more.
+
 Exit codes: 0 ended or stopped by Ctrl-C, 1 a file could not be read or written, 2 usage, 3 device,
 4 model.
 """
@@ -39,6 +41,7 @@ from .arguments import (
 from .banner import banner, summary_text
 from .editor import add_editor, beside_editor, check_editor
 from .ends import add_ends, ends_settings, silence_hint, worker_hint
+from .flights import add_flights, asked_by_signal, flights_settings, write_flight
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
@@ -60,6 +63,7 @@ FLAGS = {
     "output": "--out",
     "in_channels": "--in-channels",
     "out_channels": "--out-channels",
+    "tap_seconds": "--flight-recorder",
 }
 ADVICE = SERVER_ADVICE | {
     Problem.EXISTS: "Choose another name, or overwrite it: -f",
@@ -104,6 +108,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_editor(parser)
     parser.add_argument(
+        "--watch", action="store_true", help="load the board file anew whenever it is saved"
+    )
+    parser.add_argument(
+        "--ready", metavar="NAME|PATH[,...]",
+        help="models and boards to load at the start, so that `rtdenoise ctl` changes to them "
+        "without a pause",
+    )  # fmt: skip
+    parser.add_argument(
         "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
     )
     parser.add_argument(
@@ -138,6 +150,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end with exit code 3 when a device is gone, instead of waiting until it is back",
     )
+    add_flights(parser)
     add_force(parser)
     add_json(parser, "the summary")
     add_quiet(parser)
@@ -169,7 +182,9 @@ def run(
 
     args = args.layers.settled(args)
     import_lean("" if args.board else args.model)
+    from ..live.control import Control
     from ..live.live import Live
+    from ..live.watch import BoardWatch
     from .status import StatusLine
 
     silent = args.quiet or args.json
@@ -185,6 +200,7 @@ def run(
         with (
             beside(args) as notifier,
             until_interrupted() as stop,
+            asked_by_signal() as mark,
             bounded(STUCK, ModelError.exit_code, live.call),
             ExitStack() as running,
         ):
@@ -194,14 +210,15 @@ def run(
                     log_line(told(virtual, args, delay_ms))
             with _named_by_flags(args):
                 running.enter_context(live)
+            running.enter_context(Control(live, args.preset))
+            if args.watch:
+                running.enter_context(BoardWatch(live))
             if not silent:
-                begun = live.summary()
-                processed_by = args.board or args.model
-                log_line(banner(live.ends, processed_by, begun["rate"], live.latency_ms))
-                if disturbed := worker_hint(begun["worker"]):
-                    log_line(disturbed)
+                _introduce(live, args.board or args.model)
             beside_editor(
-                args, effect, lambda: _show(live, line, tell, notifier, stop, hint=not silent)
+                args,
+                lambda: live.effect,
+                lambda: _show(live, line, tell, notifier, stop, mark, not silent),
             )
     finally:
         line.clear()
@@ -213,8 +230,22 @@ def run(
     return 0
 
 
+def _introduce(live: Live, processed_by: str) -> None:
+    """Print what a run is that has just begun."""
+    begun = live.summary()
+    log_line(banner(live.ends, processed_by, begun["rate"], live.latency_ms))
+    if disturbed := worker_hint(begun["worker"]):
+        log_line(disturbed)
+
+
 def _show(
-    live: Live, line: StatusLine, tell: _Teller, notifier: Notifier, stop: Event, hint: bool
+    live: Live,
+    line: StatusLine,
+    tell: _Teller,
+    notifier: Notifier,
+    stop: Event,
+    mark: Event,
+    hint: bool,
 ) -> None:
     """Show the run until it is over, and end it when *stop* is set.
 
@@ -224,9 +255,13 @@ def _show(
         tell: What prints events and notes.
         notifier: What tells the service manager.
         stop: Event that asks for the end.
+        mark: Event that asks for a flight.
         hint: Whether a silent input is told, one time.
     """
     while not live.wait(LOOK_S):
+        if mark.is_set():
+            mark.clear()
+            write_flight(live, tell.say)
         tell()
         if hint and (silence := live.silence()):
             hint = False
@@ -234,8 +269,7 @@ def _show(
             log_line(silence_hint(silence))
         status = live.status()
         line.show(status)
-        waiting = bool(live.events) and live.events[-1].kind != "back"
-        notifier.running(status, waiting=waiting)
+        notifier.running(status, waiting=live.waiting)
         if stop.is_set():
             notifier.stopping()
             live.stop()
@@ -259,10 +293,13 @@ class _Teller:
         events = self._live.events[self._told :]
         self._told += len(events)
         texts = [event.text for event in events if not self._quiet] + self._live.notes()
-        if texts:
-            self._line.clear()
         for text in texts:
-            log_line(f"rtdenoise live: {printable(text)}")
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print *text*."""
+        self._line.clear()
+        log_line(f"rtdenoise live: {printable(text)}")
 
 
 def checked(args: argparse.Namespace) -> dict[str, Any]:
@@ -313,9 +350,11 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "record": args.record or None,
         "overwrite": args.force,
         **ends_settings(args),
+        **flights_settings(args),
         "wait_for_device": not args.no_wait,
     }
     Wishes(**settings)
+    settings["ready"] = args.ready.split(",") if args.ready else ()
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
     if args.record and isinstance(sink, FileEnd):
         raise UsageError("--record and --out file: both write the processed sound; leave one out")

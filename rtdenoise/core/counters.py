@@ -22,6 +22,7 @@ class Counters:
             input took the place of the net's output; `late` are those that took longer than
             their deadline; `failed` are those where the net raised or gave NaN or infinity;
             `nonfinite` are the NaN and infinite input samples, which were replaced by 0.
+        counts: The counts in the order of `NAMES`, int64.
         fault: The last exception that a net raised. None: no net has raised.
         max_hop_s: Time of the longest hop in seconds.
     """
@@ -29,24 +30,29 @@ class Counters:
     NAMES = ("hops", "dry", "late", "failed", "nonfinite")
 
     def __init__(self) -> None:
-        self._counts = np.zeros(len(self.NAMES), np.int64)
+        self.counts = np.zeros(len(self.NAMES), np.int64)
         self._hop_s = np.zeros(RECENT_HOPS, np.float64)
         self._load = np.zeros(RECENT_HOPS, np.float64)
         self.clear()
 
     def add(self, name: str, count: int = 1) -> None:
         """Add *count* to the count called *name*, one of `NAMES`."""
-        self._counts[self.NAMES.index(name)] += count
+        self.counts[self.NAMES.index(name)] += count
 
     def __getitem__(self, name: str) -> int:
-        return int(self._counts[self.NAMES.index(name)])
+        return int(self.counts[self.NAMES.index(name)])
 
     def clear(self) -> None:
         """Set all counts and times back to zero."""
-        self._counts[:] = 0
+        self.counts[:] = 0
         self._timed = 0
         self.max_hop_s = 0.0
         self.fault: Exception | None = None
+
+    def follow(self, other: Counters) -> None:
+        """Add the counts of *other*, whose net ran before; the times stay those of the own net."""
+        self.counts += other.counts
+        self.fault = self.fault or other.fault
 
     def record_hop(self, seconds: float, period_s: float) -> None:
         """Record the time of one hop.

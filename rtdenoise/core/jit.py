@@ -1,4 +1,4 @@
-"""The door to numba: two decorators, two memory operations and a register that numba lacks.
+"""The door to numba: two decorators, three memory operations and a register that numba lacks.
 
 Every kernel has an explicit signature, so that it is compiled when its module is imported and never
 in the audio callback. It releases the GIL, and is cached on disk where the disk can be written.
@@ -28,6 +28,9 @@ VECTOR = types.Array(types.float32, 1, "C")
 VECTOR_IN = types.Array(types.float32, 1, "A", readonly=True)
 BUFFER = types.Array(types.float32, 2, "C")
 INDICES = types.Array(types.int64, 1, "C")
+INDICES_IN = types.Array(types.int64, 1, "C", readonly=True)
+INTEGERS = types.Array(types.int64, 2, "C")
+REALS = types.Array(types.float64, 2, "C")
 # What a function for C gets, and how it makes an array of that.
 SAMPLES_AT: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
 INDICES_AT: Any = types.CPointer(types.int64)  # type: ignore[no-untyped-call]
@@ -114,8 +117,19 @@ def _store_release(_typing: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, types.int64), code
 
 
+def _fence(_typing: Any) -> Any:
+    """Let nothing that follows in the program happen before anything that precedes it."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
 load_acquire: Any = intrinsic(_load_acquire)
 store_release: Any = intrinsic(_store_release)
+fence: Any = intrinsic(_fence)
 
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")

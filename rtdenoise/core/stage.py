@@ -1,6 +1,7 @@
 """The stage, which every processor is: it takes samples, and gives as many samples, later.
 
-`Chain` and `Sum` make one stage of several. `drain`, `process` and `pump` drive a stage.
+`Chain` and `Sum` make one stage of several; `Delayed` makes one later. `drain`, `process` and
+`pump` drive a stage.
 """
 
 from __future__ import annotations
@@ -122,6 +123,36 @@ class Chain:
         self._begin()
 
 
+class Delayed:
+    """A stage that delays another one to a latency.
+
+    Args:
+        stage: The stage.
+        latency: The latency in samples, at least that of *stage*.
+    """
+
+    def __init__(self, stage: Stage, latency: int) -> None:
+        self.stage, self.stream, self.latency = stage, stage.stream, latency
+        self._extra = latency - stage.latency
+        self._ring = Ring(stage.stream.channels, self._extra + SPAN if self._extra else 0)
+        self._ring.reset(silence=self._extra)
+
+    def push(self, block: Samples) -> Samples:
+        """See `Stage.push`."""
+        if not self._extra:
+            return self.stage.push(block)
+        late = np.empty(block.shape, np.float32)
+        for at in range(0, block.shape[1], SPAN):
+            self._ring.write(self.stage.push(block[:, at : at + SPAN]))
+            self._ring.read(late[:, at : at + SPAN])
+        return late
+
+    def reset(self) -> None:
+        """See `Stage.reset`."""
+        self.stage.reset()
+        self._ring.reset(silence=self._extra)
+
+
 class Sum:
     """A stage that adds up stages side by side, each delayed so that all are as late as the latest.
 
@@ -130,30 +161,18 @@ class Sum:
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        self.stages, self.stream = list(stages), stages[0].stream
-        self.latency = max(stage.latency for stage in self.stages)
-        self._delays = [Ring(self.stream.channels, self.latency + SPAN) for _ in self.stages]
-        self._prime()
-
-    def _prime(self) -> None:
-        """Fill each delay with as much silence as brings its stage to the common latency."""
-        for stage, delay in zip(self.stages, self._delays, strict=True):
-            delay.reset(silence=self.latency - stage.latency)
+        self.stream = stages[0].stream
+        self.latency = max(stage.latency for stage in stages)
+        self._stages = [Delayed(stage, self.latency) for stage in stages]
 
     def push(self, block: Samples) -> Samples:
         """See `Stage.push`."""
         total = np.zeros(block.shape, np.float32)
-        for at in range(0, block.shape[1], SPAN):
-            part = total[:, at : at + SPAN]
-            late = np.empty(part.shape, np.float32)
-            for stage, delay in zip(self.stages, self._delays, strict=True):
-                delay.write(stage.push(block[:, at : at + SPAN]))
-                delay.read(late)
-                part += late
+        for stage in self._stages:
+            total += stage.push(block)
         return total
 
     def reset(self) -> None:
         """See `Stage.reset`."""
-        for stage in self.stages:
+        for stage in self._stages:
             stage.reset()
-        self._prime()

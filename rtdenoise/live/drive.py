@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .player import Player
-from .recorder import Recorder
+from .recording import Recording
 from .session import Frames, Session, lost_before
 
 SWITCH_S = 0.0005  # with Python's default of 5 ms, any busy thread delays every hop
@@ -42,7 +42,7 @@ class Drive:
     Attributes:
         session: The session whose callback is called.
         player: File that is the input. None: a device is the input, or there is none.
-        recorder: File that the output is recorded to. None: there is no recording.
+        recorder: What is recorded. None: nothing can be.
         most: Samples after which the run ends. None: there is no limit.
         stop: Event that ends the run when it is set.
         clock: Function that returns the time in seconds.
@@ -51,7 +51,7 @@ class Drive:
 
     session: Session
     player: Player | None
-    recorder: Recorder | None
+    recorder: Recording | None
     most: int | None
     stop: threading.Event
     clock: Callable[[], float] = time.monotonic

@@ -9,31 +9,35 @@ device, file or null -> Session.callback -> [ stage ] -> device, file or null
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
+from ..sound.growing import grows
 from .channels import Silence
+from .claims import claimed
+from .console import Console
 from .devices import Cards, PortAudio
 from .ends import End, FileEnd, parse_end
-from .negotiate import WishError, Wishes
+from .negotiate import STAGE, WishError, Wishes
 from .opening import Run, Setup, open_run
 from .processing import Processing
 from .supervisor import Event
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
-    from ..core.blend import Strength
 
 WAIT_S = 0.5  # longest single wait: on Windows, Ctrl-C cannot interrupt it
 
 
-class Live:
+class Live(Console):
     """An effect between an input and an output, which runs in the background in its `with` block.
 
     Entering the block opens the ends and starts the run. Leaving it stops the run and closes every
@@ -60,18 +64,24 @@ class Live:
         in_channels: Channels of the input: "2" or 2 is channel 2, "1+2" adds two up, "3,4" is
             stereo, "sum" adds all up. None: the first ones.
         out_channels: Channels of the output: "1+2" plays one sound on both. None: the first ones.
-        streams: Streams of two devices: "one" for both, "two" with a ring between them that follows
-            both clocks, or "auto", which is two unless both surely share a clock.
-        wait_for_device: Whether to wait for a device that is gone in mid run, and to go on when it
-            is back. False: it is an error of the run.
-        robust: Hops of time (2 to 4) that a worker thread has for the effect, in which the output
-            is later; True is the usual number. The device itself never waits for Python. False: the
-            effect runs in the callback of the device.
-        told: Function that gets every event of the devices, in the thread of the run.
+        streams: Streams of two devices: "one", "two" with a ring between them that follows both
+            clocks, or "auto", which is two unless both surely share a clock.
+        wait_for_device: Whether to wait for a device that is gone, until it is back. False: that is
+            an error of the run.
+        robust: Hops of time (2 to 4) that a worker thread has for the effect, by which the output
+            is later; True is the usual number. False: the effect runs in the device's callback.
+        ready: Models and board files that are loaded at once, so that `change` to them does not
+            pause: no thread runs while torch compiles a model.
+        tap_seconds: Seconds of sound and calls that `mark` writes, and other programs of this user
+            can read; 20 s of mono at 48 kHz take 7.7 MB. 0: none.
+        flight_folder: Folder in which the flight recorder writes.
+        flight_on_glitch: Whether it also writes when a call was late, failed, or lost sound: at
+            most once a minute, and 10 times or 200 MB in all; and what cut-off runs have left.
+        told: Function that gets every event, in the thread in which it happens.
         cards: Object that finds and opens the sound devices. None: PortAudio.
 
     Attributes:
-        events: What happened to the devices so far.
+        events: What happened to the run so far.
 
     Raises:
         UsageError: If a setting is out of range, or the text of an end means no end.
@@ -97,23 +107,26 @@ class Live:
         streams: str = "auto",
         wait_for_device: bool = True,
         robust: bool | int = False,
+        ready: Sequence[str | Path] = (),
+        tap_seconds: float = 20.0,
+        flight_folder: str | Path = ".",
+        flight_on_glitch: bool = False,
         told: Callable[[Event], None] | None = None,
         cards: Cards | None = None,
     ) -> None:
         wishes = Wishes(
             rate, channels, block, latency, clock, duration_s, record, overwrite,
-            in_channels, out_channels, streams, wait_for_device, robust,
+            in_channels, out_channels, streams, wait_for_device, robust, tap_seconds,
+            flight_folder, flight_on_glitch,
         )  # fmt: skip
         start = parse_end(source, "input") if isinstance(source, str) else source
         end = parse_end(sink, "output") if isinstance(sink, str) else sink
         if record is not None and isinstance(end, FileEnd):
             raise WishError("record", record, "the sink is a file, which holds the same sound")
-        self._processing = Processing(effect)
-        self._setup = Setup(
-            start, end, self._processing, wishes, cards or PortAudio(), self._happened
-        )
+        super().__init__(Processing(effect, ready))
+        self._setup = Setup(start, end, self._processing, wishes, cards or PortAudio(), self.tell)
         self.events: list[Event] = []
-        self._told = told
+        self._told, self._seen = told, 0
         self._stop, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._open: Run | None = None
@@ -133,9 +146,8 @@ class Live:
         with ExitStack() as stack:
             self._open = open_run(self._setup, self._stop, stack)
             work = (self._open, stack.pop_all())
-        self._thread = threading.Thread(
-            target=self._run, args=work, daemon=True, name="rtdenoise-live"
-        )
+        run = self._run
+        self._thread = threading.Thread(target=run, args=work, daemon=True, name="rtdenoise-live")
         self._thread.start()
         return self
 
@@ -165,18 +177,26 @@ class Live:
                     run.drive()
                 except Exception as fault:
                     faults.append(fault)
+                    if run.flights is not None:
+                        run.flights.failed(fault)
                 self._how = "stopped" if self._stop.is_set() else "complete"
         except Exception as fault:
             faults.append(fault)
         if faults:
             self._how, self._fault = "failed", faults[0]
-            if run.recorder is not None:
-                run.recorder.note_where()
+            if (recorder := run.recording.last) is not None:
+                recorder.note_where()
+                run.recording.notes.extend(recorder.notes)
         self._ended.set()
 
-    def _happened(self, event: Event) -> None:
-        """Keep an event of the devices, and pass it on."""
+    def tell(self, event: Event) -> None:
+        """Keep an event, with the time of the run, and pass it on."""
+        if self._open is not None:
+            session = self._open.session
+            event = replace(event, at_s=round(session.frames / session.rate, 3))
         self.events.append(event)
+        if self._open is not None and self._open.tap is not None:
+            self._open.tap.note({"kind": event.kind, "text": event.text})
         if self._told is not None:
             self._told(event)
 
@@ -209,10 +229,14 @@ class Live:
         self._raise_fault()
         return True
 
-    def stop(self) -> None:
-        """End the run, and wait until all is closed; a second call changes nothing."""
+    def stop(self, wait: bool = True) -> None:
+        """End the run; a second call changes nothing.
+
+        Args:
+            wait: Whether to return when all is closed, instead of at once.
+        """
         self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if wait and self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _begun(self) -> Run:
@@ -228,10 +252,17 @@ class Live:
         session = self._open.session
         return session.callbacks if session.inside else None
 
-    def status(self) -> dict[str, Any]:
-        """Return the numbers of now: peaks in dB since the last call, hop times in ms, xruns."""
+    def status(self, since: int | None = None) -> dict[str, Any]:
+        """Return the numbers of now: peaks in dB, hop times in ms, xruns.
+
+        Args:
+            since: The first callback whose peaks count: the `callbacks` of an earlier status, so
+                that each reader has its own. None: that of the last call without it.
+        """
         run = self._begun()
-        numbers = run.session.status()
+        numbers = run.session.status(self._seen if since is None else since)
+        if since is None:
+            self._seen = numbers["callbacks"]
         if run.ring is not None:
             numbers["xruns"] += run.ring.xruns + run.ring.underruns + run.ring.overruns
         return numbers
@@ -248,9 +279,9 @@ class Live:
         """Return the counts and times of the whole run, for people and programs.
 
         `ended` is "running", "complete", "stopped" (by `stop`, or on leaving) or "failed".
-        `recording` is None, or says where the recording is and where it is silent. `clock_ring` has
-        the counts of the ring between two devices, and `worker` the hops and the priority of the
-        workers of `robust`, or None if there is none.
+        `recording` is None, or says where the last recording is and where it is silent;
+        `recordings` has those that are finished. `clock_ring` has the counts of the ring between
+        two devices, and `worker` the hops and the priority of `robust`'s workers; None: no such.
         """
         run = self._begun()
         numbers = run.session.summary()
@@ -262,14 +293,37 @@ class Live:
             "clock_ring": run.ring and run.ring.summary(),
             "worker": run.workers and run.workers.summary(),
             "latency_ms": self.latency_ms,
-            "recording": None if run.recorder is None else run.recorder.summary(),
+            "recording": run.recording.summary(),
+            "recordings": run.recording.ended,
         }
 
     def notes(self) -> list[str]:
         """Return the sentences that a user should read at once, each of them one time."""
-        recorder = None if self._open is None else self._open.recorder
-        waiting = 0 if recorder is None else len(recorder.notes)
-        return [recorder.notes.popleft() for _ in range(waiting)] if recorder else []
+        run = self._open
+        waiting = [] if run is None else [run.notes.popleft() for _ in range(len(run.notes))]
+        return waiting + ([] if run is None else run.recording.told())
+
+    def mark(self, text: str = "") -> str | None:
+        """Mark this moment as an event, and write the last seconds of the run as a flight.
+
+        Args:
+            text: What the event and the flight are to say about this moment.
+
+        Returns:
+            The name of the flight's folder. None: the run keeps no sound, see `tap_seconds`.
+
+        Raises:
+            AudioError: If the flight cannot be written.
+        """
+        recorder = self._begun().flights
+        self.tell(Event("mark", f"mark: {text}" if text else "mark"))
+        return None if recorder is None else str(recorder.mark(text))
+
+    @property
+    def tap(self) -> str | None:
+        """The name by which a `TapReader` finds the last seconds of this run. None: it has none."""
+        run = self._begun()
+        return None if run.tap is None else run.tap.name
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -279,22 +333,68 @@ class Live:
     @property
     def latency_ms(self) -> dict[str, float | None]:
         """The parts of the latency in ms, in the order of the sound. None: it is not reported."""
-        return dict(self._begun().latency_ms)
+        run = self._begun()
+        return run.latency_ms | {STAGE: 1e3 * run.session.stage.latency / run.session.rate}
 
     @property
-    def strength(self) -> Strength:
-        """The dry/wet settings, which may be set at any time; the sound glides to them."""
-        return self._processing.effect.strength
-
-    @strength.setter
-    def strength(self, value: Strength) -> None:
-        self._processing.effect.strength = value
+    def waiting(self) -> bool:
+        """Whether a device is gone, and the run waits until it is back."""
+        kinds = [event.kind for event in self.events if event.kind in ("lost", "waiting", "back")]
+        return bool(kinds) and kinds[-1] != "back"
 
     @property
-    def bypass(self) -> bool:
-        """Whether the output is the aligned input; the sound glides between both."""
-        return self._processing.effect.bypass
+    def form(self) -> dict[str, int]:
+        """The rate in Hz, the channels, the samples of a block, and the samples of the delay."""
+        run = self._begun()
+        return {
+            "rate": run.session.rate,
+            "channels": run.session.rows,
+            "block": run.plan.block,
+            "delay_samples": run.session.stage.latency + run.plan.added,
+        }
 
-    @bypass.setter
-    def bypass(self, value: bool) -> None:
-        self._processing.effect.bypass = value
+    def change(self, effect: str | Path | Effect) -> bool:
+        """See `Console.change`; the change is an event, and so is a rise of the delay."""
+        switch, rate = self._begun().session.stage, self._begun().session.rate
+        before = switch.due
+        heard = super().change(effect)
+        runs = self.model or f"board: {', '.join(self.board or ()) or 'empty'}"
+        self.tell(Event("changed", f"{runs} runs{'' if heard else ' when sound comes'}"))
+        if more := switch.due - before:
+            self.tell(Event("delay", f"the delay is {1e3 * more / rate:.1f} ms more"))
+        return heard
+
+    def record(self, path: str | Path | None, overwrite: bool = False) -> dict[str, Any]:
+        """Begin a recording of the output, or end the one that runs, while the sound goes on.
+
+        Args:
+            path: Name of the file, as for `Live`. None: the recording that runs ends.
+            overwrite: Whether an existing file may be replaced.
+
+        Returns:
+            The summary of the recording that begins or has ended.
+
+        Raises:
+            UsageError: If one runs already, none runs, or the output is a file anyway.
+            AudioError: If the file cannot be written or finished.
+            DeviceError: If another run records to it.
+        """
+        recording = self._begun().recording
+        if isinstance(self._setup.sink, FileEnd):
+            raise UsageError("the output is a file, which holds all of the sound already")
+        if path is None:
+            summary = recording.end()
+            text = f"the recording has ended: {printable(summary['file'])}"
+        else:
+            guard = claimed("recording", os.path.realpath(path)) if grows(path) else None
+            recording.begin(path, overwrite, guard)
+            summary = recording.summary() or {}
+            text = f"recording to {printable(summary['file'])}"
+        self.tell(Event("record", text))
+        return summary
+
+    @property
+    def recording(self) -> dict[str, Any] | None:
+        """The summary of the recording that runs. None: nothing is being recorded."""
+        recorder = self._begun().recording.now
+        return None if recorder is None else recorder.summary()

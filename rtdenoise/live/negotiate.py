@@ -18,6 +18,8 @@ from .devices import Kind
 USUAL_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 MAX_BLOCK = 65_536
 ROBUST_HOPS, LEAST_HOPS, MOST_HOPS = 4, 2, 4  # time that a worker has; docs/live.md has why
+STAGE = "window, resampler, effects"  # the part of the latency that a stage has
+MOST_TAP_S = 3600.0
 
 
 class WishError(UsageError):
@@ -58,6 +60,10 @@ class Wishes:
         wait_for_device: Whether to wait for a device that is gone in mid run.
         robust: Hops of time that a worker thread has for the effect, 2 to 4; True is the usual
             number. False: the effect runs in the callback.
+        tap_seconds: Seconds of sound and calls that the flight recorder and other processes can
+            read. 0: there are none.
+        flight_folder: Folder in which the flight recorder writes.
+        flight_on_glitch: Whether it writes of its own accord when a call fails or is late.
 
     Raises:
         WishError: If a value is out of range.
@@ -80,6 +86,9 @@ class Wishes:
     streams: str = "auto"
     wait_for_device: bool = True
     robust: bool | int = False
+    tap_seconds: float = 20.0
+    flight_folder: str | Path = "."
+    flight_on_glitch: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no ends can meet."""
@@ -98,6 +107,8 @@ class Wishes:
             raise WishError("robust", self.robust, f"wanted {LEAST_HOPS} to {MOST_HOPS} hops")
         if self.hops and self.block == 0:
             raise WishError("block", 0, "wanted 1 or more, or none, for a worker (robust)")
+        if not 0 <= self.tap_seconds <= MOST_TAP_S:
+            raise WishError("tap_seconds", self.tap_seconds, f"wanted 0 to {MOST_TAP_S:g}")
         self.rows("input", Offer(is_device=True))
         self.rows("output", Offer(is_device=True))
 
@@ -339,6 +350,6 @@ def latency_parts(
         **({} if ring_ms is None else {"clock ring": ring_ms}),
         "block": plan.block_ms,
         **({"worker": 1e3 * plan.added / plan.rate} if plan.added else {}),
-        "window, resampler, effects": 1e3 * stage / plan.rate,
+        STAGE: 1e3 * stage / plan.rate,
         "device out": devices_ms[1],
     }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, Problem, UsageError, printable
 from ..files.ends import Input, open_input
 from ..sound.pending import same_file
 from ..sound.take import Take
+from .blackbox import FlightRecorder
 from .channels import Inlet
 from .clockring import ClockRing
 from .devices import Callback, Cards, Device, Kind, Running
@@ -24,8 +27,10 @@ from .pairing import Pair, open_streams, share_clock
 from .player import Player
 from .processing import Processing
 from .recorder import Recorder
+from .recording import Recording
 from .session import Session
 from .supervisor import Event, Supervisor
+from .tap import Tap, open_tap
 
 if TYPE_CHECKING:
     from .robust import Workers
@@ -59,26 +64,34 @@ class Run:
     """A run whose ends are open.
 
     Attributes:
+        plan: The form of the run.
         session: The callback and its counts.
         latency_ms: The parts of the latency in ms; see `negotiate.latency_parts`.
         drive: Function that returns when the run is over; without a device, it also calls the
             callback.
         ends: Names of the input and the output, for people.
-        recorder: The recorder of the output. None: it is not recorded.
+        recording: What is recorded of the output.
         inlet: The channels of a device that is the input. None: the input is none.
         ring: Ring between two devices with a clock each, another one when a device came back. None:
             there is one stream.
         workers: The devices, if their streams have workers. None: they have none.
+        tap: Memory for other processes with the last seconds of the run. None: there is none.
+        flights: Writer of these seconds into a folder. None: there is no tap.
+        notes: Sentences that the user should read.
     """
 
+    plan: Plan
     session: Session
     latency_ms: dict[str, float | None]
     drive: Callable[[], None]
     ends: tuple[str, str]
-    recorder: Recorder | None = None
+    recording: Recording
     inlet: Inlet | None = None
     ring: ClockRing | None = None
     workers: Workers | None = None
+    tap: Tap | None = None
+    flights: FlightRecorder | None = None
+    notes: deque[str] = field(default_factory=deque)
 
 
 def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
@@ -102,37 +115,76 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     shared = mic is None or speakers is None or share_clock(mic, speakers)
     plan = negotiate(source, sink, setup.processing.pace, setup.wishes, shared)
     session = setup.processing.session(plan)
-    player, most = None, None
+    player = None
     if reader is not None:
-        player, most = Player(reader), reader.frames + session.stage.latency
+        player = Player(reader)
         stack.callback(player.close)
     limit_s = setup.wishes.duration_s
-    recorder = _recorder(setup, plan, session, most, stack)
+    recording = stack.enter_context(
+        Recording(session, partial(_recorder, setup, plan, session, reader))
+    )
+    path = setup.sink.path if isinstance(setup.sink, FileEnd) else setup.wishes.record
+    if path is not None:
+        recording.begin(path, setup.wishes.overwrite)
     samples = None if limit_s is None else round(limit_s * plan.rate)
     inlet = Inlet(plan.in_rows, plan.in_rate or plan.rate)
     session.inlet = inlet if plan.in_rate is None else None  # or else the ring takes the channels
     session.out_rows = plan.out_rows
-    drive = Drive(session, player, recorder, samples, stop, behind=plan.added)
+    drive = Drive(session, player, recording, samples, stop, behind=plan.added)
     stack.enter_context(quiet_interpreter())
     named = (_named(setup.source, mic), _named(setup.sink, speakers))
     pump = partial(drive.pump, plan.block, plan.paced)
-    run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
+    run = Run(plan, session, _parts(plan, session), pump, named, recording, inlet if mic else None)
     if plan.hops:
         run.workers = _workers(setup.cards, plan)
-    cards = run.workers or setup.cards
+    _open_tap(setup, plan, run, stack)
     if mic is not None or speakers is not None:
-
-        def opener(callback: Callback) -> tuple[Running, str]:
-            stream, name = _open_stream(setup, cards, plan, session, inlet, callback)
-            run.ring = stream.ring if isinstance(stream, Pair) else None
-            run.latency_ms = _parts(plan, session, stream)
-            return stream, name
-
-        tell = setup.tell if setup.wishes.wait_for_device else None
-        supervisor = Supervisor(drive, opener, setup.cards.relist, tell)
+        supervisor = _supervisor(setup, run, drive, inlet)
         stack.callback(supervisor.close)
         run.drive = supervisor.run
+    if run.flights is not None:
+        run.flights.start()
+        stack.callback(run.flights.stop)
     return run
+
+
+def _supervisor(setup: Setup, run: Run, drive: Drive, inlet: Inlet) -> Supervisor:
+    """Return what opens the devices of a run, and opens them again."""
+    plan, session, cards = run.plan, run.session, run.workers or setup.cards
+
+    def opener(callback: Callback) -> tuple[Running, str]:
+        stream, name = _open_stream(setup, cards, plan, session, inlet, callback)
+        run.ring = stream.ring if isinstance(stream, Pair) else None
+        run.latency_ms = _parts(plan, session, stream)
+        return stream, name
+
+    tell = setup.tell if setup.wishes.wait_for_device else None
+    return Supervisor(drive, opener, setup.cards.relist, tell)
+
+
+def _open_tap(setup: Setup, plan: Plan, run: Run, stack: ExitStack) -> None:
+    """Open the tap and the flight recorder of a run, if it has them."""
+    wishes, session = setup.wishes, run.session
+    tap = open_tap(
+        session, plan.block, wishes.tap_seconds, setup.processing.settings, run.notes.append
+    )
+    run.tap = stack.enter_context(tap)
+
+    def facts() -> dict[str, Any]:
+        return {
+            **setup.processing.facts(),
+            "ends": run.ends,
+            "block": plan.block,
+            "paced": plan.paced,
+            "period_s": plan.period_s,
+            "latency_ms": run.latency_ms,
+        }
+
+    if run.tap is not None:
+        folder = wishes.flight_folder
+        run.flights = FlightRecorder(
+            run.tap, facts, folder, wishes.flight_on_glitch, run.notes.append
+        )
 
 
 def _named(end: End, device: Device | None) -> str:
@@ -197,25 +249,29 @@ def _offer(setup: Setup, device: Device | None, kind: Kind, reader: Input | None
 
 
 def _recorder(
-    setup: Setup, plan: Plan, session: Session, most: int | None, stack: ExitStack
-) -> Recorder | None:
-    """Return the recorder of the output, if it is recorded; *stack* closes its file whole."""
-    path = setup.sink.path if isinstance(setup.sink, FileEnd) else setup.wishes.record
-    if path is None:
-        return None
+    setup: Setup,
+    plan: Plan,
+    session: Session,
+    reader: Input | None,
+    path: str | Path,
+    overwrite: bool,
+) -> Recorder:
+    """Return a recorder of the output to *path*, from the next block on."""
     played = setup.source.path if isinstance(setup.source, FileEnd) else None
     if played is not None and same_file(played, path):
         text = f"{printable(path)} is the input itself, which is read while it is written"
         raise UsageError(text, Problem.ITSELF)
-    take = Take(path, plan.rate, plan.rows, setup.wishes.overwrite, played)
+    take = Take(path, plan.rate, plan.rows, overwrite, played)
     on_device = isinstance(setup.source, DeviceEnd) or isinstance(setup.sink, DeviceEnd)
+    late, lost = session.stage.latency, session.lost_recording
+    most = None if reader is None else reader.frames + late - session.frames
     recorder = Recorder(
         take, plan.rows, plan.rate, most,
-        overrun=lambda: session.lost_recording,
+        late=lambda: session.stage.latency - late,
+        overrun=lambda: session.lost_recording - lost,
         # A file that is played waits for a device that is gone, and nothing of it is lost.
         watch=LostTime(plan.rate, plan.block or LARGE_BLOCK) if on_device and not played else None,
     )  # fmt: skip
-    session.recording = stack.enter_context(recorder).ring
     file_s = None if most is None else most / plan.rate
     limits = [s for s in (setup.wishes.duration_s, file_s) if s is not None]
     recorder.warn_of_little_room(min(limits, default=None))

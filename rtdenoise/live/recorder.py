@@ -55,6 +55,7 @@ class Recorder:
         rows: Channel count of the blocks.
         rate: Sample rate of the blocks in Hz.
         most: Samples per channel to write; later ones are left out. None: all are written.
+        late: Function that returns by how many samples the sound is later than *most* expects.
         overrun: Function that returns how many samples the callback could not write into the ring.
         watch: Finder of lost time. None: nothing is lost while the blocks do not come.
         clock: Function that returns the time in seconds, also while the machine sleeps.
@@ -73,6 +74,7 @@ class Recorder:
         rate: int,
         most: int | None = None,
         *,
+        late: Callable[[], int] = int,
         overrun: Callable[[], int] = int,
         watch: LostTime | None = None,
         clock: Callable[[], float] = clock_s,
@@ -83,6 +85,7 @@ class Recorder:
         self.places: list[Place] = []
         self.notes: deque[str] = deque()
         self._most, self._overrun, self._watch, self._clock = most, overrun, watch, clock
+        self._late, self._kept = late, 0
         self._taken = self._overruns = self._settled = self._given = 0
         self._gaps: list[tuple[int, int, str]] = []  # (sample of the ring, samples, why)
         self._asked: deque[tuple[int, int, str]] = deque()  # those that other threads ask for
@@ -157,8 +160,8 @@ class Recorder:
         self.ring.read(block)
         self._taken += samples
         if self._most is not None:
-            block = block[:, : self._most]
-            self._most -= block.shape[1]
+            block = block[:, : self._most + self._late() - self._kept]
+            self._kept += block.shape[1]
         if block.size:
             self._write(block)
 

@@ -16,19 +16,18 @@ from ..audio import Samples, fit_channels, gain_to_db
 from ..core.counters import Counters
 from ..core.ring import Ring
 from ..core.stage import Stage
+from ..core.switch import Switch, nothing
 from .channels import Inlet, Rows, first, spread
+from .tap import Tap
 
 Frames = NDArray[np.float32]  # (samples, channels), the order of PortAudio
 WARM_UP_BLOCKS = 8
+LEVELS = 4096  # blocks whose peaks are kept: 44 s of blocks of 512 samples at 48 kHz
 
 
 def lost_before(status: Any) -> int:
     """Return how many samples a worker left out before the call that has this *status*."""
     return getattr(status, "lost", 0)
-
-
-def nothing() -> None:
-    """Prepare nothing, for threads that need no preparation."""
 
 
 class Session:
@@ -43,6 +42,7 @@ class Session:
         prepare: Function that is called once in the callback's thread, before its first block.
 
     Attributes:
+        stage: The stage, behind a `Switch`.
         rows: Channel count of the stage.
         frames: Samples per channel so far.
         callbacks: Number of blocks so far.
@@ -56,6 +56,7 @@ class Session:
         silent_blocks: Number of blocks with silence in them, because a worker was late.
         silent: Samples per channel of that silence.
         recording: Ring into which the output is also written. None: there is no recording.
+        tap: Memory for other processes that gets input, output and calls. None: there is no tap.
     """
 
     def __init__(
@@ -67,7 +68,12 @@ class Session:
         period_s: float,
         prepare: Callable[[], None] = nothing,
     ) -> None:
-        self.stage, self.counters, self.rate, self.period_s = stage, counters, rate, period_s
+        self.stage, self.counters, self.rate, self.period_s = (
+            Switch(stage),
+            counters,
+            rate,
+            period_s,
+        )
         self.outputs = channels[1]
         self.rows = min(channels)
         self.fault: Exception | None = None
@@ -76,8 +82,9 @@ class Session:
         self.gaps = self.skipped = 0
         self.xruns_in = self.xruns_out = self.lost_recording = 0
         self.silent_blocks = self.silent = 0
-        self.peaks = np.zeros(2, np.float32)
+        self._levels = np.zeros((LEVELS, 2), np.float32)  # peaks of input and output by block
         self.recording: Ring | None = None
+        self.tap: Tap | None = None
         self.inlet: Inlet | None = None
         self.out_rows: Rows = first(self.outputs)
         self._prepare_thread = prepare
@@ -89,10 +96,40 @@ class Session:
         Args:
             block: Samples per channel of a push. 0: the size will change from block to block.
         """
-        for _ in range(WARM_UP_BLOCKS):
-            self.stage.push(np.zeros((self.rows, block or 512), np.float32))
-        self.stage.reset()
+        self._warm_up(self.stage, block)
         self.counters.clear()
+
+    def _warm_up(self, stage: Stage, block: int) -> None:
+        """Push silence into *stage*, and reset it."""
+        for _ in range(WARM_UP_BLOCKS):
+            stage.push(np.zeros((self.rows, block or 512), np.float32))
+        stage.reset()
+
+    def change(
+        self,
+        stage: Stage,
+        counters: Counters,
+        period_s: float,
+        prepare: Callable[[], None],
+        block: int,
+    ) -> None:
+        """Change to another stage while the callback runs; see `Switch`. The counts go on.
+
+        Args:
+            stage: The new stage, for the same stream.
+            counters: Where its nets count.
+            period_s: Time in seconds that a hop of it may take.
+            prepare: Function that is called once in the callback's thread, before its first block.
+            block: Samples per channel of a callback; see `warm_up`.
+        """
+        self._warm_up(stage, block)
+        counters.clear()
+
+        def heard() -> None:
+            counters.follow(self.counters)
+            self.counters, self.period_s = counters, period_s
+
+        self.stage.change(stage, prepare, heard)
 
     def skip(self, lost: int) -> None:
         """Count a gap of *lost* samples per channel, in which a device was gone."""
@@ -108,6 +145,7 @@ class Session:
     ) -> None:
         """Process a block, as sounddevice calls it; data that is None is silence, or is dropped."""
         self.inside = True
+        self._levels[self.callbacks % LEVELS] = 0
         try:
             if self._prepare is not None:
                 prepare, self._prepare = self._prepare, None
@@ -119,6 +157,8 @@ class Session:
             else:
                 incoming = indata.T if self.inlet is None else self.inlet.take(indata)
             block = np.ascontiguousarray(fit_channels(incoming, self.rows))
+            if self.tap is not None:
+                self.tap.begin(block)
             out = self.stage.push(block)
             self._measure(block, out)
             if outdata is not None:
@@ -148,27 +188,36 @@ class Session:
             self._record(np.zeros((self.rows, lost), np.float32))
 
     def _record(self, out: Samples) -> None:
-        """Write what is heard into the ring of the recording, or count it as lost."""
-        if self.recording is not None and not self.recording.write(out):
+        """Write what is heard to the tap and the recording, which may have no room for it."""
+        if self.tap is not None:
+            self.tap.end(out, self)
+        ring = self.recording  # another thread may take it away
+        if ring is not None and not ring.write(out):
             self.lost_recording += out.shape[1]
 
     def _measure(self, block: Samples, out: Samples) -> None:
         """Measure the peaks, and hold the output at full scale, beyond which a card wraps round."""
         if block.size:
             loud = float(np.abs(out).max())
-            self.peaks[0] = max(self.peaks[0], np.abs(block).max())
-            self.peaks[1] = max(self.peaks[1], loud)
+            self._levels[self.callbacks % LEVELS] = np.abs(block).max(), loud
             if loud > 1.0:
                 self.clipped += int((np.abs(out) > 1.0).sum())
                 np.clip(out, -1.0, 1.0, out=out)
 
-    def status(self) -> dict[str, Any]:
-        """Return the numbers of now; the levels are the peaks since the last call."""
-        in_db, out_db = (gain_to_db(float(peak)) for peak in self.peaks)
-        self.peaks[:] = 0
+    def status(self, since: int = 0) -> dict[str, Any]:
+        """Return the numbers of now.
+
+        Args:
+            since: The first block whose peaks count, so that each reader has its own; at most
+                `LEVELS` blocks count.
+        """
+        until = self.callbacks
+        heard = np.arange(max(since, until - LEVELS + 1), until) % LEVELS
+        peaks = self._levels[heard].max(axis=0, initial=0)
+        in_db, out_db = (gain_to_db(float(peak)) for peak in peaks)
         p50_s, p99_s = self.counters.hop_percentiles_s(50, 99)
         return {
-            "callbacks": self.callbacks,
+            "callbacks": until,
             "in_db": in_db,
             "out_db": out_db,
             "p50_ms": 1e3 * p50_s,

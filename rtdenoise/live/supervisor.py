@@ -24,18 +24,22 @@ FIRST_S, LONGEST_S = 0.2, 5.0  # times between two tries to open a device, which
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to the devices of a run.
+    """Something that happened to a run.
 
     Attributes:
         kind: "lost": a device is gone; "waiting": it is there, but cannot be opened; "back": the
-            sound goes on.
+            sound goes on; "changed": another effect runs; "delay": the delay is another; "kept": a
+            change failed, and the effect stays; "record": a recording began or ended; "mark":
+            somebody marked this moment.
         text: A sentence about it, for people.
         gap_s: Time without sound in seconds, if it is back; otherwise 0.
+        at_s: Time in seconds of the sound of the run so far.
     """
 
-    kind: Literal["lost", "waiting", "back"]
+    kind: Literal["lost", "waiting", "back", "changed", "delay", "kept", "record", "mark"]
     text: str
     gap_s: float = 0.0
+    at_s: float = 0.0
 
 
 class Gate:

@@ -6,8 +6,10 @@ Some names stand for denoisers of other makers, which are in packages of their o
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ..errors import ModelError, Problem
 from . import makers
@@ -23,6 +25,7 @@ BOX = Path(__file__).parents[1] / "models"
 RUNTIMES = {".pt": "torchscript", ".onnx": "onnx", ".nm": "foreign", ".ts": "foreign"}
 FOREIGN = (".nm", ".ts")  # suffixes of other hosts' forms
 USUAL = "torchscript"  # the runtime for files with another suffix
+_LOADED: WeakValueDictionary[tuple[int, ...], Net] = WeakValueDictionary()  # nets in use, by file
 
 
 def models() -> list[str]:
@@ -71,12 +74,28 @@ def source(name: str | Path) -> str:
 def load(path: str | Path) -> Net:
     """Load a model file and check that it obeys the contract.
 
+    A net that is loaded already, and whose file is the same, is given again: it holds no state. In
+    mid run this matters: torch compiles a net within one call, and no other thread can run then.
+
     Raises:
         ModelError: If there is no such file, no runtime can read it, or it breaks the contract.
     """
-    runtime = RUNTIMES.get(Path(path).suffix.lower(), USUAL)
-    net: Net = import_module(f".{runtime}", __package__).load(path)
+    key = _identity(Path(path))
+    net: Net | None = _LOADED.get(key)
+    if net is None:
+        runtime = RUNTIMES.get(Path(path).suffix.lower(), USUAL)
+        net = import_module(f".{runtime}", __package__).load(path)
+        if not net.holds_state:  # or else it has parameters, which each effect sets for itself
+            _LOADED[key] = net
     return net
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what tells a file and its content from others."""
+    with suppress(OSError, ValueError):  # the runtime says what is wrong with it
+        about = path.stat()
+        return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+    return ()
 
 
 def card(name: str | Path) -> Card:

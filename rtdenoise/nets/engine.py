@@ -11,8 +11,9 @@ is N - gcd(H, B), which no host can undercut.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,10 @@ class Engine:
     Where windows do not overlap, a late hop fades out, and the first hop after a gap fades in.
 
     In a long digital silence the net is not called; `idle` has the rule.
+
+    Attributes:
+        owed_s: Time in seconds that late hops took from those after them, which are dry until it is
+            made up for. A replay sets it, to make the hops dry that were.
 
     Args:
         net: The net that processes the windows.
@@ -110,7 +115,7 @@ class Engine:
         # The output of the first hops belongs before the start of the stream and is N - H samples
         # of the delay already.
         self._ready.reset(silence=self._delay - (self.window - self.hop))
-        self._owed_s = 0.0
+        self.owed_s = 0.0
         self._gap, self._stale = False, 0  # whether the last hop was dry; hops of before the gap
         self._idle.reset()
 
@@ -170,8 +175,8 @@ class Engine:
     def _processed(self, windows: Windows, dry: Windows) -> Windows:
         """Return *windows* (C, T, N) after the net; *dry* where the net fails, or owes time."""
         count = windows.shape[1]
-        if self._owed_s > 0:
-            self._owed_s = max(0.0, self._owed_s - count * (self.deadline_s or 0.0))
+        if self.owed_s > 0:
+            self.owed_s = max(0.0, self.owed_s - count * (self.deadline_s or 0.0))
             self.counters.add("dry", count)
             self.counters.add("hops", count)
             self._gap, self._stale = True, self._behind
@@ -205,7 +210,7 @@ class Engine:
 
     def _faded(self, out: Windows, dry: Windows) -> Windows:
         """Return the net's *out*, with *dry* where it is of before a gap, and the fades."""
-        count, late = out.shape[1], self._owed_s > 0
+        count, late = out.shape[1], self.owed_s > 0
         if not (self._gap or late):
             return out
         stale = min(self._stale, count)
@@ -227,4 +232,20 @@ class Engine:
             self.counters.add("hops")
         if self.deadline_s is not None and hop_s > self.deadline_s:
             self.counters.add("late", count)
-            self._owed_s = count * (hop_s - self.deadline_s)
+            self.owed_s = count * (hop_s - self.deadline_s)
+
+
+def engines(stage: Any) -> Iterator[Engine]:
+    """Yield the nets in a stage, in the order of the sound."""
+    seen, waiting = set(), [stage]
+    while waiting:
+        part = waiting.pop(0)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Engine):
+            yield part
+        elif isinstance(part, list | tuple):
+            waiting[:0] = part
+        elif hasattr(part, "push") and hasattr(part, "__dict__"):
+            waiting[:0] = vars(part).values()

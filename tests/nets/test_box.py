@@ -7,7 +7,7 @@ import pytest
 from rtdenoise.cli import main
 from rtdenoise.errors import ModelError, Problem
 from rtdenoise.nets.box import find, load, models
-from tests.toy_nets import Breaks, save
+from tests.toy_nets import Breaks, Identity, Smoother, save
 
 
 def test_every_model_in_the_box_has_its_name():
@@ -33,3 +33,14 @@ def test_a_net_that_raises_is_told_in_its_own_last_line(tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "Traceback" not in told
+
+
+def test_a_file_that_is_in_use_is_not_loaded_again(tmp_path):
+    """In mid run, torch would stop all threads for it; another file of the name is another net."""
+    path = save(Identity(), tmp_path / "net.pt")
+    first = load(path)
+
+    assert load(path) is first
+    assert load(tmp_path / "." / "net.pt") is first
+    save(Smoother(), path)
+    assert load(path) is not first
