@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pedalboard import Compressor, Gain, Reverb
 from rtdenoise.chain.board import Board
 from rtdenoise.chain.effect import Denoise, DryWet
 from rtdenoise.errors import AudioError, DeviceError, ModelError, UsageError
-from rtdenoise.live import processing, watch
+from rtdenoise.live import errands, live as live_module, processing, watch
 from rtdenoise.live.claims import claimed
 from rtdenoise.live.live import Live
 from rtdenoise.live.watch import BoardWatch
@@ -344,3 +345,39 @@ def test_what_is_ready_is_not_loaded_again(tmp_path):
         assert live.effect.net is loaded
         live.change(tmp_path / "call.toml")
         assert live.effect[0].net is loaded
+
+
+def test_what_is_left_is_freed():
+    """The net and the rings of each effect that ran, by whoever asked for the change."""
+    with Live("null", "null", net(), duration_s=60) as live:
+        for _ in range(3):
+            left = weakref.ref(live._open.session.stage.stage)
+            assert live.change(net())
+            end_s = time.monotonic() + 20
+            while left() is not None and time.monotonic() < end_s:
+                time.sleep(0.01)  # a call that has just ended may still hold it
+            assert left() is None
+
+
+def test_a_board_is_made_in_the_main_thread_while_that_waits(tmp_path, monkeypatch):
+    """VST3 plugins can be loaded there only; without it, the asking thread makes the board."""
+    file = tmp_path / "call.toml"
+    file.write_text("[[effect]]\ntype = 'Gain'\n")
+    threads = []
+    made = live_module.open_board
+    monkeypatch.setattr(
+        live_module,
+        "open_board",
+        lambda path: (threads.append(threading.current_thread()), made(path))[1],
+    )
+    monkeypatch.setattr(errands, "PATIENCE_S", 0.05)
+    with Live("null", "null", net(), duration_s=60) as live:
+        asking = threading.Thread(target=live.change, args=(file,))
+        asking.start()
+        asking.join()
+        monkeypatch.setattr(errands, "PATIENCE_S", 60)
+        waited = threading.Thread(target=live.change, args=(file,))
+        waited.start()
+        while waited.is_alive():
+            live.wait(0.01)
+    assert threads == [asking, threading.main_thread()]
