@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ..chain.boardfile import open_board
 from ..errors import UsageError, printable
 from .channels import Silence
 from .console import Console
@@ -27,7 +28,7 @@ from .ends import End, FileEnd, parse_end
 from .errands import Errands
 from .negotiate import STAGE, WishError, Wishes
 from .opening import Run, Setup, open_run
-from .processing import Processing, is_board, open_board
+from .processing import Processing, is_board
 from .supervisor import Event
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ class Live(Console):
             "delay_samples": run.session.stage.latency,
         }
 
-    def change(self, effect: str | Path | Effect) -> bool:
+    def change(self, effect: Any) -> bool:
         """See `Console.change`; the change is an event, and so is a rise of the delay."""
         if is_board(effect):
             effect = self.errands.do(partial(open_board, effect))

@@ -1,8 +1,8 @@
 """`Processing`, an effect as live sound needs it.
 
 It holds the effect, makes a session of it for a plan, and changes to another effect while that
-runs. The dry/wet settings and the bypass may be set before and while it runs. Only this file and
-`commands`, which reads boards, know chain/.
+runs. The dry/wet settings and the bypass may be set before and while it runs. Other files of this
+room know of chain/ only how a board file is read.
 """
 
 from __future__ import annotations

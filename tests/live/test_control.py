@@ -13,6 +13,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def host(live):
         yield host
 
 
-def told(sock: socket.socket) -> dict:
+def told(sock: socket.socket) -> Any:
     """The next reply on a raw connection."""
     data = b""
     while not data.endswith(b"\n"):
@@ -158,7 +159,7 @@ def test_only_the_user_may_enter(live, folder):
 @needs_unix
 def test_another_users_folder_is_not_trusted(live, folder, monkeypatch):
     """Who owns the folder could put a socket of his own there; the run goes on without control."""
-    monkeypatch.setattr(hosts.os, "geteuid", lambda: folder.stat().st_uid + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
     with pytest.raises(DeviceError, match="another user"):
         hosts.running()
     with Control(live):
@@ -366,7 +367,7 @@ def test_the_command_changes_and_records(other_folder, tmp_path, capsys, monkeyp
     save(Identity(), tmp_path / "net.pt", name="mine", window=2048, hop=1024)
     Path("call.toml").write_text("[[effect]]\ntype = 'Gain'\n")
 
-    def says(*words: str) -> str:
+    def says(*words: str) -> Any:
         assert main(["ctl", *words]) == 0
         return capsys.readouterr().out.strip()
 
@@ -387,7 +388,7 @@ def test_the_command_changes_and_records(other_folder, tmp_path, capsys, monkeyp
 def test_the_command_controls_a_run(live, capsys):
     """As people type it."""
 
-    def says(*words: str) -> str:
+    def says(*words: str) -> Any:
         assert main(["ctl", *words]) == 0
         return capsys.readouterr().out.strip()
 
