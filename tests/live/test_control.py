@@ -10,6 +10,7 @@ import shutil
 import socket
 import stat
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -383,6 +384,36 @@ def test_the_command_changes_and_records(other_folder, tmp_path, capsys, monkeyp
         says("record", "--stop")
         assert main(["ctl", "model", "nosuch"]) == 4
         assert main(["ctl", "board", "no.toml"]) == 2
+
+
+def test_the_live_command_is_controlled(other_folder, tmp_path, capsys):
+    """From its start to `quit`: a board that is saved, a model that was made ready, the end."""
+    path = save(Identity(), tmp_path / "net.pt", name="mine")
+    file = tmp_path / "call.toml"
+    file.write_text("[[effect]]\ntype = 'Gain'\n")
+    answers: list[Any] = []
+
+    def client() -> None:
+        while not hosts.running():
+            time.sleep(0.05)
+        with Host(os.getpid()) as host:
+            file.write_text("[[effect]]\ntype = 'Invert'\n")
+            while host.ask("status")["board"] == ["Gain"]:
+                time.sleep(0.05)
+            answers.append(host.ask("status")["board"])
+            answers.append(host.ask("model", value=str(path))["model"])
+            host.ask("quit")
+
+    asking = threading.Thread(target=client)
+    asking.start()
+    ends = ["-i", "null", "-o", "null", "--duration", "300"]
+    assert main(["live", *ends, "--board", str(file), "--watch", "--ready", str(path)]) == 0
+    asking.join()
+    said = capsys.readouterr().err
+
+    assert answers == [["Invert"], "mine"]
+    assert said.index("board: Invert runs") < said.index("mine runs")
+    assert not hosts.running()
 
 
 def test_the_command_controls_a_run(live, capsys):
