@@ -46,8 +46,10 @@ DOORS = {
         "chain/autolevel",
     },
     "scipy": {"degrade"},
-    "soxr": {"degrade"},
+    "soxr": {"degrade", "proof/compare"},
     "pyroomacoustics": {"degrade"},
+    "onnxruntime": {"proof/quality"},
+    "speechmos": {"proof/quality"},
 }
 TRAIN_DOORS = {
     "lightning_fabric": {"train/team"},
@@ -58,8 +60,6 @@ TRAIN_DOORS = {
     "rich": {"run/journal"},
     "pesq": {"evaluate/metrics"},
     "pystoi": {"evaluate/metrics"},
-    "onnxruntime": {"evaluate/metrics"},
-    "speechmos": {"evaluate/metrics"},
     "noisereduce": {"evaluate/baselines"},
     "nara_wpe": {"evaluate/baselines"},
     "pyloudnorm": {"listen/stimuli"},

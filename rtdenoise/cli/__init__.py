@@ -53,7 +53,7 @@ class _Version(argparse.Action):
 
 VERBS = (
     *("file", "live", "recover", "preset", "service", "doctor", "effects", "devices"),
-    *("models", "info", "verify", "bench", "degrade"),
+    *("models", "info", "verify", "bench", "compare", "degrade"),
 )
 INTERRUPTED = 130
 
