@@ -264,6 +264,16 @@ document.addEventListener("click", (event) => {
   if (event.detail) event.target.closest("button")?.blur();
 });
 
+// A decoder may drop the end of a sound, and sounds of two lengths would loop out of step.
+function even(buffer, context) {
+  const length = Math.round(data.seconds * context.sampleRate);
+  const out = context.createBuffer(buffer.numberOfChannels, length, context.sampleRate);
+  for (let c = 0; c < buffer.numberOfChannels; c += 1) {
+    out.copyToChannel(buffer.getChannelData(c).subarray(0, length), c);
+  }
+  return out;
+}
+
 async function start() {
   scale($("marks"));
   $("notes").append(...data.notes.map((note) => make("li", {}, note)));
@@ -276,7 +286,7 @@ async function start() {
     const texts = versions.map((version) => version.sound);
     if (versions[0].removed) texts.push(...versions.map((version) => version.removed));
     const buffers = await Promise.all(texts.map((t) => context.decodeAudioData(bytes(t).buffer)));
-    player = new Player(context, buffers, changed);
+    player = new Player(context, buffers.map((buffer) => even(buffer, context)), changed);
   } catch (error) {
     $("trouble").hidden = false;
     $("trouble").textContent = `The sounds cannot be decoded (${error.message}): this needs a `
