@@ -61,7 +61,7 @@ class AutoLevel(Effect):
         max_gain_db: Most that is added, in dB.
         speed_db_per_s: How fast the gain rises, in dB a second; it falls four times as fast.
         gate_db: Loudness in LUFS below which the input is a pause, and the gain stays.
-        ceiling_db: Highest peak of the output, in dB below full scale.
+        ceiling_db: Highest peak of the output in dBFS. 20 leaves peaks to a limiter after it.
     """
 
     parameters: ClassVar[tuple[Parameter, ...]] = (
@@ -69,7 +69,7 @@ class AutoLevel(Effect):
         Parameter("max_gain_db", 20.0, 0, 40, "dB", "the most that is added"),
         Parameter("speed_db_per_s", 3.0, 0.1, 60, "dB/s", "how fast it rises; it falls faster"),
         Parameter("gate_db", -50.0, -70, -20, "LUFS", "what is softer is a pause"),
-        Parameter("ceiling_db", -1.0, -20, 0, "dBFS", "the highest peak of the output"),
+        Parameter("ceiling_db", -1.0, -20, 20, "dBFS", "the highest peak; 20: none is held"),
     )
 
     def __init__(
