@@ -178,7 +178,7 @@ function reveal() {
   if (revealed) return;
   revealed = true;
   $("reveal").hidden = true;
-  $("task").hidden = true;
+  $("task").textContent = "Switch while it plays: the picture is that of what you hear.";
   [...$("versions").children].forEach((button, i) => {
     button.append(make("small", {}, versions[i].label));
   });
