@@ -14,7 +14,6 @@ SI-SDR takes for noise.
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -81,14 +80,11 @@ def ovrl(audio, rate):
 def rows_of(name, clip, audio, rate, more):
     """Yield a row before and a row after the board, with *more* (audio, rate) -> dict."""
     board = open_board(BOARDS / f"{name}.toml")
-    start = time.perf_counter()
     out = through(board, audio, rate)
-    speed = PLAYED_S / (time.perf_counter() - start)
     delay = f"{1e3 * board.latency(rate) / rate:.0f}"
     for what, sound in (("before", audio), ("after", out)):
         row = {"board": name, "clip": clip, "": what, **facts(sound, rate), **more(sound, rate)}
-        last = what == "after"
-        yield row | {"delay ms": delay if last else "", "x": f"{speed:.0f}" if last else ""}
+        yield row | {"delay ms": delay if what == "after" else ""}
 
 
 def table(rows):
