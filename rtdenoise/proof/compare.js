@@ -161,6 +161,12 @@ function scale(parent) {
 
 const number = (value, digits) => (value === null || value === undefined
   ? "–" : value.toFixed(digits));
+function realTime({ hops, kind }) {
+  if (kind === data.input) return "–";
+  if (!hops) return "files only";
+  return hops.held_up ? "held up" : hops.verdict;
+}
+
 const COLUMNS = [
   ["DNSMOS overall", (v) => number(v.dnsmos?.ovrl, 2)],
   ["voice", (v) => number(v.dnsmos?.sig, 2)],
@@ -169,7 +175,7 @@ const COLUMNS = [
   ["hop p50 / p99 ms", (v) => (v.hops
     ? `${number(v.hops.p50_ms, 1)} / ${number(v.hops.p99_ms, 1)} of ${number(v.hops.deadline_ms, 1)}`
     : "–")],
-  ["real-time?", (v) => (v.hops ? v.hops.verdict : v.kind === data.input ? "–" : "files only")],
+  ["real-time?", realTime],
   ["delay ms", (v) => number(v.delay_ms, 1)],
   ["gain dB", (v) => number(v.gain_db, 1)],
 ];

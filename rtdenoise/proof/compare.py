@@ -112,7 +112,7 @@ class Version:
             "lufs": self.lufs if math.isfinite(self.lufs) else None,
             "dnsmos": self.scores or None,
             "speed_x": self.speed_x,
-            "hops": self.hops.as_dict() if self.hops else None,
+            "hops": self.hops.as_dict() | {"held_up": self.hops.held_up} if self.hops else None,
             "delay_ms": self.delay_ms,
         }
 

@@ -231,6 +231,8 @@ def _notes(
         f"Speed, hop times (paced for {PACED_S:g} s) and delay are those of the machine that made "
         "this page."
     )
+    if any(v.hops and v.hops.held_up for v in versions):
+        yield "Most hops were fast, but other programs held up the rest: it was a busy machine."
     yield from part.warnings
 
 

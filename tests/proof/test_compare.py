@@ -152,6 +152,7 @@ def test_a_comparison_by_the_command(made, capsys):
     model, board, files_only = told["versions"][1:]
     assert model["delay_ms"] == pytest.approx(1024 / 48)
     assert model["hops"]["deadline_ms"] == pytest.approx(512 / 48)
+    assert {"p50_ms", "p99_ms", "verdict", "held_up"} <= model["hops"].keys()
     assert board["lufs"] - told["versions"][0]["lufs"] == pytest.approx(1.0, abs=0.01)
     assert files_only["hops"] is files_only["delay_ms"] is None
     assert model["dnsmos"] is None
