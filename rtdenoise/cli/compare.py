@@ -2,7 +2,7 @@
 
   rtdenoise compare talk.wav                                  all included models
   rtdenoise compare talk.wav -m speech -m my.pt --board call.toml
-  rtdenoise compare talk.wav -m speech --from 90 --seconds 20 -o page.html
+  rtdenoise compare talk.wav -m speech --start 90 --seconds 20 -o page.html
 
 It writes talk.compare.html: open it in a browser. The page needs no server and loads nothing. It
 plays the input and each version equally loud (BS.1770) and in step, so that you can switch at the
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run this board of effects instead of one model; may be given again",
     )
     parser.add_argument(
-        "--from", dest="start", type=float, default=0.0, metavar="SECONDS",
+        "--start", type=float, default=0.0, metavar="SECONDS",
         help="where the part begins (default: 0)",
     )  # fmt: skip
     parser.add_argument(
@@ -112,7 +112,7 @@ def _check(args: argparse.Namespace) -> None:
     chosen = [*(args.model or []), *(args.board or [])]
     twice = sorted({name for name in chosen if chosen.count(name) > 1})
     refusals = {
-        f"--from {args.start:g}: wanted 0 or more seconds": not args.start >= 0,
+        f"--start {args.start:g}: wanted 0 or more seconds": not args.start >= 0,
         f"--seconds {args.seconds:g}: wanted more than 0, to 600": not 0 < args.seconds <= 600,
         f"{''.join(twice[:1])} is given twice": twice,
         "stdin has no name that the page could have: give -o FILE": args.input == STD
@@ -171,7 +171,7 @@ class _Told:
         if self.shown and rest > 0.05:
             self._line(
                 f"{printable(part.name)}: {part.seconds:.1f} s from {part.start_s:g} s of "
-                f"{part.whole_s:.1f} s (another part: --from, --seconds)"
+                f"{part.whole_s:.1f} s (another part: --start, --seconds)"
             )
         if self.shown:
             self._line(f"{'version':<{self.width}} " + " ".join(f"{head:>8}" for head in HEADS))

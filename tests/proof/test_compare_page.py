@@ -59,7 +59,7 @@ class Opened:
 def sound():
     """A voice in rain, louder on the left."""
     voice = read(CLIPS / "noisy.flac")[:, : 3 * RATE]
-    return np.repeat(voice, 2, 0) * np.float32([[1], [0.5]])
+    return np.repeat(voice, 2, 0) * np.array([[1.0], [0.5]], np.float32)
 
 
 def made(folder):
