@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # type checkers need the imports that __getattr__ makes on first use
     __version__: str
+    from .chain.autolevel import AutoLevel as AutoLevel
     from .chain.board import Board as Board, Mix as Mix
     from .chain.effect import Denoise as Denoise, DryWet as DryWet, Effect as Effect
     from .core.blend import Strength as Strength
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # type checkers need the imports that __getattr__ makes on fi
 
 _HOMES = {
     "AudioError": "errors",
+    "AutoLevel": "chain.autolevel",
     "Board": "chain.board",
     "Card": "nets.card",
     "DryWet": "chain.effect",

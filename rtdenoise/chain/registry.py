@@ -14,6 +14,7 @@ from typing import Any
 from ..core.named import find_named
 from ..errors import RtdenoiseError, UsageError, last_line
 from . import native, vst3
+from .autolevel import AutoLevel
 from .board import Board, Mix
 from .effect import Denoise, DryWet, Effect
 from .parameter import REQUIRED, Parameter, from_signature
@@ -98,6 +99,13 @@ OURS = (
         STRENGTH,
         _dry_wet,
         "one",
+    ),
+    Kind(
+        "AutoLevel",
+        "Brings a voice slowly to a loudness, leaves pauses alone, and holds peaks at a ceiling.",
+        "rtdenoise",
+        AutoLevel.parameters,
+        lambda settings, _: AutoLevel(**settings),
     ),
     Kind(
         "VST3",

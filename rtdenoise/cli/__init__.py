@@ -53,7 +53,7 @@ class _Version(argparse.Action):
 
 VERBS = (
     *("file", "live", "ctl", "recover", "replay", "preset", "service", "doctor", "effects"),
-    *("devices", "models", "info", "verify", "bench", "degrade"),
+    *("devices", "models", "info", "verify", "bench", "compare", "degrade"),
 )
 INTERRUPTED = 130
 

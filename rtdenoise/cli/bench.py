@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         type=float,
         default=10.0,
-        help="length of a run in seconds; at other rates than the net's a third (default: 10)",
+        help="length in seconds; at other rates than the net's a third (default: 10)",
     )
     parser.add_argument(
         "--channels", type=int, default=1, metavar="N", help="channels of the sound (default: 1)"

@@ -82,9 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="latency to ask of the devices; this is tried first (default: low)",
     )  # fmt: skip
     add_robust(parser)
-    parser.add_argument(
-        "--seconds", type=float, default=3.0, help="length of a run in seconds (default: 3)"
-    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="length in seconds (default: 3)")
     parser.add_argument(
         "--silent", action="store_true", help="play no chirp; the delay is then not measured"
     )

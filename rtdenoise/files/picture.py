@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 COLUMNS = 1200  # about as many as the picture has pixels
+STRIP_ROWS = 180
 RANGE_DB = 80.0  # range of the colour scale, below the loudest point of both pictures
 TICKS_HZ = (0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 24_000, 48_000, 96_000)
 FRAME_S = 0.04  # length of a frame: it shows syllables, and still the pitch of a voice
@@ -161,7 +162,7 @@ def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> by
     figure = Figure(figsize=(11, 0.4 + 2.9 * len(sides)), dpi=130, layout="constrained")
     axes = figure.subplots(len(sides), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     levels = [side.mel_db() for side in sides]
-    top = float(np.ceil(max(level.max() for level in levels) / 10) * 10)
+    top = top_db(sides)
     for axis, side, level, name in zip(axes, sides, levels, names, strict=True):
         image = _draw(axis, side, level, top)
         axis.set_title(name, loc="left", fontsize=10)
@@ -174,6 +175,43 @@ def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> by
     data = io.BytesIO()
     figure.savefig(data, format="png")
     return data.getvalue()
+
+
+def strip(side: Spectrogram, top_db: float) -> bytes:
+    """Return the picture of one spectrogram alone, as a JPEG without axes, *top_db* the brightest.
+
+    `marks` says where frequencies are in it.
+    """
+    from matplotlib.image import imsave
+
+    data = io.BytesIO()
+    level = side.mel_db(STRIP_ROWS)
+    imsave(
+        data,
+        level,
+        vmin=top_db - RANGE_DB,
+        vmax=top_db,
+        cmap="magma",
+        origin="lower",
+        format="jpg",
+        pil_kwargs={"quality": 85},
+    )
+    return data.getvalue()
+
+
+def top_db(sides: Sequence[Spectrogram]) -> float:
+    """Return the level in dB of the brightest colour that *sides* share."""
+    return float(np.ceil(max(side.mel_db().max() for side in sides) / 10) * 10)
+
+
+def marks(rate: int) -> list[tuple[int, float]]:
+    """Return frequencies in Hz, and the share of the height at which each is in a picture.
+
+    >>> [hz for hz, _ in marks(16_000)]
+    [500, 2000, 4000]
+    """
+    top = hz_to_mel(rate / 2)
+    return [(hz, hz_to_mel(hz) / top) for hz in (500, 2_000, 4_000, 8_000, 16_000) if hz < rate / 2]
 
 
 def _draw(axis: Axes, side: Spectrogram, level: NDArray[np.float64], top_db: float) -> AxesImage:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..audio import Samples
 from ..core.ring import Ring
+from ..core.stage import Stage
 from ..core.stream import Stream
 from ..live.drive import quiet_interpreter
 from ..nets import box
@@ -101,27 +102,50 @@ def paced_timing(
         clock: Function that returns the time in seconds, for the times of the blocks.
     """
     block = round(net.card.hop * rate / net.card.sample_rate)
-    line = Line(net, Stream(rate, channels, block))
     sound = voice(rate, max(1.0, min(seconds, 10.0)), channels)
-    times_s: list[float] = []
 
-    def run() -> None:
+    def prepare() -> None:
         net.prepare_thread()
         warm_up(net, channels)
+
+    times_s = paced(Line(net, Stream(rate, channels, block)), sound, seconds, prepare, clock)
+    return timing(f"paced, {rate} Hz, {channels} ch", times_s, block / rate)
+
+
+def paced(
+    stage: Stage,
+    sound: Samples,
+    seconds: float,
+    prepare: Callable[[], None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Return the times in seconds of blocks, each pushed at its time, in a thread like live's.
+
+    Args:
+        stage: The stage to measure, made for blocks of one size.
+        sound: What is pushed, (channels, samples), again and again; longer than a block.
+        seconds: Length of the run in seconds.
+        prepare: Function that is called in the thread before the first block.
+        clock: Function that returns the time in seconds, for the times of the blocks.
+    """
+    block, rate, times_s = stage.stream.block or 1, stage.stream.rate, list[float]()
+
+    def run() -> None:
+        prepare()
         period_s, due_s = block / rate, time.perf_counter()
         for turn in range(int(seconds / period_s)):
             due_s += period_s
             time.sleep(max(0.0, due_s - time.perf_counter()))
             at = turn * block % (sound.shape[1] - block)
             start = clock()
-            line.push(sound[:, at : at + block])
+            stage.push(sound[:, at : at + block])
             times_s.append(clock() - start)
 
     with quiet_interpreter():
         thread = threading.Thread(target=run, name="rtdenoise-bench")
         thread.start()
         thread.join()
-    return timing(f"paced, {rate} Hz, {channels} ch", times_s, block / rate)
+    return times_s
 
 
 def others(name: str, channels: int, seconds: float) -> Iterator[tuple[str, Timing]]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rtdenoise import Board, Denoise, DryWet, Effect, Mix, UsageError
+from rtdenoise.chain.autolevel import AutoLevel
 from rtdenoise.chain.boardfile import described, open_board, save_board
 from rtdenoise.cli import main
 from rtdenoise.core.stage import Chain
@@ -54,6 +55,7 @@ def test_a_board_that_is_saved_and_opened_is_the_same(tmp_path):
             Mix([pedalboard.Gain(-6), pedalboard.Invert()]),
             DryWet(Board([pedalboard.Compressor(threshold_db=-20), None]), mix=60),
             Own(0.25),
+            AutoLevel(target_db=-18),
         ]
     )
     board[0].cutoff_frequency_hz, model.drive, board[4].residual = 100, 0.9, True
@@ -61,6 +63,7 @@ def test_a_board_that_is_saved_and_opened_is_the_same(tmp_path):
     again = open_board(tmp_path / "saved.toml")
 
     assert described(again) == described(board)
+    assert type(again[6]) is AutoLevel
     assert (again[0].cutoff_frequency_hz, again[1].drive, again[5].depth) == (100, 0.9, 0.25)
     np.testing.assert_array_equal(again(NOISE, RATE), board(NOISE, RATE))
 
@@ -69,7 +72,7 @@ def test_what_does_not_tell_how_it_was_made_is_refused(tmp_path):
     """Before anything is written; what is there stays."""
     (tmp_path / "saved.toml").write_text("kept")
     for effect, message in (
-        (Secret(), "no attribute 'hidden'"),
+        (Secret(), "does not tell its hidden"),
         (Denoise(Denoise("speech").net), "loaded by hand"),
     ):
         with pytest.raises(UsageError, match=message):

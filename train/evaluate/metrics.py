@@ -15,7 +15,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import soxr
@@ -25,6 +24,7 @@ from scipy.signal import csd, get_window, welch
 from rtdenoise.audio import Samples
 from rtdenoise.errors import UsageError
 from rtdenoise.files.scores import score
+from rtdenoise.proof.quality import DNSMOS, dnsmos
 
 from ..extras import needed
 
@@ -144,9 +144,9 @@ def _channel(
     scores = {} if silent(e) else _computed(e, r, rate_hz, cutoff_hz, columns, quality)
     missing = {name for name in columns if not np.isfinite(scores.get(name, np.nan))}
     if missing:
-        copy = _computed(r, r, rate_hz, cutoff_hz, missing - DNSMOS_POLY.keys(), quality)
+        copy = _computed(r, r, rate_hz, cutoff_hz, missing - DNSMOS.keys(), quality)
         for name in missing:
-            has = bool(len(r)) if name in DNSMOS_POLY else np.isfinite(copy[name])
+            has = bool(len(r)) if name in DNSMOS else np.isfinite(copy[name])
             scores[name] = METRICS[name].worst if has else np.nan
     return scores
 
@@ -178,7 +178,7 @@ def _computed(
         scores |= pesq(e16, r16)
     if columns & {"stoi", "estoi"}:
         scores |= stoi(e16, r16)
-    if columns & DNSMOS_POLY.keys():
+    if columns & DNSMOS.keys():
         scores |= quality(e16)
     return scores
 
@@ -293,51 +293,3 @@ def stoi(e16: Mono, r16: Mono) -> dict[str, float]:
             }
         except RuntimeWarning:
             return nothing
-
-
-DNSMOS_S = 9.01
-DNSMOS_POLY = {  # polynomials of the raw outputs, from microsoft/DNS-Challenge and speechmos
-    "sig": (-0.08397278, 1.22083953, 0.0052439),
-    "bak": (-0.13166888, 1.60915514, -0.39604546),
-    "ovrl": (-0.06766283, 1.11546468, 0.04602535),
-}
-
-
-def dnsmos(e16: Mono) -> dict[str, float]:
-    """Compute DNSMOS P.835 (Reddy et al. 2022) of windows of 9.01 s; shorter sounds are repeated.
-
-    The net comes from the package speechmos, whose own code imports librosa for P.808, which is
-    not scored here. A test compares both.
-    """
-    x = np.clip(e16, -1, 1).astype(np.float32)
-    size = int(DNSMOS_S * 16_000)
-    if not len(x):
-        return dict.fromkeys(DNSMOS_POLY, np.nan)
-    while len(x) < size:
-        x = np.append(x, x)
-    count = int(len(x) // 16_000 - DNSMOS_S) + 1
-    starts = [at * 16_000 for at in range(count) if at * 16_000 + size <= len(x)]
-    raw = np.array([_dnsmos_net()(x[at : at + size]) for at in starts])
-    return {
-        name: float(np.polyval(poly, raw[:, column]).mean())
-        for column, (name, poly) in enumerate(DNSMOS_POLY.items())
-    }
-
-
-@cache
-def _dnsmos_net() -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    runtime = needed("onnxruntime")
-    needed("speechmos")
-    package = find_spec("speechmos")
-    folder = Path(next(iter(package.submodule_search_locations or ()))) if package else Path()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = runtime.InferenceSession(str(folder / "dnsmos_models/sig_bak_ovr.onnx"), options)
-
-    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(session.run(None, {"input_1": x[None]})[0][0], np.float32)
-
-    return run

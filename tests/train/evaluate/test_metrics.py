@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from rtdenoise.proof.quality import dnsmos
 from tests.train.evaluate.sounds import RATE, at_snr, low, noise, voice
 from train.evaluate import metrics
 from train.evaluate.metrics import measure
@@ -97,7 +98,7 @@ def test_dnsmos_is_that_of_speechmos(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     wanted = json.loads(done.stdout.splitlines()[-1])
-    found = metrics.dnsmos(x.astype(np.float64))
+    found = dnsmos(x.astype(np.float64))
     for name in ("sig", "bak", "ovrl"):
         assert found[name] == pytest.approx(wanted[f"{name}_mos"], abs=1e-4)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
 from collections import Counter
 
@@ -12,21 +11,6 @@ import pytest
 from train.listen import results
 
 pytest.importorskip("pyloudnorm", reason="loudness needs the eval extra")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A real Chromium, without a window and without a sound card."""
-    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs chromium (make system)")
-    with driver.sync_playwright() as play:
-        flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
 
 
 def begin(browser, url):
