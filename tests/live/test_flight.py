@@ -248,7 +248,7 @@ def test_live_marks_what_it_played(tmp_path):
         flight_folder=tmp_path / "new",
     ) as live:  # fmt: skip
         live.wait()
-    flight = read(live.mark("the end"))
+    flight = read(str(live.mark("the end")))
 
     assert np.array_equal(flight.dry, noise.T)
     assert flight.host["flight"]["text"] == "the end"
@@ -268,7 +268,7 @@ def test_a_failing_net_is_in_the_flight(tmp_path):
     effect = Denoise(generator_for(Breaks(5)))
     with Live("null", "null", effect, duration_s=0.3, clock="fast", flight_folder=tmp_path) as live:
         live.wait()
-    flight = read(live.mark())
+    flight = read(str(live.mark()))
     failed, summary = int(flight.calls["failed"].sum()), live.summary()
 
     assert failed == summary["failed"]

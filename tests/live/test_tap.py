@@ -204,7 +204,7 @@ def test_flags_say_what_happened_in_a_call(tap):
     counters.add("late")
     counters.add("hops", 3)
     push(session, quiet)
-    session.stage = Fragile(latency=5)
+    session.stage = Fragile(latency=5)  # type: ignore[assignment]
     push(session, quiet)
     session.skip(100)
     push(session, quiet)

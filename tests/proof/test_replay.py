@@ -41,7 +41,7 @@ def fly(tmp_path):
             if during is not None:
                 during(live)
             live.wait()
-        return read(live.mark())
+        return read(str(live.mark()))
 
     return make
 
