@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AudioError, UsageError, printable
+from ..errors import AudioError, printable
 from .arguments import file_name
 
 if TYPE_CHECKING:
     from ..live.live import Live
 
+KEEPS_NOTHING = "this run keeps none of its sound: --flight-recorder is 0"
 MARK: signal.Signals | None = getattr(signal, "SIGUSR1", None)  # Windows has none
 
 
@@ -67,6 +68,7 @@ def asked_by_signal() -> Iterator[threading.Event]:
 def write_flight(live: Live, tell: Callable[[str], None]) -> None:
     """Write the last seconds of a run, and tell where they are or why they are not there."""
     try:
-        tell(f"the last seconds are in {printable(live.mark())}")
-    except (AudioError, UsageError) as error:
+        folder = live.mark()
+        tell(f"the last seconds are in {printable(folder)}" if folder else KEEPS_NOTHING)
+    except AudioError as error:
         tell(str(error))

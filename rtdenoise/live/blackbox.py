@@ -147,7 +147,6 @@ class FlightRecorder:
             FlightError: If it cannot be written.
         """
         with self._lock:
-            self._tap.note({"kind": reason, "text": text})
             self._tap.tell(self._machine | self._facts())
             flight = taken(self._reader, reason, text)
             return write(flight, self._folder / name_of(time.time()))
@@ -180,6 +179,7 @@ class FlightRecorder:
     def _of_fault(self, what: str) -> None:
         """Write a flight of a fault, and tell it."""
         try:
+            self._tap.note({"kind": "glitch", "text": what})
             path = self.mark(what, "glitch")
             size = sum(file.stat().st_size for file in path.iterdir())
             self._tell(f"{printable(what)}: the last seconds are in {printable(path)}")

@@ -252,7 +252,7 @@ def shown(value: Any) -> str:
 
 def cards() -> list[Request]:
     """Return the cards of the models in the box."""
-    return [asdict(box.card(box.place(name))) for name in box.models()]
+    return [asdict(box.card(name)) for name in box.models()]
 
 
 @cache
