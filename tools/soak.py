@@ -7,7 +7,8 @@ It plays the demo's noisy voice again and again through `rtdenoise live --record
 few seconds at the memory of the process, and every minute at the delay, which is the lag of the
 best correlation of output and input. It prints a row, and what is wrong: memory that grew by more
 than 1 MB after the first minute, a delay that moved by a sample, counters that do not agree with
-the recording. The exit code is 1 then. (Linux only, because it reads /proc.)
+the recording. (While a busy machine lets the run stand still, JACK waits: the recording is longer
+by a silence, which the run tells.) The exit code is 1 then. (Linux only, because it reads /proc.)
 """
 
 from __future__ import annotations
@@ -69,14 +70,16 @@ class Soak:
         called = s["callbacks"] * BLOCK
         if round(s["seconds"] * RATE - called) > 0.001 * RATE:
             faults.append(f"{s['seconds']} s of sound, but {called} samples in callbacks")
-        if self.recorded != called:
-            faults.append(f"{self.recorded} samples in the recording, {called} in callbacks")
+        silent = [RATE * place["seconds"] for place in s["recording"]["silent"]]
+        if abs(self.recorded - called - sum(silent)) > 0.001 * RATE * len(silent):
+            text = f"{self.recorded} samples in the recording, {called} in callbacks"
+            faults.append(f"{text}, and {sum(silent):.0f} of silence where the machine stood still")
         if s["hops"] + s["dry"] < s["callbacks"]:
             faults.append(f"{s['hops']} hops and {s['dry']} dry ones in {s['callbacks']} callbacks")
         if s["ended"] != "complete" or s["gaps"] or s["faults"] or s["failed"]:
             faults.append(f"the run failed or had gaps: {json.dumps(s)}")
-        if s["recording"]["silent"] or s["lost_recording"] or s["recording"]["missing_s"]:
-            faults.append(f"the recording has silence in it: {json.dumps(s['recording'])}")
+        if s["lost_recording"] or s["recording"]["missing_s"]:
+            faults.append(f"the recording lost samples: {json.dumps(s['recording'])}")
         return faults
 
 
@@ -223,15 +226,17 @@ def row(card: str, soak: Soak, settle_s: float) -> str:
     cells = [card, f"{s['seconds'] / 60:.1f}", f"{soak.memory[-1][1]:.1f}", f"{resident:+.2f}"]
     cells += [f"{soak.memory[-1][2]:.1f}", f"{anonymous:+.2f}"]
     cells += [f"{min(delays)} to {max(delays)} ({len(delays)} times)"]
-    cells += [str(s["callbacks"] * BLOCK), str(soak.recorded), str(s["xruns_in"] + s["xruns_out"])]
+    silent = sum(round(RATE * place["seconds"]) for place in s["recording"]["silent"])
+    cells += [str(s["callbacks"] * BLOCK), str(silent), str(soak.recorded)]
+    cells += [str(s["xruns_in"] + s["xruns_out"])]
     cells += [str(s[name]) for name in ("late", "dry", "failed")]
     return f"| {' | '.join([*cells, f'{os.getloadavg()[2]:.1f}'])} |"
 
 
 HEAD = """\
 | card | minutes | resident MB | growth | anonymous MB | growth | delay, samples \
-| in callbacks | recorded | xruns | late | dry | failed | load |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
+| in callbacks | silence | recorded | xruns | late | dry | failed | load |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> int:
