@@ -30,7 +30,7 @@ import soundfile as sf
 
 ROOT = Path(__file__).parents[1]
 RATE, BLOCK = 48_000, 512
-WINDOW = 4 * RATE  # samples in which a delay is measured
+WINDOW = 2 * RATE  # samples in which a delay is measured
 MOST_DELAY = RATE // 2
 GROWTH_MB = 1.0
 LOOK_S = 5.0
@@ -165,8 +165,8 @@ def watch(
             soak.delays.append((now_s, found))
         time.sleep(look_s)
     text, _ = live.communicate()
-    if live.returncode:
-        sys.exit(f"rtdenoise live ended with exit code {live.returncode}")
+    if live.returncode or len(soak.delays) < 2:
+        sys.exit(f"the run ended too early, with exit code {live.returncode}")
     soak.summary = json.loads(text.splitlines()[-1])
     return soak
 

@@ -1,4 +1,4 @@
-"""The table of faults in docs/live.md: each has a test, and here are those that nothing else has."""
+"""The table of faults in docs/live.md has a test for each; here are those of no other file."""
 
 from __future__ import annotations
 
