@@ -70,14 +70,14 @@ class Soak:
         called = s["callbacks"] * BLOCK
         if round(s["seconds"] * RATE - called) > 0.001 * RATE:
             faults.append(f"{s['seconds']} s of sound, but {called} samples in callbacks")
-        silent = [RATE * place["seconds"] for place in s["recording"]["silent"]]
-        if abs(self.recorded - called - sum(silent)) > 0.001 * RATE * len(silent):
+        silent = RATE * s["recording"]["silent_s"]
+        if abs(self.recorded - called - silent) > 0.001 * RATE * bool(silent):
             text = f"{self.recorded} samples in the recording, {called} in callbacks"
-            faults.append(f"{text}, and {sum(silent):.0f} of silence where the machine stood still")
+            faults.append(f"{text}, and {silent:.0f} of silence where the machine stood still")
         if s["hops"] + s["dry"] < s["callbacks"]:
             faults.append(f"{s['hops']} hops and {s['dry']} dry ones in {s['callbacks']} callbacks")
         if s["ended"] != "complete" or s["gaps"] or s["faults"] or s["failed"]:
-            faults.append(f"the run failed or had gaps: {json.dumps(s)}")
+            faults.append(f"the run failed or had gaps: {json.dumps(s)[:2000]}")
         if s["lost_recording"] or s["recording"]["missing_s"]:
             faults.append(f"the recording lost samples: {json.dumps(s['recording'])}")
         return faults
@@ -226,7 +226,7 @@ def row(card: str, soak: Soak, settle_s: float) -> str:
     cells = [card, f"{s['seconds'] / 60:.1f}", f"{soak.memory[-1][1]:.1f}", f"{resident:+.2f}"]
     cells += [f"{soak.memory[-1][2]:.1f}", f"{anonymous:+.2f}"]
     cells += [f"{min(delays)} to {max(delays)} ({len(delays)} times)"]
-    silent = sum(round(RATE * place["seconds"]) for place in s["recording"]["silent"])
+    silent = round(RATE * s["recording"]["silent_s"])
     cells += [str(s["callbacks"] * BLOCK), str(silent), str(soak.recorded)]
     cells += [str(s["xruns_in"] + s["xruns_out"])]
     cells += [str(s[name]) for name in ("late", "dry", "failed")]

@@ -53,7 +53,7 @@ def told(**changed):
     summary = {
         "seconds": called * 512 / 48_000, "callbacks": called, "hops": called, "dry": 0,
         "ended": "complete", "gaps": 0, "faults": 0, "failed": 0, "lost_recording": 0,
-        "recording": {"silent": [], "missing_s": 0.0},
+        "recording": {"silent_s": 0.0, "missing_s": 0.0},
     }  # fmt: skip
     run = {
         "summary": copy.deepcopy(summary) | changed.pop("summary", {}),
@@ -66,8 +66,7 @@ def told(**changed):
 
 def test_a_run_that_is_right_is_called_right():
     """Also if it stood still, and its recording has that silence; and what it did at the start."""
-    silent = [{"at_s": 1.0, "seconds": 0.06, "why": "stood still"}]
-    stood = {"summary": {"recording": {"silent": silent, "missing_s": 0.0}}}
+    stood = {"summary": {"recording": {"silent_s": 0.06, "missing_s": 0.0}}}
 
     assert told() == []
     assert told(**stood, recorded=9375 * 512 + 2880) == []
