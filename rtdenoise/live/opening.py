@@ -112,9 +112,11 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     pump = partial(drive.pump, plan.block, plan.paced)
     run = Run(session, _parts(plan, session), pump, named, recorder, inlet if mic else None)
     if mic is not None or speakers is not None:
+        found = [(mic, speakers)]  # for the first stream; for another one they are found anew
 
         def opener(callback: Callback) -> tuple[Running, str]:
-            stream, name = _open_stream(setup, plan, session, inlet, callback)
+            devices = found.pop() if found else _found_again(setup, plan)
+            stream, name = _open_stream(setup, plan, session, inlet, callback, devices)
             run.ring = stream.ring if isinstance(stream, Pair) else None
             run.latency_ms = _parts(plan, session, stream)
             return stream, name
@@ -140,10 +142,8 @@ def _parts(plan: Plan, session: Session, stream: Running | None = None) -> dict[
     return latency_parts(plan, session.stage.latency, devices_ms, ring_ms)
 
 
-def _open_stream(
-    setup: Setup, plan: Plan, session: Session, inlet: Inlet, callback: Callback
-) -> tuple[Running, str]:
-    """Return a stream on the devices that the user means, and their names.
+def _found_again(setup: Setup, plan: Plan) -> tuple[Device | None, Device | None]:
+    """Return the devices that the user means in the list of now.
 
     Raises:
         DeviceError: If a device is missing, or does not take the rate of the run.
@@ -156,12 +156,25 @@ def _open_stream(
         offer = _offer(setup, device, "input" if kind == "input" else "output")
         if not offer.takes(rate):
             raise DeviceError(f"{offer.name} does not take {rate} Hz, the rate of this run")
+    return mic, speakers
+
+
+def _open_stream(
+    setup: Setup,
+    plan: Plan,
+    session: Session,
+    inlet: Inlet,
+    callback: Callback,
+    devices: tuple[Device | None, Device | None],
+) -> tuple[Running, str]:
+    """Return a stream on *devices*, and their names."""
+    speakers = devices[1]
     if speakers is not None:  # the device that took the place of another may have fewer channels
         rows = tuple(tuple(c for c in row if c < speakers.outputs) for row in plan.out_rows)
         plan = replace(plan, out_rows=rows)
         session.out_rows = rows
-    stream = open_streams(setup.cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
-    return stream, " or ".join(str(device) for device in (mic, speakers) if device)
+    stream = open_streams(setup.cards, plan, devices, setup.wishes.latency, inlet, callback)
+    return stream, " or ".join(str(device) for device in devices if device)
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:
