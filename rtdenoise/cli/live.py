@@ -36,7 +36,7 @@ from .arguments import (
     strength,
 )
 from .banner import banner, summary_text
-from .ends import add_ends, ends_settings, silence_hint
+from .ends import add_devices, add_ends, add_form, ends_settings, silence_hint
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
@@ -83,40 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the ends, the blocks, the dry/wet settings and the recording to *parser*."""
-    where = "index or part of the name of a device, %s, file:PATH or null (default: %s)"
-    parser.add_argument(
-        "-i",
-        "--in",
-        dest="source",
-        default="mic",
-        metavar="DEVICE",
-        help="input: " + where % ("mic", "mic"),
-    )
-    parser.add_argument(
-        "-o", "--out", default="speakers", metavar="DEVICE",
-        help="output: " + where % ("speakers", "speakers"),
-    )  # fmt: skip
+    add_devices(parser, "file:PATH or null")
     add_virtual(parser)
     add_model(parser)
     add_strength(parser)
     add_board(parser)
-    parser.add_argument(
-        "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
-    )
-    parser.add_argument(
-        "--channels", type=int, metavar="N", help="channels of the sound, 1 or 2 (default: 1)"
-    )
+    add_form(parser)
     add_ends(parser)
-    parser.add_argument(
-        "--block", type=int, metavar="N",
-        help="samples per callback; 0 lets the device choose (default: one hop of the net)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--latency",
-        default="low",
-        metavar="low|high|SECONDS",
-        help="latency to ask of the devices (default: low)",
-    )
     parser.add_argument(
         "--clock",
         choices=("real", "fast"),
@@ -222,10 +195,11 @@ def _show(
             hint = False
             line.clear()
             log_line(silence_hint(silence))
-        status = live.status()
-        line.show(status)
-        waiting = bool(live.events) and live.events[-1].kind != "back"
-        notifier.running(status, waiting=waiting)
+        if line.shows or notifier.listens:
+            status = live.status()
+            line.show(status)
+            waiting = bool(live.events) and live.events[-1].kind != "back"
+            notifier.running(status, waiting=waiting)
         if stop.is_set():
             notifier.stopping()
             live.stop()
