@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
-from rtdenoise.cli import parser
+from rtdenoise.cli import main, parser
 from rtdenoise.cli.running import beside
 from rtdenoise.cli.virtual import OTHERS, virtual_device
 from rtdenoise.live import presets
+from rtdenoise.live.live import Live
+from tests.toy_nets import Identity, save
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +40,21 @@ def test_a_virtual_device_is_not_remembered_for_a_preset(words, remembered):
         pass
 
     assert presets.last_devices("call") == remembered
+
+
+@pytest.mark.parametrize(("flag", "asks"), [("-q", False), ("--json", False), ("-v", True)])
+def test_a_status_that_nobody_sees_is_not_asked_for(monkeypatch, tmp_path, flag, asks):
+    """It costs percentiles of all hops, ten times a second."""
+    asked, status = [], Live.status
+
+    def counted(live):
+        asked.append(1)
+        return status(live)
+
+    monkeypatch.setattr(Live, "status", counted)
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    model = save(Identity(), tmp_path / "net.pt")
+    run = ["live", "--in", "null", "--out", "null", "--duration", "0.4", "-m", str(model), flag]
+
+    assert main(run) == 0
+    assert bool(asked) is asks
