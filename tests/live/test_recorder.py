@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import signal
 import struct
 import subprocess
@@ -119,6 +120,26 @@ def test_a_full_disk_is_told_at_once_and_the_recording_goes_on_when_there_is_roo
     heard, silent = read(tmp_path / "a.wav"), np.zeros_like(B)
     np.testing.assert_allclose(heard, np.hstack((A, silent, silent, A, silent, A)), atol=STEP / 2)
     assert silences(recorder) == [(4800, 4800), (14_400, 2400)]
+
+
+def test_what_was_recorded_is_brought_to_the_disk_again_and_again(tmp_path, monkeypatch):
+    """A power cut takes only what came since the last time; each time, the file is whole."""
+    monkeypatch.setattr(recording, "SYNC_S", 0.01)
+    fsync, there = os.fsync, []
+
+    def synced(number):
+        fsync(number)
+        there.append(sf.info(recorder.take.path).frames)
+
+    recorder = Recorder(Take(tmp_path / "a.wav", RATE, 1), 1, RATE)
+    monkeypatch.setattr(os, "fsync", synced)
+    for count in (1, 2, 3):
+        recorder.ring.write(A)
+        until(lambda count=count: there[-1:] == [count * 4800])
+    monkeypatch.setattr(os, "fsync", fsync)
+    recorder.close()
+
+    assert there == sorted(there)
 
 
 def test_a_disk_with_little_room_is_told_at_the_start(tmp_path, monkeypatch):
