@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -104,3 +105,34 @@ def test_the_command_uses_the_lean_start():
     loaded = loaded_by(code)
 
     assert not {"scipy", "matplotlib", "pedalboard", "sympy", "av"} & loaded
+
+
+def test_the_start_looks_for_no_garbage():
+    """Hundreds of thousands of objects are made and stay: each look at them is for nothing."""
+    code = (
+        "import gc; from rtdenoise.cli.lean import import_lean; looks = []\n"
+        "gc.callbacks.append(lambda *_: looks.append(1)); import_lean()\n"
+        "print(len(looks), gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+
+    assert told(code) == "0 True True\n"
+
+
+LOADS = """
+from pathlib import Path
+from rtdenoise.nets.box import find
+def own_mb():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1000
+net = find("speech")
+before = own_mb()
+for _ in range(4):
+    net = find("speech")
+print(own_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, and Linux's /proc")
+def test_a_change_of_the_model_keeps_no_memory():
+    """The bytes of the file and the weights of the old one go back to the system."""
+    assert float(told(LEAN + LOADS)) < 25

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +89,10 @@ class Peer:
             client.close()
 
 
-def wait_for_server(server: subprocess.Popen[bytes], name: str) -> None:
+def wait_for_server(daemon: subprocess.Popen[bytes], name: str) -> None:
     """Wait until jackd answers, for ten seconds at most."""
     for _ in range(200):
-        if server.poll() is not None:
+        if daemon.poll() is not None:
             break
         if (
             subprocess.run(["jack_lsp", "-s", name], capture_output=True, check=False).returncode
@@ -101,34 +103,41 @@ def wait_for_server(server: subprocess.Popen[bytes], name: str) -> None:
     sys.exit("jackd did not start")
 
 
+@contextmanager
+def server() -> Iterator[None]:
+    """Return a context with a private jackd, which this process and its children use."""
+    name = f"rtdenoise{os.getpid()}"
+    with tempfile.TemporaryDirectory() as home:
+        os.environ.update(HOME=home, XDG_RUNTIME_DIR=home, JACK_DEFAULT_SERVER=name)
+        os.environ.update(JACK_NO_START_SERVER="1", JACK_NO_AUDIO_RESERVATION="1")
+        command = ["jackd", "--no-realtime", "--no-mlock", "--port-max", "32", "--name", name]
+        command += ["--sync", "-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD), "-C0", "-P0"]
+        with (Path(home) / "jackd.log").open("wb") as log:
+            daemon = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            try:
+                wait_for_server(daemon, name)
+                yield
+            finally:
+                daemon.terminate()
+                daemon.wait(5)
+
+
 def main() -> int:
     """Run the command on the simulated card and return its exit code."""
     alone()
     play, recorded, _, *command = sys.argv[1:]
     audio = sf.read(play, dtype="float32", always_2d=True)[0][:, 0]
-    name = f"rtdenoise{os.getpid()}"
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.update(HOME=home, XDG_RUNTIME_DIR=home, JACK_DEFAULT_SERVER=name)
-        os.environ.update(JACK_NO_START_SERVER="1", JACK_NO_AUDIO_RESERVATION="1")
-        daemon = ["jackd", "--no-realtime", "--no-mlock", "--port-max", "32", "--name", name]
-        daemon += ["--sync", "-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD), "-C0", "-P0"]
-        with (Path(home) / "jackd.log").open("wb") as log:
-            server = subprocess.Popen(daemon, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-            try:
-                wait_for_server(server, name)
-                peer = Peer(audio, len(audio) / RATE_HZ + 30)
-                running = subprocess.Popen(command)
-                while running.poll() is None and not peer.out.number_of_connections:
-                    time.sleep(0.05)
-                time.sleep(0.5)
-                peer.at = 0
-                code = running.wait()
-                peer.close()
-                sf.write(recorded, peer.recorded[: peer.count], RATE_HZ, "FLOAT")
-                print(f"jack xruns {peer.xruns}", file=sys.stderr)
-            finally:
-                server.terminate()
-                server.wait(5)
+    with server():
+        peer = Peer(audio, len(audio) / RATE_HZ + 30)
+        running = subprocess.Popen(command)
+        while running.poll() is None and not peer.out.number_of_connections:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        peer.at = 0
+        code = running.wait()
+        peer.close()
+        sf.write(recorded, peer.recorded[: peer.count], RATE_HZ, "FLOAT")
+        print(f"jack xruns {peer.xruns}", file=sys.stderr)
     return code
 
 

@@ -135,6 +135,16 @@ def parameters(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def add_model_name(parser: argparse.ArgumentParser) -> None:
+    """Add MODEL to *parser*."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        help="name of an included model, or path of a model file (default: %(default)s)",
+    )
+
+
 def add_strength(parser: argparse.ArgumentParser) -> None:
     """Add --mix, --atten-lim and --residual to *parser*; see `rtdenoise.Strength`."""
     parser.add_argument(

@@ -80,11 +80,10 @@ def _recording_lines(recording: dict[str, Any]) -> list[str]:
     silent = recording["silent"]
     lines = [f"recording: {recording['seconds']:.2f} s in {printable(recording['file'])}"]
     if silent:
-        total_s = sum(place["seconds"] for place in silent)
-        lines[0] += f"; {total_s:.2f} s of them were lost and are silent:"
+        lines[0] += f"; {recording['silent_s']:.2f} s of them were lost and are silent:"
     lines += [
         f"  at {p['at_s']:.2f} s for {p['seconds']:.2f} s ({p['why']})" for p in silent[:SHOWN]
     ]
     if len(silent) > SHOWN:
-        lines.append(f"  and {len(silent) - SHOWN} places more")
+        lines.append("  and at more places, which --json lists")
     return lines

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .arguments import DEFAULT_MODEL, add_json
+from .arguments import add_json, add_model_name
 
 if TYPE_CHECKING:
     from ..proof.timing import Timing
@@ -23,12 +23,7 @@ HELP = "measure whether a model is fast enough for live use here"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add MODEL, --seconds, --channels and --json to *parser*."""
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=DEFAULT_MODEL,
-        help="name of an included model, or path of a model file (default: %(default)s)",
-    )
+    add_model_name(parser)
     parser.add_argument(
         "--seconds",
         type=float,

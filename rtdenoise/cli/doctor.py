@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DeviceError, UsageError, printable
 from .arguments import DEFAULT_MODEL, add_json, add_model
 from .doctor_lines import WIDTH, answer_lines, finding_lines, trial_lines
-from .ends import add_robust
+from .ends import add_devices, add_form, add_robust
 
 if TYPE_CHECKING:
     from ..chain.effect import Effect
@@ -57,30 +57,9 @@ FIXES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the ends and the settings of `live`, --seconds, --silent and --json to *parser*."""
-    where = "index or part of the name of a device, %s, or null (default: %s)"
-    parser.add_argument(
-        "-i", "--in", dest="source", default="mic", metavar="DEVICE",
-        help="input: " + where % ("mic", "mic"),
-    )  # fmt: skip
-    parser.add_argument(
-        "-o", "--out", default="speakers", metavar="DEVICE",
-        help="output: " + where % ("speakers", "speakers"),
-    )  # fmt: skip
+    add_devices(parser, "or null")
     add_model(parser)
-    parser.add_argument(
-        "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
-    )
-    parser.add_argument(
-        "--channels", type=int, metavar="N", help="channels of the sound, 1 or 2 (default: 1)"
-    )
-    parser.add_argument(
-        "--block", type=int, metavar="N",
-        help="samples per callback; this is tried first (default: one hop of the net)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--latency", default="low", metavar="low|high|SECONDS",
-        help="latency to ask of the devices; this is tried first (default: low)",
-    )  # fmt: skip
+    add_form(parser, "; this is tried first")
     add_robust(parser)
     parser.add_argument("--seconds", type=float, default=3.0, help="length in seconds (default: 3)")
     parser.add_argument(

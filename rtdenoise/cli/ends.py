@@ -1,4 +1,4 @@
-"""The options of `live` for the channels and streams of its ends, and hints about both."""
+"""The options for the ends of a stream, which `live` and `doctor` share, and hints about them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,43 @@ if TYPE_CHECKING:
 
 # One input is named by its number, several by their sum or as stereo.
 CHANNELS = "2, 1+2, 3,4 or sum"
+
+
+def add_devices(parser: argparse.ArgumentParser, others: str) -> None:
+    """Add -i/--in and -o/--out to *parser*, whose ends may be devices and *others*."""
+    for short, long, kind, usual in (
+        ("-i", "--in", "input", "mic"),
+        ("-o", "--out", "output", "speakers"),
+    ):
+        parser.add_argument(
+            short, long, dest="source" if kind == "input" else "out", default=usual,
+            metavar="DEVICE",
+            help=f"{kind}: index or part of the name of a device, {usual}, {others} "
+            f"(default: {usual})",
+        )  # fmt: skip
+
+
+def add_form(parser: argparse.ArgumentParser, tried: str = "") -> None:
+    """Add --rate, --channels, --block and --latency to *parser*.
+
+    Args:
+        parser: The parser.
+        tried: Words that say what the verb does with a block and a latency that are given.
+    """
+    parser.add_argument(
+        "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
+    )
+    parser.add_argument(
+        "--channels", type=int, metavar="N", help="channels of the sound, 1 or 2 (default: 1)"
+    )
+    parser.add_argument(
+        "--block", type=int, metavar="N",
+        help=f"samples per callback; 0 lets the device choose{tried} (default: one hop of the net)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--latency", default="low", metavar="low|high|SECONDS",
+        help=f"latency to ask of the devices{tried} (default: low)",
+    )  # fmt: skip
 
 
 def add_ends(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from .arguments import DEFAULT_MODEL, add_json
+from .arguments import add_json, add_model_name
 
 if TYPE_CHECKING:
     from ..nets.card import Card
@@ -17,12 +17,7 @@ HELP = "print the card of a model"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add MODEL and --json to *parser*."""
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=DEFAULT_MODEL,
-        help="name of an included model, or path of a model file (default: %(default)s)",
-    )
+    add_model_name(parser)
     add_json(parser, "the card as the file holds it")
 
 

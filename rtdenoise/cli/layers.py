@@ -99,9 +99,10 @@ class Layers:
         """Make it known whether the command line gives the option *action*."""
         self.options[key], self.types[key] = action, action.type
         action.default = Default(action.default)
-        if action.nargs == 0 and action.const is True and not key.startswith("no-"):
+        if action.nargs == 0 and action.const is True:
+            opposite = key.removeprefix("no-") if key.startswith("no-") else f"no-{key}"
             parser.add_argument(
-                f"--no-{key}", dest=action.dest, action="store_false",
+                f"--{opposite}", dest=action.dest, action="store_false",
                 default=action.default, help=argparse.SUPPRESS,
             )  # fmt: skip
         elif action.type is not None and action.type not in NUMBERS:

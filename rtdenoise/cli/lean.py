@@ -7,11 +7,16 @@ and is smaller. They can be imported afterwards as usual.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
+
+LARGE = 256 * 1024  # bytes of a block that goes back to the system; no hop needs one so large
+M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 
 EMPTY = ("torch._meta_registrations", "torch.distributed._meta_registrations")
 ABSENT = ("scipy",)
@@ -25,9 +30,35 @@ def import_lean(model: str = "") -> None:
         model: Name or path of the only model that will run. A file of ONNX needs no torch.
     """
     if "torch" not in sys.modules:
-        with _left_out():
+        _give_large_blocks_back()
+        with _left_out(), _no_garbage():
             for name in NEEDED[:1] if model.lower().endswith(".onnx") else NEEDED:
                 import_module(f"rtdenoise.{name}")
+
+
+def _give_large_blocks_back() -> None:
+    """Make glibc return the memory of a model file that was read, which it would keep by default.
+
+    It keeps blocks as large as the largest that was ever freed: 60 MB after some changes of models.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Return a context without garbage collection, whose objects are never looked at later.
+
+    The collector would look again and again at hundreds of thousands of objects that stay.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

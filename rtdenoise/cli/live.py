@@ -40,7 +40,7 @@ from .arguments import (
 )
 from .banner import banner, summary_text
 from .editor import add_editor, beside_editor, check_editor
-from .ends import add_ends, ends_settings, silence_hint, worker_hint
+from .ends import add_devices, add_ends, add_form, ends_settings, silence_hint, worker_hint
 from .flights import add_flights, asked_by_signal, flights_settings, write_flight
 from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
@@ -89,19 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the ends, the blocks, the dry/wet settings and the recording to *parser*."""
-    where = "index or part of the name of a device, %s, file:PATH or null (default: %s)"
-    parser.add_argument(
-        "-i",
-        "--in",
-        dest="source",
-        default="mic",
-        metavar="DEVICE",
-        help="input: " + where % ("mic", "mic"),
-    )
-    parser.add_argument(
-        "-o", "--out", default="speakers", metavar="DEVICE",
-        help="output: " + where % ("speakers", "speakers"),
-    )  # fmt: skip
+    add_devices(parser, "file:PATH or null")
     add_virtual(parser)
     add_model(parser)
     add_strength(parser)
@@ -115,23 +103,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="models and boards to load at the start, so that `rtdenoise ctl` changes to them "
         "without a pause",
     )  # fmt: skip
-    parser.add_argument(
-        "--rate", type=int, metavar="HZ", help="sample rate of the sound (default: the net's)"
-    )
-    parser.add_argument(
-        "--channels", type=int, metavar="N", help="channels of the sound, 1 or 2 (default: 1)"
-    )
+    add_form(parser)
     add_ends(parser)
-    parser.add_argument(
-        "--block", type=int, metavar="N",
-        help="samples per callback; 0 lets the device choose (default: one hop of the net)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--latency",
-        default="low",
-        metavar="low|high|SECONDS",
-        help="latency to ask of the devices (default: low)",
-    )
     parser.add_argument(
         "--clock",
         choices=("real", "fast"),
@@ -267,9 +240,10 @@ def _show(
             hint = False
             line.clear()
             log_line(silence_hint(silence))
-        status = live.status()
-        line.show(status)
-        notifier.running(status, waiting=live.waiting)
+        if line.shows or notifier.listens:
+            status = live.status()
+            line.show(status)
+            notifier.running(status, waiting=live.waiting)
         if stop.is_set():
             notifier.stopping()
             live.stop()

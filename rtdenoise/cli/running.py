@@ -64,7 +64,8 @@ def _remember_devices(args: argparse.Namespace) -> None:
     devices = {}
     for key, kind in ENDS.items():
         words = getattr(args, args.layers.options[key].dest)
-        chosen = args.origins[key] in (TYPED, variable(key))
+        virtual = args.virtual_mic if key == "out" else args.incoming
+        chosen = args.origins[key] in (TYPED, variable(key)) and virtual is None
         if chosen and isinstance(parse_end(words, kind), DeviceEnd):
             devices[key] = _lasting(words, kind)
     presets.remember(args.preset, devices)

@@ -60,16 +60,19 @@ class StatusLine:
 
     Args:
         quiet: Whether nothing is shown.
+
+    Attributes:
+        shows: Whether anything is shown.
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self._quiet, self._terminal = quiet, sys.stderr.isatty()
+        self.shows, self._terminal = not quiet, sys.stderr.isatty()
         self._told_s, self._drawn = time.monotonic(), 0
         self._events = (0, 0)
 
     def show(self, status: dict[str, Any]) -> None:
         """Show *status*, as `Session.status` returns it."""
-        if self._quiet:
+        if not self.shows:
             return
         if self._terminal:
             text = status_text(status, _columns() - 1)

@@ -11,19 +11,14 @@ import argparse
 import json
 from dataclasses import asdict
 
-from .arguments import DEFAULT_MODEL, add_json, add_parameters, parameters
+from .arguments import add_json, add_model_name, add_parameters, parameters
 
 HELP = "check that a model keeps the contract here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add MODEL, --seed, --parameters and --json to *parser*."""
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=DEFAULT_MODEL,
-        help="name of an included model, or path of a model file (default: %(default)s)",
-    )
+    add_model_name(parser)
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the random values (default: 0)"
     )

@@ -161,8 +161,8 @@ class Running(Protocol):
         """
         ...
 
-    def close(self) -> bool:
-        """Stop and close the stream; return False if the driver did not close it in time."""
+    def close(self) -> None:
+        """Stop and close the stream; one that the driver does not close in time is left."""
         ...
 
 
@@ -378,11 +378,11 @@ class DeviceStream:
         sane = [1e3 * s if 0 <= s < GARBAGE_S else None for s in pair]
         return (sane[0] if self._ends[0] else 0.0), (sane[1] if self._ends[1] else 0.0)
 
-    def close(self) -> bool:
+    def close(self) -> None:
         """See `Running.close`; a stream whose server died is left, because closing it hangs."""
         if self._copy.stuck or (self._of_jack and not self.active):
             self._copy.leave(self._stream)
-            return False
+            return
         late = threading.Event()
 
         def end(_sd: Any) -> None:
@@ -395,6 +395,5 @@ class DeviceStream:
         except DeviceError:
             late.set()
             self._copy.leave(self._stream)
-            return False
+            return
         self._copy.closed(self)
-        return True

@@ -42,6 +42,11 @@ class Notifier:
         self._clock, self._ready, self._stopping, self._callbacks = clock, False, False, 0
         self._beat_s = self._status_s = -math.inf
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is a manager that may be told."""
+        return self._socket is not None
+
     def running(self, status: Mapping[str, Any], waiting: bool = False) -> None:
         """Tell that sound runs, if there were callbacks since the last call.
 

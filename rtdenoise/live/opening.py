@@ -35,6 +35,7 @@ from .tap import Tap, open_tap
 if TYPE_CHECKING:
     from .robust import Workers
 
+Devices = tuple[Device | None, Device | None]  # input and output
 LARGE_BLOCK = 2048  # samples per callback of a device that chooses
 
 
@@ -139,7 +140,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
         run.workers = _workers(setup.cards, plan)
     _open_tap(setup, plan, run, stack)
     if mic is not None or speakers is not None:
-        supervisor = _supervisor(setup, run, drive, inlet)
+        supervisor = _supervisor(setup, run, drive, inlet, (mic, speakers))
         stack.callback(supervisor.close)
         run.drive = supervisor.run
     if run.flights is not None:
@@ -148,14 +149,15 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     return run
 
 
-def _supervisor(setup: Setup, run: Run, drive: Drive, inlet: Inlet) -> Supervisor:
-    """Return what opens the devices of a run, and opens them again."""
-    plan, session, cards = run.plan, run.session, run.workers or setup.cards
+def _supervisor(setup: Setup, run: Run, drive: Drive, inlet: Inlet, devices: Devices) -> Supervisor:
+    """Return what opens the *devices* of a run, and opens them again."""
+    found = [devices]  # for the first stream; for another one they are found anew
 
     def opener(callback: Callback) -> tuple[Running, str]:
-        stream, name = _open_stream(setup, cards, plan, session, inlet, callback)
+        now = found.pop() if found else _found_again(setup, run.plan)
+        stream, name = _open_stream(setup, run, inlet, callback, now)
         run.ring = stream.ring if isinstance(stream, Pair) else None
-        run.latency_ms = _parts(plan, session, stream)
+        run.latency_ms = _parts(run.plan, run.session, stream)
         return stream, name
 
     tell = setup.tell if setup.wishes.wait_for_device else None
@@ -208,10 +210,8 @@ def _workers(cards: Cards, plan: Plan) -> Workers:
     return Workers(cards, plan)
 
 
-def _open_stream(
-    setup: Setup, cards: Cards, plan: Plan, session: Session, inlet: Inlet, callback: Callback
-) -> tuple[Running, str]:
-    """Return a stream of *cards* on the devices that the user means, and their names.
+def _found_again(setup: Setup, plan: Plan) -> Devices:
+    """Return the devices that the user means in the list of now.
 
     Raises:
         DeviceError: If a device is missing, or does not take the rate of the run.
@@ -224,12 +224,22 @@ def _open_stream(
         offer = _offer(setup, device, "input" if kind == "input" else "output")
         if not offer.takes(rate):
             raise DeviceError(f"{offer.name} does not take {rate} Hz, the rate of this run")
+    return mic, speakers
+
+
+def _open_stream(
+    setup: Setup, run: Run, inlet: Inlet, callback: Callback, devices: Devices
+) -> tuple[Running, str]:
+    """Return a stream on *devices*, and their names."""
+    plan, session = run.plan, run.session
+    speakers = devices[1]
     if speakers is not None:  # the device that took the place of another may have fewer channels
         rows = tuple(tuple(c for c in row if c < speakers.outputs) for row in plan.out_rows)
         plan = replace(plan, out_rows=rows)
         session.out_rows = rows
-    stream = open_streams(cards, plan, (mic, speakers), setup.wishes.latency, inlet, callback)
-    return stream, " or ".join(str(device) for device in (mic, speakers) if device)
+    latency = setup.wishes.latency
+    stream = open_streams(run.workers or setup.cards, plan, devices, latency, inlet, callback)
+    return stream, " or ".join(str(device) for device in devices if device)
 
 
 def _device(setup: Setup, end: End, kind: Kind) -> Device | None:

@@ -74,11 +74,10 @@ class Pair:
         """See `Running.latency_ms`."""
         return self.source.latency_ms()[0], self.sink.latency_ms()[1]
 
-    def close(self) -> bool:
-        """See `Running.close`."""
-        # The output ends first, so that it does not run short of the input.
-        closed = [stream.close() for stream in (self.sink, self.source)]
-        return all(closed)
+    def close(self) -> None:
+        """See `Running.close`; the output ends first, so that it does not lack input."""
+        self.sink.close()
+        self.source.close()
 
 
 def open_streams(

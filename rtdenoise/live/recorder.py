@@ -7,6 +7,7 @@ for.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -26,6 +27,8 @@ TURN_S = 0.02  # time between two writes
 SYNC_S = 1.0  # time between two orders to bring the file to the disk: a power cut takes no more
 RETRY_S = 2.0  # time between two tries to write to a disk that was full
 POLL_S = 0.0005  # time between two looks at a ring that is too full
+TELL_S = 60.0  # a machine that is too slow loses sound every second: that is told as often as this
+MOST_PLACES = 1000  # of so many places it is remembered where they are
 ROOM_S = 600.0  # a disk with less room than this gets a warning
 STOOD = "the sound device, the program or the computer stood still"
 SLOW = "the disk was too slow"
@@ -63,7 +66,7 @@ class Recorder:
     Attributes:
         ring: Ring into which the callback writes blocks (rows, n).
         fault: The error that lost samples. None: there was none.
-        places: The places where sound was lost.
+        places: The first places where sound was lost, `MOST_PLACES` at most.
         notes: Sentences that the user should read at once, in order.
     """
 
@@ -90,6 +93,8 @@ class Recorder:
         self._gaps: list[tuple[int, int, str]] = []  # (sample of the ring, samples, why)
         self._asked: deque[tuple[int, int, str]] = deque()  # those that other threads ask for
         self._owed, self._retry_s = 0, 0.0
+        self._silent = self._untold = self._untold_samples = 0
+        self._told_s = -math.inf
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._drain, daemon=True, name="rtdenoise-write"),
@@ -112,6 +117,7 @@ class Recorder:
         while not last:
             last = self._stop.is_set()  # read before the ring, so that the last turn empties it
             self._turn(last)
+            self._tell_more(last)
             self.take.encode()
             while self.take.notes:
                 self.notes.append(self.take.notes.pop(0))
@@ -203,8 +209,24 @@ class Recorder:
             self._tell(place)
 
     def _tell(self, place: Place) -> None:
-        self.places.append(place)
-        self.notes.append(self._text(place))
+        """Remember a place, and tell it at once if nothing of the kind was told lately."""
+        self._silent += place.samples
+        if len(self.places) < MOST_PLACES:
+            self.places.append(place)
+        if self._clock() - self._told_s >= TELL_S and not self._untold:
+            self.notes.append(self._text(place))
+            self._told_s = self._clock()
+        else:
+            self._untold += 1
+            self._untold_samples += place.samples
+
+    def _tell_more(self, last: bool) -> None:
+        """Tell in one sentence what was not told at once."""
+        if self._untold and (last or self._clock() - self._told_s >= TELL_S):
+            times = "once more" if self._untold == 1 else f"{self._untold} times more"
+            long_s = self._untold_samples / self.rate
+            self.notes.append(f"since then, the recording is silent {times}, for {long_s:.2f} s")
+            self._untold, self._untold_samples, self._told_s = 0, 0, self._clock()
 
     def _text(self, place: Place) -> str:
         """Return in words what is silent in the recording."""
@@ -240,6 +262,7 @@ class Recorder:
             "file": str(self.take.path),
             "seconds": round(self.take.frames / self.rate, 3),
             "missing_s": round(self._owed / self.rate, 3),
+            "silent_s": round(self._silent / self.rate, 3),
             "silent": [
                 {
                     "at_s": round(place.at / self.rate, 3),

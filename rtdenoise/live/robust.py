@@ -183,11 +183,10 @@ class Work:
         """See `Running.latency_ms`; the delay of the relay is not in it."""
         return self._stream.latency_ms()
 
-    def close(self) -> bool:
+    def close(self) -> None:
         """See `Running.close`."""
-        closed = self._stream.close()
+        self._stream.close()
         self._worker.close()
-        return closed
 
 
 class Workers:

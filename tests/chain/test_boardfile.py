@@ -101,7 +101,7 @@ def test_a_wrong_board_file_says_what_is_known(tmp_path, text, message):
         ("type = 'VST3'\npath = '{empty}'", "cannot load .*unsupported plugin format"),
         ("type = 'VST3'\npath = ''", "wanted the path of a .vst3"),
         ("type = 'Denoise'\nmodel = 'net.pt'", "there is no model file net.pt"),
-        ("type = 'Denoise'\nmodel = 'whisper'", "no model 'whisper'. In the box: speech"),
+        ("type = 'Denoise'\nmodel = 'whisper'", "no model 'whisper'. In the box: .*speech"),
         ("type = 'Denoise'\nmodel = '{empty}'", "is not a TorchScript file"),
         ("type = 'Nowhere'", "unknown effect 'Nowhere'"),
         ("type = 'nowhere:Gate'", "no effect nowhere:Gate"),

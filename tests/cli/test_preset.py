@@ -117,6 +117,18 @@ def test_help_still_shows_the_defaults(capsys):
     assert re.search(r"--model.*?\(default:\s+speech\)", out, re.DOTALL)
     assert "Default" not in out
     assert "--no-residual" not in out
+    assert " --wait" not in out
+
+
+def test_a_flag_that_begins_with_no_is_switched_off_by_the_rest_of_its_name(monkeypatch):
+    """On the command line, and in every other place by false."""
+    presets.save("call", {"no-wait": True})
+
+    assert settled("--preset", "call").no_wait is True
+    assert settled("--preset", "call", "--wait").no_wait is False
+    monkeypatch.setenv("RTDENOISE_NO_WAIT", "0")
+    assert settled("--preset", "call").no_wait is False
+    assert settled("--preset", "call", "--no-wait").no_wait is True
 
 
 @pytest.mark.parametrize("chooses", ["environment", "config file"])

@@ -75,8 +75,7 @@ class Stream:
     def latency_ms(self) -> tuple[float | None, float | None]:
         return 3.0, None
 
-    def close(self) -> bool:
+    def close(self) -> None:
         self._stop.set()
         self._thread.join()
         self.card.closed += 1
-        return True

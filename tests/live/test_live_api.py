@@ -264,6 +264,21 @@ def test_a_device_that_goes_away_is_told_once_and_the_recording_kept(tmp_path, s
     assert sf.info(record).frames >= NOISE.shape[1] - 512
 
 
+def test_each_device_is_found_once_at_the_start(smoother):
+    """Each look asks the driver, which takes its time."""
+    asked = []
+
+    class Asked(ArrayCard):
+        def find(self, query, kind):
+            asked.append(kind)
+            return super().find(query, kind)
+
+    with Live(effect=Denoise(smoother), cards=Asked(NOISE), duration_s=0.1) as live:
+        live.wait()
+
+    assert sorted(asked) == ["input", "output"]
+
+
 @needs_full_disk
 def test_a_full_disk_is_told_on_leaving(noise, smoother):
     """Whoever did not wait learns it there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import signal
 import struct
 import subprocess
@@ -59,6 +60,7 @@ def test_a_gap_is_silence_between_what_came_before_and_after(tmp_path):
         "file": str(tmp_path / "a.wav"),
         "seconds": round((4800 + 960 + 2400) / RATE, 3),
         "missing_s": 0.0,
+        "silent_s": 0.02,
         "silent": [{"at_s": 0.1, "seconds": 0.02, "why": "away"}],
     }
     assert list(recorder.notes) == ["away: the recording is silent for 0.02 s at 0.10 s"]
@@ -120,6 +122,26 @@ def test_a_full_disk_is_told_at_once_and_the_recording_goes_on_when_there_is_roo
     assert silences(recorder) == [(4800, 4800), (14_400, 2400)]
 
 
+def test_what_was_recorded_is_brought_to_the_disk_again_and_again(tmp_path, monkeypatch):
+    """A power cut takes only what came since the last time; each time, the file is whole."""
+    monkeypatch.setattr(recording, "SYNC_S", 0.01)
+    fsync, there = os.fsync, []
+
+    def synced(number):
+        fsync(number)
+        there.append(sf.info(recorder.take.path).frames)
+
+    recorder = Recorder(Take(tmp_path / "a.wav", RATE, 1), 1, RATE)
+    monkeypatch.setattr(os, "fsync", synced)
+    for count in (1, 2, 3):
+        recorder.ring.write(A)
+        until(lambda count=count: there[-1:] == [count * 4800])
+    monkeypatch.setattr(os, "fsync", fsync)
+    recorder.close()
+
+    assert there == sorted(there)
+
+
 def test_a_disk_with_little_room_is_told_at_the_start(tmp_path, monkeypatch):
     """If the recording may not fit: less than ten minutes, or than it will take."""
     told = []
@@ -135,78 +157,29 @@ def test_a_disk_with_little_room_is_told_at_the_start(tmp_path, monkeypatch):
     assert told == [True, False, True, False]
 
 
-def lost_in(stream) -> list[tuple[int, int]]:
-    """(samples that had come, samples lost) by a watch that looks every 20 ms.
+def test_a_machine_that_loses_sound_all_the_time_is_told_once_a_minute(tmp_path, monkeypatch):
+    """A line a second would fill a log, and a list of all places the memory."""
+    monkeypatch.setattr(recording, "MOST_PLACES", 5)
+    clock = [100.0]
+    take = Take(tmp_path / "a.wav", RATE, 1)
+    recorder = Recorder(take, 1, RATE, clock=lambda: clock[0])
+    for gap in range(1, 31):
+        recorder.gap(480, "slow")
+        until(lambda gap=gap: recorder.take.frames == 480 * gap)
+        clock[0] += 4.0
+    until(lambda: len(recorder.notes) == 3)
+    recorder.gap(480, "slow")
+    until(lambda: recorder.take.frames == 480 * 31)
+    recorder.close()
 
-    Args:
-        stream: (seconds, samples that came so far) in the order of time.
-    """
-    watch, found, known = LostTime(RATE, BLOCK), [], 0
-    for now_s, came in stream:
-        lost = watch.look(now_s, came)
-        if lost:
-            found.append((known, lost))
-        known = known if lost is None else came
-    return found
-
-
-def steady(until_s, speed=1.0, start_s=0.0, came=0, every_s=0.02):
-    """A stream in blocks, whose clock is faster than ours."""
-    for look in range(round((until_s - start_s) / every_s)):
-        now_s = start_s + (look + 1) * every_s
-        yield now_s, came + int((now_s - start_s) * speed * RATE) // BLOCK * BLOCK
-
-
-@pytest.mark.parametrize("speed", [1.0, 1.001, 0.999])
-def test_two_clocks_that_differ_lose_nothing(speed):
-    """Ten minutes at 1000 ppm are 0.6 s, which nobody lost."""
-    assert lost_in(steady(600, speed)) == []
-
-
-@pytest.mark.parametrize("stop_s", [0.2, 5.0, 36_000.0])
-@pytest.mark.parametrize("looks", ["none", "all the time"])
-def test_a_stop_is_found_with_its_length_and_its_place(stop_s, looks):
-    """Of the whole process, as sleep; or of the device alone."""
-    before = list(steady(10))
-    now_s, came = before[-1]
-    meanwhile = (
-        [] if looks == "none" else [(now_s + 0.02 * i, came) for i in range(1, int(stop_s * 50))]
-    )[:5000]
-    after = list(steady(now_s + stop_s + 10, start_s=now_s + stop_s, came=came))
-    ((at, lost),) = lost_in([*before, *meanwhile, *after])
-
-    assert at == came
-    assert abs(lost - stop_s * RATE) <= 2 * BLOCK
-
-
-def test_two_stops_in_a_row_are_as_long_as_both():
-    """The second while it is not yet known whether the stream catches up."""
-    first = list(steady(5))
-    second = list(steady(7.5, start_s=7, came=first[-1][1]))
-    third = list(steady(20, start_s=10, came=second[-1][1]))
-    lost = sum(n for _, n in lost_in([*first, *second, *third]))
-
-    assert abs(lost - (2 + 2.5) * RATE) <= 4 * BLOCK
-
-
-def test_a_stream_that_catches_up_has_lost_nothing():
-    """A callback that was late by 0.5 s, of a device that holds as much."""
-    late = [(now_s, came) for now_s, came in steady(20) if not 10 < now_s < 10.5]
-
-    assert lost_in(late) == []
-
-
-def test_a_device_that_does_not_come_back_leaves_no_silence_at_the_end():
-    """Nobody waits for it any more."""
-    stream = list(steady(10))
-    now_s, came = stream[-1]
-    watch = LostTime(RATE, BLOCK)
-    for look in stream:
-        watch.look(*look)
-    for i in range(1, 100):
-        watch.look(now_s + 0.02 * i, came)
-
-    assert watch.look(now_s + 5, came, last=True) == 0
+    first, *rest = recorder.notes
+    assert first == "slow: the recording is silent for 0.01 s at 0.00 s"
+    assert len(rest) == 3
+    assert all(note.startswith("since then, the recording is silent ") for note in rest)
+    assert sum(int(note.split()[6].replace("once", "1")) for note in rest) == 30
+    assert len(recorder.summary()["silent"]) == 5
+    assert recorder.summary()["silent_s"] == 0.31
+    assert sf.info(tmp_path / "a.wav").frames == 480 * 31
 
 
 def test_the_silence_of_a_stop_is_where_the_stop_was(tmp_path):

@@ -50,6 +50,27 @@ def test_jackd_is_killed_and_started_again(tmp_path, flags):
 
 @pytest.mark.jack
 @pytest.mark.slow
+def test_jackd_hangs_and_goes_on(tmp_path, flags):
+    """A server that answers nothing is waited for as one that is dead; it is the same one then."""
+    with Jack(tmp_path) as server:
+        live = Command(server, "--in", "system", "--out", "system", *flags)
+        live.expect("latency in ms")
+        live.sounds()
+        server.server.send_signal(signal.SIGSTOP)
+        live.expect("is gone; waiting until it is back")
+        time.sleep(1)
+        server.server.send_signal(signal.SIGCONT)
+        live.expect("is back after")
+        live.sounds()
+        code, said = live.end()
+
+    assert code == 0, said
+    assert said.count("is gone; waiting") == said.count("is back after") == 1
+    assert recorded_s(tmp_path) > 0
+
+
+@pytest.mark.jack
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_without_waiting_the_end_of_jackd_is_exit_code_3(tmp_path, flags, how):
     """Neither the exit handler of sounddevice nor a stream that never closes keeps the process."""

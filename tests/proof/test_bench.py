@@ -12,7 +12,7 @@ from rtdenoise.nets import box
 from rtdenoise.proof.bench import others, paced_timing
 from rtdenoise.proof.rehearsal import rehearse
 from rtdenoise.proof.timing import Timing
-from tests.proof.test_doctor import DEVICES, Card, Takes
+from tests.proof.headset import DEVICES, Card, Takes
 from tests.toy_nets import Identity, Smoother, generator_for, save
 
 

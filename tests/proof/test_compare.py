@@ -165,7 +165,7 @@ def test_a_comparison_by_the_command(made, capsys):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["talk.wav", "-m", "nosuch"], 4, "no model 'nosuch'. In the box: speech"),
+        (["talk.wav", "-m", "nosuch"], 4, "In the box"),
         (["talk.wav", "--board", "nosuch.toml"], 2, "cannot read the board nosuch.toml"),
         (["talk.wav", "-m", "a", "-m", "a"], 2, "a is given twice"),
         (["talk.wav", "--seconds", "0"], 2, "--seconds 0: wanted more than 0, to 600"),
