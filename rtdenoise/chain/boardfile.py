@@ -115,7 +115,10 @@ def save_board(effect: Any, path: str | Path) -> None:
     Raises:
         UsageError: If an effect does not tell what it was made of, or the file cannot be written.
     """
-    text = tomli_w.dumps(described(effect))
+    try:
+        text = tomli_w.dumps(described(effect))
+    except TypeError as error:
+        raise UsageError(f"an effect cannot be saved in a board file: {error}") from None
     half = Path(f"{path}.part")
     try:
         half.write_text(text, encoding="utf-8")

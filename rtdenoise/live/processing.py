@@ -7,6 +7,7 @@ room know of chain/ only how a board file is read.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -115,11 +116,13 @@ class Processing:
     def facts(self) -> dict[str, Any]:
         """Return what the effect is: `effect`, from which it can be made, and the cards of nets.
 
-        `effect` is None where the effect does not tell what it was made of.
+        `effect` is None where the effect does not tell what it was made of, or was made of what no
+        file can hold.
         """
         try:
             table: dict[str, Any] | None = describe(self.effect)
-        except UsageError:
+            json.dumps(table)
+        except (UsageError, TypeError, ValueError):
             table = None
         models = [{"name": card.name, "sha256": card.sha256} for card in cards(self.effect)]
         return {"effect": table, "models": models}
