@@ -53,7 +53,7 @@ class Extension(nn.Module):
         layers: int = 2,
         bands: int = 64,
         channels: int = 8,
-        evenness: float = 0.5,
+        evenness: float = 0.8,
     ) -> None:
         super().__init__()
         bank = band_bank(bands, FRAMING)
