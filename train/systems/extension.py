@@ -21,6 +21,7 @@ from .base import Batch, Number, System, as_number
 APART = 8  # windows between two in which the end of the band is learnt: it moves slowly
 FAINT = 1e-7  # power of the target, about -100 dBFS, below which nothing is missing
 EDGE_WEIGHT = 10.0
+HALF = 0.5  # share of a bin's amplitude from which it counts as missing
 
 
 class ExtensionSystem(System):
@@ -67,7 +68,7 @@ class ExtensionSystem(System):
         missing = few.detach()[:, last.clamp(max=few.shape[1] - 1)]
         raw = net.decide_all(net.features(energy, means, missing)).float()
         wanted = net.energies(py)
-        weight = (gone * keep) @ net.to_bands
+        weight = ((gone > HALF) * keep) @ net.to_bands
         off = (raw + level - wanted).abs() * weight
         energies = off.sum() / (weight.sum() * px.shape[1] + 1e-6)
         return {"loss": energies + EDGE_WEIGHT * edge, "energy": energies, "edge": edge}
