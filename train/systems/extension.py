@@ -13,7 +13,8 @@ from ..config import Recipe
 from ..data.degraded import Pairs
 from ..data.library import Library
 from ..data.mixing import band_mask
-from ..networks.extension import FRAMING, Extension
+from ..networks.extension import Extension
+from ..networks.spectral import FRAMING
 from ..spectra import spectra
 from ..team import Team
 from .base import Batch, Number, System, as_number

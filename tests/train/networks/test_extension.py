@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from train.networks.extension import FRAMING, GUARD, HOP, LEAST_BIN, WINDOW, Extension
+from train.networks.extension import GUARD, LEAST_BIN, Extension
+from train.networks.spectral import FRAMING, HOP, WINDOW
 from train.spectra import hann, spectra
 
 SMALL = {"hidden": 24, "layers": 2, "bands": 24, "channels": 2}
@@ -29,7 +30,8 @@ def limited(cutoff_bin: int, hops: int = 40) -> torch.Tensor:
     torch.manual_seed(1)
     z = torch.fft.rfft(0.1 * torch.randn(1, hops * HOP))
     z[:, cutoff_bin * hops * HOP // WINDOW :] = 0
-    return torch.fft.irfft(z)
+    sound: torch.Tensor = torch.fft.irfft(z)
+    return sound
 
 
 def ending_at(cutoff_bin: int, hops: int) -> torch.Tensor:
