@@ -124,7 +124,8 @@ class Extension(nn.Module):
     def decide_all(self, features: Tensor) -> Tensor:
         """Apply `decide` to whole excerpts from silence, for training."""
         x = torch.relu(self.enter(features))
-        return self.leave(torch.cat([from_silence(self.memory, x), x], 2)) - 1.5
+        y: Tensor = self.leave(torch.cat([from_silence(self.memory, x), x], 2)) - 1.5
+        return y
 
     def excitation(self, re: Tensor, im: Tensor, missing: Tensor) -> tuple[Tensor, Tensor]:
         """Translate the upper half of the band upward until all bins are full, at unit power.
