@@ -21,6 +21,7 @@ KINDS = ("speech", "music")  # what a net can restore
 UNREAD = {
     "spectra": ("degradation", "objective", "data.margin_s"),
     "waves": ("degrade", "scenes", "loss", "run.pool", "run.compile"),
+    "envelopes": ("degrade", "scenes", "loss", "objective", "run.pool", "run.compile"),
 }
 
 # What a run may change when it continues: its length, and how it uses the machine and reports.

@@ -264,12 +264,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Train:
-    """The kind of training: on spectra, or on waveforms.
+    """The kind of training: on spectra, on waveforms, or on envelopes.
 
     Attributes:
         on: `spectra` that are mixed anew in every step ([degrade], [loss]), or `waves`, pairs of
-            waveforms that `degradation` makes ([objective]). A recipe that does not say it is
-            trained on waves if it has a `degradation`, and on spectra if it has none.
+            waveforms that `degradation` makes ([objective]), or `envelopes` of the same pairs, for
+            `extension`. A recipe that does not say it is trained on waves if it has a
+            `degradation`, and on spectra if it has none.
     """
 
     on: str = "spectra"

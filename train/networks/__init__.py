@@ -10,6 +10,7 @@ from rtdenoise.errors import UsageError
 
 from .audiounet import audiounet
 from .banded import Banded
+from .extension import Extension
 from .germain import germain
 from .mugan import mugan
 from .protocol import Trainable
@@ -19,6 +20,7 @@ from .spectral import Spectral
 MAKERS: dict[str, Callable[..., Trainable]] = {
     "audiounet": audiounet,
     "banded": Banded,
+    "extension": Extension,
     "germain": germain,
     "mugan": mugan,
     "segan": segan,

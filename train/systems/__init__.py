@@ -6,9 +6,11 @@ from rtdenoise.errors import UsageError
 
 from .. import networks
 from ..config import Recipe
+from ..networks.extension import Extension
 from ..networks.protocol import TrainableOnSpectra, TrainableOnWaves
 from ..team import Team
 from .base import System
+from .extension import ExtensionSystem
 from .spectral import SpectralSystem
 
 
@@ -31,6 +33,8 @@ def make(recipe: Recipe, team: Team) -> System:
         return WaveSystem(recipe, team, net)
     if recipe.train.on == "spectra" and isinstance(net, TrainableOnSpectra):
         return SpectralSystem(recipe, team, net)
+    if recipe.train.on == "envelopes" and isinstance(net, Extension):
+        return ExtensionSystem(recipe, team, net)
     raise UsageError(
         f"{recipe.net['network']} cannot be trained on {recipe.train.on} (train.on); waves need a "
         "degradation too"

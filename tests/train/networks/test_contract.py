@@ -106,7 +106,7 @@ def test_every_net_becomes_a_model_the_host_verifies(name, tmp_path):
 
 def test_an_unknown_network_or_setting_is_one_clear_error():
     """The known ones are listed."""
-    with pytest.raises(UsageError, match=r"'wavenet'; known: audiounet, banded, germain"):
+    with pytest.raises(UsageError, match=r"'wavenet'; known: audiounet, banded, extension"):
         make("wavenet")
     with pytest.raises(UsageError, match=r"net.deep; audiounet knows: depth"):
         make("audiounet", deep=4)

@@ -1,0 +1,136 @@
+"""What bandwidth extension owes whoever streams through it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from train.networks.extension import GUARD, LEAST_BIN, Extension
+from train.networks.spectral import FRAMING, HOP, WINDOW
+from train.spectra import hann, spectra
+
+SMALL = {"hidden": 24, "layers": 2, "bands": 24, "channels": 2}
+
+
+@pytest.fixture
+def net() -> Extension:
+    """A net far from where it starts."""
+    torch.manual_seed(0)
+    net = Extension(**SMALL)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return net
+
+
+def limited(cutoff_bin: int, hops: int = 40) -> torch.Tensor:
+    """Noise (1, samples) without anything above a bin."""
+    torch.manual_seed(1)
+    z = torch.fft.rfft(0.1 * torch.randn(1, hops * HOP))
+    z[:, cutoff_bin * hops * HOP // WINDOW :] = 0
+    sound: torch.Tensor = torch.fft.irfft(z)
+    return sound
+
+
+def ending_at(cutoff_bin: int, hops: int) -> torch.Tensor:
+    """The certainty that the band ends there, (1, hops, bins)."""
+    return (torch.arange(FRAMING.bins) >= cutoff_bin).float().expand(1, hops, -1).contiguous()
+
+
+def test_streamed_is_whole(net):
+    """The windows of a stream, of a file and of training give the same samples."""
+    x = limited(170)
+    windows = functional.pad(x, (HOP, HOP)).unfold(1, WINDOW, HOP) * hann(WINDOW, x.device)
+    with torch.inference_mode():
+        whole, end = net(windows, net.initial_state(1))
+        state, parts = net.initial_state(1), []
+        for t in range(windows.shape[1]):
+            part, state = net(windows[:, t : t + 1], state)
+            parts.append(part)
+        trained = net.wave(x)
+
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(state, end, atol=1e-4, rtol=1e-4)
+    out = whole * hann(WINDOW, x.device)
+    streamed = (out[:, :-1, HOP:] + out[:, 1:, :HOP]).flatten(1)
+    torch.testing.assert_close(streamed, trained, atol=1e-5, rtol=0)
+
+
+def test_what_is_below_the_end_of_the_band_passes_untouched(net):
+    """To the bit, in every window; only what is missing is added."""
+    cutoff = 170
+    x = spectra(limited(cutoff), FRAMING)
+    hops = x.shape[2]
+    level, raw = torch.zeros(1, hops, 1), torch.zeros(1, hops, SMALL["bands"])
+    re, im = net.add(x[:, 0], x[:, 1], raw, level, ending_at(cutoff, hops))
+
+    assert torch.equal(re[:, :, :cutoff], x[:, 0, :, :cutoff])
+    assert torch.equal(im[:, :, :cutoff], x[:, 1, :, :cutoff])
+    added = re.square() + im.square()
+    assert added[:, :, cutoff:].mean() > 0.5
+
+
+def test_a_complete_band_gets_nothing(net):
+    """A recording of full bandwidth comes out as it came in."""
+    x = spectra(limited(FRAMING.bins), FRAMING)
+    level, raw = torch.zeros(1, x.shape[2], 1), torch.zeros(1, x.shape[2], SMALL["bands"])
+    out = net.add(x[:, 0], x[:, 1], raw, level, torch.zeros(1, x.shape[2], FRAMING.bins))
+
+    assert torch.equal(torch.stack(out, 1), x)
+
+
+@pytest.mark.parametrize("cutoff", [LEAST_BIN, 85, 170, 256, 341, 512])
+def test_the_excitation_is_the_band_itself_moved_by_whole_periods_of_a_hop(net, cutoff):
+    """A tone in the source is a steady tone in each copy: its phase advances from hop to hop."""
+    hops, at = 12, cutoff - GUARD - 4
+    time = torch.arange((hops + 1) * HOP)
+    tone = torch.cos(2 * np.pi * at * time / WINDOW)[None]
+    x = spectra(tone + 1e-3 * limited(cutoff, hops + 1), FRAMING)
+    a, b = net.excitation(x[:, 0], x[:, 1], ending_at(cutoff, x.shape[2]))
+    shift = 2 * ((cutoff - GUARD) // 4)
+    copy = at + shift
+    if copy >= FRAMING.bins:
+        return
+    phase = torch.angle(torch.complex(a[0, :, copy], b[0, :, copy]))
+    turns = torch.diff(phase) / np.pi  # a bin turns by pi times its number a hop
+
+    apart = torch.remainder(turns - copy, 2.0)
+    assert torch.minimum(apart, 2 - apart).max() < 0.05
+
+
+def test_the_excitation_has_unit_power(net):
+    """So that the energies that the net gives are those that come out."""
+    x = spectra(limited(170), FRAMING)
+    a, b = net.excitation(x[:, 0], x[:, 1], ending_at(170, x.shape[2]))
+    power = (a.square() + b.square())[:, :, 175:]
+
+    assert abs(10 * torch.log10(power.mean())) < 1.0
+
+
+def test_silence_in_silence_out(net):
+    """Exactly, also right after a voice."""
+    _, state = net(torch.randn(2, 10, WINDOW), net.initial_state(2))
+    out, _ = net(torch.zeros(2, 20, WINDOW), state)
+
+    assert not out.any()
+
+
+@pytest.mark.parametrize("level_db", [-200, -60, 0, 120])
+def test_any_level_gives_finite_sound_and_state(net, level_db):
+    """Also DC, which has no band at all."""
+    out, state = net(10 ** (level_db / 20) * torch.ones(1, 20, WINDOW), net.initial_state(1))
+
+    assert torch.isfinite(out).all()
+    assert torch.isfinite(state).all()
+
+
+def test_channels_do_not_hear_each_other(net):
+    """A silent channel beside a loud one stays silent."""
+    both = torch.stack([torch.zeros(20, WINDOW), torch.randn(20, WINDOW)])
+    out, _ = net(both, net.initial_state(2))
+    alone, _ = net(both[1:], net.initial_state(1))
+
+    torch.testing.assert_close(out[1:], alone, atol=1e-5, rtol=0)
+    assert not out[0].any()

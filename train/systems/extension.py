@@ -1,0 +1,88 @@
+"""Training of `extension`: where the band ends, and the energies above it.
+
+Both are regressions on the spectra of a pair of waveforms, so no sound has to be made: a step costs
+a fifth of one on waves. An adversary can then refine the model, by training on waves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import Recipe
+from ..data.degraded import Pairs
+from ..data.library import Library
+from ..data.mixing import band_mask
+from ..networks.extension import Extension
+from ..networks.spectral import FRAMING
+from ..spectra import spectra
+from ..team import Team
+from .base import Batch, Number, System, as_number
+
+APART = 8  # windows between two in which the end of the band is learnt: it moves slowly
+FAINT = 1e-7  # power of the target, about -100 dBFS, below which nothing is missing
+EDGE_WEIGHT = 10.0
+HALF = 0.5  # share of a bin's amplitude from which it counts as missing
+
+
+class ExtensionSystem(System):
+    """A system that trains `extension` to find the end of the band and the energies above it.
+
+    Args:
+        recipe: Settings of the run, with a degradation that limits the band.
+        team: The processes that train together.
+        net: The generator.
+    """
+
+    net: Extension
+
+    def __init__(self, recipe: Recipe, team: Team, net: Extension) -> None:
+        super().__init__(recipe, team, net)
+
+    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pairs:
+        """See `System.feed`."""
+        r, stride = self.recipe, self.net.stride
+        samples = round(r.data.seconds * r.data.rate_hz / stride) * stride
+        return Pairs(library, r.kind, r.degradation, r.optim.batch, samples, seed, self.device)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the total, named "loss", and the parts of the loss of a batch.
+
+        `edge` is the squared difference of `missing` from 1 - |H|, where |H| is what is left of
+        the target in each bin; `energy` is the absolute difference of log10 energies, in the bands
+        that the target has and the input has not.
+        """
+        x, y, bandwidth_hz = (part.to(self.device) for part in batch)
+        net = self.net
+        both = spectra(torch.cat([x, y]), FRAMING)
+        power = both.square().sum(1)
+        px, py = power[: len(x)], power[len(x) :]
+        keep = band_mask(bandwidth_hz, FRAMING)
+        energy, means, powers = net.see(both[: len(x), 0], both[: len(x), 1])
+        level = net.level(means)
+        apart = slice(APART - 1, None, APART)
+        few = net.missing(powers[:, apart], level[:, apart])
+        left = px.mean(1, keepdim=True) / (py.mean(1, keepdim=True) + 1e-9)
+        gone = (1 - left.clamp(0.0, 1.0).sqrt()) * (py.mean(1, keepdim=True) > FAINT)
+        edge = ((few - gone).square() * keep).mean()
+        last = (torch.arange(1, px.shape[1] + 1, device=px.device) // APART - 1).clamp(min=0)
+        missing = few.detach()[:, last.clamp(max=few.shape[1] - 1)]
+        raw = net.decide_all(net.features(energy, means, missing)).float()
+        wanted = net.energies(py)
+        weight = ((gone > HALF) * keep) @ net.to_bands
+        off = (raw + level - wanted).abs() * weight
+        energies = off.sum() / (weight.sum() * px.shape[1] + 1e-6)
+        return {"loss": energies + EDGE_WEIGHT * edge, "energy": energies, "edge": edge}
+
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
+        """See `System.step`."""
+        parts = self.loss(batch)
+        factor = self.descend(parts["loss"], step, progress)
+        numbers = {name: as_number(part.detach()) for name, part in parts.items()}
+        return numbers | {"rate": factor}
+
+    def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """See `System.restore`."""
+        degraded, target, _ = batch
+        with self.averaged(), torch.inference_mode():
+            return degraded, self.net.wave(degraded), target
