@@ -32,7 +32,7 @@ DOORS = {
     "av": {"sound/media"},
     "sounddevice": {"live/devices"},
     "platformdirs": {"live/folders"},
-    "tomli_w": {"live/presets"},
+    "tomli_w": {"live/presets", "panel/boards"},
     "pulsectl": {"live/soundserver"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},
