@@ -22,13 +22,18 @@ function spot(effects, path) {
 }
 
 // Changes to the board that `edit` makes of a copy of the one that runs.
-async function arrange(edit, focus) {
-  const effects = clone(now);
-  edit(effects);
-  const answer = await ask("arrange", { effects });
-  if (focus) wanted = focus;
-  return answer;
+function arrange(edit, focus) {
+  const done = arranging.catch(() => {}).then(async () => {
+    const effects = clone(now);
+    edit(effects);
+    const reported = await ask("arrange", { effects });
+    if (focus) wanted = focus;
+    now = reported;
+  });
+  arranging = done;
+  return done;
 }
+let arranging = Promise.resolve(); // one after the other: each begins with what the run has then
 let wanted = null; // what gets the focus when the board is drawn again
 
 function settings(effect, path) {
@@ -46,7 +51,7 @@ function settings(effect, path) {
     fields.push(one.node);
   }
   for (const p of kind ? kind.parameters : []) {
-    if (rows[`${path}/${p.name}`] || (single && p.name !== "model")) continue;
+    if (rows[`${path}/${p.name}`] || single) continue; // a single model is chosen above
     const value = effect[p.name] ?? (String(p.default).startsWith("<") ? null : p.default);
     const row = { name: p.name, value, unit: p.unit, least: p.low, most: p.high };
     if (p.name === "model") row.choices = [...new Set([...models, value])];
@@ -92,11 +97,11 @@ function card(effect, path, count) {
 // What is drawn again when it differs: kinds and places, and settings without a parameter.
 function outline(effects, path = "") {
   return (effects || []).map((effect, at) => {
-    const place = `${path}${at + 1}`, fixedOnes = {};
+    const place = `${path}${at + 1}`, kept = {};
     for (const [name, value] of Object.entries(effect)) {
-      if (name !== "effect" && !rows[`${place}/${name}`]) fixedOnes[name] = value;
+      if (name !== "effect" && !rows[`${place}/${name}`]) kept[name] = value;
     }
-    return [fixedOnes, outline(effect.effect, `${place}/`)];
+    return [kept, outline(effect.effect, `${place}/`)];
   });
 }
 
@@ -162,17 +167,17 @@ $("kind").addEventListener("change", needs);
 
 $("add").addEventListener("submit", (event) => {
   event.preventDefault();
-  press(event.submitter || $("add").querySelector("button"), () => arrange((effects) => {
-    const effect = { type: $("kind").value };
-    $("needs").querySelectorAll("input").forEach((input) => {
-      if (input.dataset.name === YOURS) effect.type = input.value;
-      else effect[input.dataset.name] = input.value;
-    });
-    if (effect.type === "DryWet") effect.effect = [{ type: "Gain", gain_db: 0 }];
-    const within = $("where").parentElement.hidden ? "" : $("where").value;
+  const effect = { type: $("kind").value };
+  $("needs").querySelectorAll("input").forEach((input) => {
+    if (input.dataset.name === YOURS) effect.type = input.value;
+    else effect[input.dataset.name] = input.value;
+  });
+  if (effect.type === "DryWet") effect.effect = [{ type: "Gain", gain_db: 0 }];
+  const within = $("where").parentElement.hidden ? "" : $("where").value;
+  arrange((effects) => {
     if (within) {
       const [list, at] = spot(effects, within);
       (list[at].effect ||= []).push(effect);
     } else effects.push(effect);
-  }));
+  }).catch(() => {}); // it is shown
 });

@@ -192,13 +192,16 @@ const COUNTS = [["xruns", "xruns"], ["late", "late hops"], ["dry", "dry hops"],
   ["failed", "failed hops"], ["gaps", "gaps"], ["clipped", "clipped"]];
 function numbers(status) {
   draw.latency(status.latency_ms);
-  const rest = [["running for", clock(status.seconds)], ["load", `${status.load_percent} %`],
-    ["hop p50 / p99", `${status.p50_ms} / ${status.p99_ms} ms`]];
+  const rest = [["running for", clock(status.seconds)], ["load", `${Math.round(status.load_percent)} %`],
+    ["hop, median", ms(status.p50_ms)],
+    ["hop, 99 %", ms(status.p99_ms)]];
   if (status.drift_ppm !== null) rest.push(["drift", `${status.drift_ppm.toFixed(1)} ppm`]);
   const counts = COUNTS.map(([key, name]) => [name, status[key], status[key] > 0]);
   $("counts").replaceChildren(...[...rest, ...counts].map(([name, value, some]) =>
     make("div", { class: some ? "some" : null }, make("dt", {}, name), make("dd", {}, `${value}`))));
 }
+
+const ms = (value) => (value === null ? "–" : `${value.toFixed(2)} ms`);
 
 function clock(seconds) {
   const s = Math.floor(seconds), two = (n) => `${n}`.padStart(2, "0");
@@ -257,6 +260,7 @@ function receive(now) {
   header();
   runSection();
   for (const id of ["strength", "board-edit", "keep"]) $(id).disabled = pid === null;
+  for (const part of document.querySelectorAll(".column, #strength")) part.hidden = pid === null;
   if (pid === null) {
     if (now.child && now.child.code === null) last = now.child.pid;
     return;

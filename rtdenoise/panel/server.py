@@ -24,7 +24,8 @@ from .feed import Feed
 LOCAL = "127.0.0.1"
 HERE = Path(__file__).parent
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-FILES = {"": "page.html"} | {n: n for n in ("page.js", "board.js", "draw.js", "knobs.js", "page.css")}
+NAMES = ("page.css", "page.js", "board.js", "draw.js", "knobs.js")
+FILES = {"": "page.html", **dict(zip(NAMES, NAMES, strict=True))}
 MOST_FEEDS = 12  # pages at once; a run takes 16 clients
 
 
