@@ -42,11 +42,16 @@ def describe(effect: Any) -> dict[str, Any]:
 
 def _of_recipe(made: recipe.Recipe) -> dict[str, Any]:
     """Return the table of a native plugin."""
-    settings = {name: value for name, value in made.settings.items() if value is not None}
+    settings = {name: _plain(value) for name, value in made.settings.items() if value is not None}
     table: dict[str, Any] = {"type": CONTAINERS.get(made.kind, made.kind), **settings}
     if made.inner is not None:
         table["effect"] = [_of_recipe(inner) for inner in made.inner]
     return table
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a plugin as a board file has it: a choice is its name."""
+    return value.name if hasattr(type(value), "__members__") else value
 
 
 def _of_user(effect: Effect) -> dict[str, Any]:

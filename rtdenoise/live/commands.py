@@ -42,7 +42,7 @@ class Commands:
             "atten-lim": self._atten_lim,
             "residual": self._residual,
             "parameters": lambda _: live.parameters(),
-            "describe": lambda _: described(live.effect),
+            "describe": lambda _: describe(live.effect),
             "set": self._set,
             "events": self._events,
             "quit": self._quit,
@@ -250,12 +250,6 @@ def text(name: str, request: Request) -> str:
 def shown(value: Any) -> str:
     """Return a value of a request for a message."""
     return printable(repr(value)[:80])
-
-
-def described(effect: Any) -> Request:
-    """Return *effect* as the table of a board file; a choice is its name."""
-    table: Request = json.loads(json.dumps(describe(effect), default=lambda value: value.name))
-    return table
 
 
 def cards() -> list[Request]:
