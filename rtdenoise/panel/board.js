@@ -4,7 +4,7 @@
 import { $, ask, fill, fixed, knob, make, press } from "./knobs.js";
 
 const MANY = ["Board", "Mix"], YOURS = "module:Class";
-let kinds = [], models = [], now = null, rows = {}, knobs = {}, shape = "", single = false;
+let kinds = [], models = [], rows = {}, knobs = {}, shape = "", single = false;
 
 export function known(effects, names) {
   kinds = effects.filter((kind) => kind.streams);
@@ -14,21 +14,22 @@ export function known(effects, names) {
   needs();
 }
 
-const clone = (value) => JSON.parse(JSON.stringify(value));
 // The list that holds the effect at a path as "2/1", and its place in it.
 function spot(effects, path) {
   const steps = path.split("/").map(Number), last = steps.pop();
   return [steps.reduce((list, at) => list[at - 1].effect, effects), last - 1];
 }
 
-// Changes to the board that `edit` makes of a copy of the one that runs.
+// Changes to the board that `edit` makes of the one that runs.
 function arrange(edit, focus) {
   const done = arranging.catch(() => {}).then(async () => {
-    const effects = clone(now);
+    const effects = await ask("board"); // as it is: values change without this page
     edit(effects);
-    const reported = await ask("arrange", { effects });
-    if (focus) wanted = focus;
-    now = reported;
+    wanted = focus || null; // the run may report the board before it answers
+    try { await ask("arrange", { effects }); } catch (error) {
+      wanted = null;
+      throw error;
+    }
   });
   arranging = done;
   return done;
@@ -115,7 +116,6 @@ function containers(effects, path = "") {
 // Shows the board as the run reports it. `effects` null: it does not tell.
 export function show(effects, parameters, model) {
   single = model !== null;
-  now = effects;
   rows = Object.fromEntries(parameters.map((row) => [row.path, row]));
   $("no-board").textContent = effects === null
     ? "An effect that runs does not tell what it was made of, so that it cannot be rearranged."
@@ -146,7 +146,6 @@ export function show(effects, parameters, model) {
 
 export function none() {
   shape = "";
-  now = null;
   knobs = {};
   $("board").replaceChildren();
   $("no-board").textContent = "";

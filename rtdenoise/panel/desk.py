@@ -66,6 +66,7 @@ class Desk:
             "stop": self._stop,
             "attach": self._attach,
             "model": self._model,
+            "board": lambda _: self.board(),
             "arrange": self._arrange,
             "load": self._load,
             "save": self._save,
@@ -158,11 +159,11 @@ class Desk:
         self._file = None
         return answer
 
-    def _arrange(self, body: Body) -> list[boards.Table]:
-        """Change to a board of other effects, and return those that run then."""
-        self._ask("board", value=boards.toml(body.get("effects")))
+    def _arrange(self, body: Body) -> Any:
+        """Change to a board of other effects."""
+        answer = self._ask("board", value=boards.toml(body.get("effects")))
         self._file = None
-        return self.board()
+        return answer
 
     def _load(self, body: Body) -> Any:
         """Change to the board of a file."""

@@ -165,6 +165,7 @@ function header() {
 }
 
 let last = null; // the number of the run that was shown last
+let unread = null; // the run whose last words were opened
 function runSection() {
   const { status, child, hosts } = state, ours = child && child.pid === last;
   const gone = status ? "" : (last === null || ours) && child ? ended(child)
@@ -175,7 +176,10 @@ function runSection() {
   const lines = child && !status ? child.lines.join("\n") : "";
   if ($("printed").lastElementChild.textContent !== lines) {
     $("printed").lastElementChild.textContent = lines;
-    $("printed").open = Boolean(child && child.code);
+  }
+  if (child && child.code && unread !== child.pid) {
+    unread = child.pid;
+    $("printed").open = true;
   }
   $("printed").hidden = !lines;
   $("which").hidden = hosts.length < 2 && !(hosts.length && !status);

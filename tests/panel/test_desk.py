@@ -13,6 +13,7 @@ from rtdenoise.cli.panel import options
 from rtdenoise.errors import AudioError, DeviceError, Problem, UsageError
 from rtdenoise.live import presets
 from rtdenoise.panel import boards
+from rtdenoise.panel.child import LINES
 from rtdenoise.panel.desk import Commands, Desk
 
 
@@ -38,7 +39,7 @@ def test_a_board_is_rearranged_with_its_values(desk, live, net):
 
     answer = desk.do({"do": "arrange", "effects": [ladder, mix, compressor, {"type": "Reverb"}]})
 
-    assert answer == desk.board()
+    assert answer["board"] == live.board
     assert live.board == ["LadderFilter", "Mix", "Compressor", "Reverb"]
     values = {row["path"]: row["value"] for row in live.parameters()}
     assert values["3/threshold_db"] == -21
@@ -107,14 +108,20 @@ def test_only_options_of_a_run_start_one(desk):
     assert options({"in": "-x y", "force": True, "residual": False}) == ["--in=-x y", "--force"]
 
 
-def test_a_run_that_fails_says_why(desk):
-    """Its last lines are kept, with its exit code, and it can be started again."""
-    desk.do({"do": "start", "settings": {"in": "null", "out": "null", "model": "nosuch"}})
-    desk.child._process.wait(120)
-    said = desk.child.summary()
-    assert said["code"] == 2
-    assert "never ends" in said["lines"][-1]
-    assert desk.do({"do": "start"})["settings"] == said["settings"]
+def test_a_run_that_fails_says_why(folder):
+    """Its last lines are kept, with its exit code, and it can be started again as before."""
+    code = (
+        "import sys; print('x' * 9999, *range(99), 'no \x1b[2J card', sep='\\n', file=sys.stderr)"
+    )
+    command = (sys.executable, "-c", f"{code}; sys.exit(3)")
+    desk = Desk(Commands(lambda _: command, (), lambda *_: folder))
+    for settings in ({"in": "usb"}, None):
+        desk.do({"do": "start", "settings": settings})
+        desk.child._process.wait(60)
+        said = desk.child.summary()
+        assert (said["code"], said["settings"]) == (3, {"in": "usb"})
+        assert said["lines"][-2:] == ["98", r"no \x1b[2J card"]
+        assert len(said["lines"]) == LINES
 
 
 def test_a_run_that_does_not_listen_is_ended(folder):

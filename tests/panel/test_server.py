@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import rtdenoise.panel
-from rtdenoise.errors import UsageError
 from rtdenoise.cli.panel import live_words, store
+from rtdenoise.errors import UsageError
 from rtdenoise.panel.desk import Commands, Desk
 from rtdenoise.panel.server import FILES, NAMES, Panel
 
