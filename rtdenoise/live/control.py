@@ -126,16 +126,19 @@ class Control:
 
     def _come(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin to serve a client that has come."""
-        task = asyncio.get_running_loop().create_task(self._client(reader, writer))
+        full = len(self._clients) >= MOST_CLIENTS  # before those who come in the same moment
+        task = asyncio.get_running_loop().create_task(self._client(reader, writer, full))
         self._clients[writer] = task
         task.add_done_callback(lambda _: self._clients.pop(writer))
 
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _client(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, full: bool
+    ) -> None:
         """Serve one client until it leaves, breaks a rule, or the run is over."""
         try:
-            if len(self._clients) > MOST_CLIENTS:
+            if full:
                 refusal = DeviceError(f"{MOST_CLIENTS} clients are connected, which is the most")
-                await _send(writer, refused(refusal, {}))
+                writer.write(_line(refused(refusal, {})))
             elif peer_is_me(writer.get_extra_info("socket")) and await self._admitted(reader):
                 await self._answer_all(reader, writer)
         except (OSError, TimeoutError):  # it is gone, or it is slow
@@ -159,24 +162,26 @@ class Control:
             try:
                 line = await asyncio.wait_for(reader.readline(), IDLE_S)
             except ValueError:  # the rest of the line would be taken for requests
-                await _send(writer, refused(UsageError(f"a line has at most {LONGEST} bytes"), {}))
+                error = UsageError(f"a line has at most {LONGEST} bytes")
+                writer.write(_line(refused(error, {})))
                 return
             if not line.endswith(b"\n"):
                 return
             async with self._turn:
                 work, slow = commands.work(line)
-                reply = {} if slow else work()
+                if not slow:
+                    writer.write(_line(work()))  # at once: it may be the answer to `quit`
                 await asyncio.sleep(PAUSE_S)
             if slow:
-                reply = await asyncio.get_running_loop().run_in_executor(self._worker, work)
-            await _send(writer, reply)
+                loop = asyncio.get_running_loop()
+                writer.write(_line(await loop.run_in_executor(self._worker, work)))
+            await asyncio.wait_for(writer.drain(), SEND_S)
 
 
-async def _send(writer: asyncio.StreamWriter, reply: Request) -> None:
-    """Send a reply as a line."""
+def _line(reply: Request) -> bytes:
+    """Return a reply as a line."""
     try:
-        line = json.dumps(reply, allow_nan=False)
-    except ValueError as error:
-        line = json.dumps(refused(error, {}))
-    writer.write(line.encode() + b"\n")
-    await asyncio.wait_for(writer.drain(), SEND_S)
+        text = json.dumps(reply, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        text = json.dumps(refused(error, {}))
+    return text.encode() + b"\n"
