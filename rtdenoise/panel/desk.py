@@ -23,8 +23,8 @@ from .child import Child
 
 Body = dict[str, Any]
 # What goes to the run as it is; the keys of a request beside `do`.
-FORWARDED = ("bypass", "mix", "atten-lim", "residual", "set", "record", "mark", "quit", "effects")
-KEYS = ("value", "path", "text", "overwrite")
+FORWARDED = ("bypass", "mix", "atten-lim", "residual", "set", "mark", "quit", "effects")
+KEYS = ("value", "path", "text")
 DEVICES_S = 30.0  # a sound server that does not answer
 
 
@@ -66,6 +66,7 @@ class Desk:
             "stop": self._stop,
             "attach": self._attach,
             "model": self._model,
+            "record": self._record,
             "board": lambda _: self.board(),
             "arrange": self._arrange,
             "load": self._load,
@@ -158,6 +159,12 @@ class Desk:
         answer = self._ask("model", value=_text(body, "value"))
         self._file = None
         return answer
+
+    def _record(self, body: Body) -> Any:
+        """Begin a recording in the panel's folder, or end the one that runs."""
+        ends = body.get("value") is None
+        file = None if ends else str(Path(_text(body, "value")).expanduser().absolute())
+        return self._ask("record", value=file, overwrite=body.get("overwrite") is True)
 
     def _arrange(self, body: Body) -> Any:
         """Change to a board of other effects."""

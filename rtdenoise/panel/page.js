@@ -146,6 +146,7 @@ function ended(child) {
 function pill(text, kind) {
   if ($("pill").textContent !== text) $("pill").textContent = text;
   $("pill").className = kind;
+  document.title = `${text} – rtdenoise`;
 }
 
 function header() {
@@ -153,7 +154,7 @@ function header() {
   const starting = state.child && state.child.code === null && state.pid !== state.child.pid;
   if (!status) {
     $("about").textContent = "";
-    return pill(starting ? "starting" : "no run", starting ? "warn" : "bad");
+    return pill(starting ? "starting" : "no run", starting ? "warn" : last === null ? "" : "bad");
   }
   const runs = status.model ? `model ${status.model}` : `board: ${status.board.join(", ") || "empty"}`;
   const channels = status.channels === 1 ? "mono" : `${status.channels} channels`;

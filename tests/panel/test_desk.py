@@ -79,6 +79,15 @@ def test_a_board_is_saved_and_loaded(desk, live, folder):
         desk.do({"do": "save", "path": str(folder / "call.txt")})
 
 
+def test_a_recording_is_in_the_panels_folder(desk, live, folder, monkeypatch):
+    """Its run may have been started in another one."""
+    monkeypatch.chdir(folder)
+    assert desk.do({"do": "record", "value": "talk.wav"})["file"] == str(folder / "talk.wav")
+    assert live.recording is not None
+    desk.do({"do": "record", "value": None})
+    assert (folder / "talk.wav").is_file()
+
+
 def test_a_preset_holds_what_runs(desk, live, folder, net):
     """The devices that the page gives, the model or the file of the board, and the strength."""
     ends = {"in": "null", "out": "speakers"}
@@ -117,6 +126,7 @@ def test_a_run_that_fails_says_why(folder):
     desk = Desk(Commands(lambda _: command, (), lambda *_: folder))
     for settings in ({"in": "usb"}, None):
         desk.do({"do": "start", "settings": settings})
+        assert desk.child is not None
         desk.child._process.wait(60)
         said = desk.child.summary()
         assert (said["code"], said["settings"]) == (3, {"in": "usb"})
@@ -132,6 +142,7 @@ def test_a_run_that_does_not_listen_is_ended(folder):
     desk.do({"do": "start", "settings": {}})
     with pytest.raises(UsageError, match="stop it first"):
         desk.do({"do": "start", "settings": {}})
+    assert desk.child is not None
     os.kill(desk.child.pid, signal.SIGSTOP)
     desk.close()
     assert desk.child.summary()["code"] in (-signal.SIGKILL, -signal.SIGTERM)

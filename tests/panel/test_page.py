@@ -19,7 +19,8 @@ LONG_MS = 40_000  # a guard against hanging: a run starts in a few seconds
 @pytest.fixture
 def opened(browser, panel):
     """A function that opens the page; no script may fail and nothing come from elsewhere."""
-    faults = []
+    faults: list[str] = []
+    places: set[str] = set()
 
     def open_page(width=1280, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
@@ -27,10 +28,7 @@ def opened(browser, panel):
         page.set_default_timeout(LONG_MS)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("dialog", lambda dialog: dialog.accept())
-        page.on(
-            "request",
-            lambda asked: asked.url.startswith((panel.url, "data:")) or faults.append(asked.url),
-        )
+        page.on("request", lambda asked: places.add(asked.url))
         page.goto(panel.url)
         return page
 
@@ -38,6 +36,7 @@ def opened(browser, panel):
     for context in browser.contexts:
         context.close()
     assert faults == []
+    assert all(place.startswith((panel.url, "data:")) for place in places)
 
 
 def shown(page, pid=None):
