@@ -2,14 +2,14 @@
 
   rtdenoise panel              print the address of the page; Ctrl-C ends it
   rtdenoise panel --open       also open it in the browser
-  rtdenoise panel --host call  show the run with the preset call (default: the only run)
+  rtdenoise panel call         show the run with the preset call (default: the only run)
 
 The page has the devices, models and presets, a board with a slider for every parameter, meters,
 spectra before and after, the latency and what happened. Only who has the address can use it; it
 works on this machine only. Ctrl-C also ends the run that was started on the page; a run that was
 started elsewhere goes on. docs/panel.md has more.
 
-Exit codes: 0 ended by Ctrl-C, 2 usage, 3 the run of --host is not there.
+Exit codes: 0 ended by Ctrl-C, 2 usage, 3 the run that was named is not there.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .log import log_line
 
 HELP = "show a live run as a web page, and control it there"
 ADVICE = {
-    Problem.HOSTS: "Give its number or its preset: --host NUMBER",
-    Problem.NO_HOST: "To start one on the page, leave out --host",
+    Problem.HOSTS: "Give its number: rtdenoise panel NUMBER",
+    Problem.NO_HOST: "To start one on the page: rtdenoise panel",
 }
 US = (sys.executable, "-m", "rtdenoise")
 # The options of `live` that the page may give, beside those of presets and boards.
@@ -42,13 +42,13 @@ WAIT_S = 0.5  # longest single wait: on Windows, Ctrl-C cannot interrupt it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --port, --open and --host to *parser*."""
+    """Add --port, --open and the run to *parser*."""
     parser.add_argument(
         "--port", type=int, default=0, metavar="N", help="port of the page (default: a free one)"
     )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
-        "--host", metavar="NUMBER|PRESET", help="which run to show (default: the only one)"
+        "run_named", nargs="?", metavar="NUMBER|PRESET", help="run to show (default: the only one)"
     )
 
 
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from ..panel.server import Panel
 
     pid = None
-    if args.host is not None:
-        with hosts.choose(args.host) as host:
+    if args.run_named is not None:
+        with hosts.choose(args.run_named) as host:
             pid = host.pid
     with until_interrupted() as stop:
         panel = Panel(Desk(Commands(live_words, (*US, "devices", "--json"), store), pid), args.port)
