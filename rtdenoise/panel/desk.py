@@ -53,6 +53,7 @@ class Desk:
     Attributes:
         changes: Number of requests that may have changed something.
         child: The run that the panel started last. None: it has started none.
+        closed: Whether the panel has ended, and no page is sent anything more.
     """
 
     def __init__(self, commands: Commands, pid: int | None = None) -> None:
@@ -60,7 +61,7 @@ class Desk:
         self._starting = threading.Lock()
         self._file: str | None = None  # of the board that runs, if it is as the file says
         self.child: Child | None = None
-        self.changes = 0
+        self.changes, self.closed = 0, False
         self._own: dict[str, Callable[[Body], Any]] = {
             "start": self._start,
             "stop": self._stop,
@@ -112,6 +113,7 @@ class Desk:
 
     def close(self) -> None:
         """End the run that the panel started; another one goes on."""
+        self.closed = True
         if self.child is not None:
             self.child.end()
 

@@ -41,8 +41,8 @@ class Feed:
         self._due_s = dict.fromkeys(("state", "detail", "hosts"), 0.0)
 
     def __iter__(self) -> Iterator[Message]:
-        """Yield messages for ever."""
-        while True:
+        """Yield messages until the panel ends."""
+        while not self._desk.closed:
             if self._due("state", STATE_S):
                 yield "state", self._state()
             if self._picture is not None and (new := self._picture.new()) is not None:

@@ -166,10 +166,11 @@ function header() {
 }
 
 let last = null; // the number of the run that was shown last
+let moving = ""; // that another run is shown than before, without being chosen
 let unread = null; // the run whose last words were opened
 function runSection() {
   const { status, child, hosts } = state, ours = child && child.pid === last;
-  const gone = status ? "" : (last === null || ours) && child ? ended(child)
+  const gone = status ? moving : (last === null || ours) && child ? ended(child)
     : last !== null && !(child && child.code === null) ? `The run ${last} is gone.` : "";
   const choose = !status && hosts.length > 1 ? " Choose one of the runs that there are." : "";
   $("gone").textContent = `${gone}${choose}`;
@@ -260,7 +261,12 @@ function receive(now) {
   state = now;
   heard = performance.now();
   const pid = now.status ? now.pid : null;
-  if (pid !== null) last = pid;
+  if (pid !== null && pid !== last) {
+    const left = last !== null && !now.hosts.some((host) => host.pid === last);
+    const mine = now.child && now.child.pid === pid;
+    moving = left && !mine ? `The run ${last} is gone; this is another one.` : "";
+    last = pid;
+  }
   if (pid !== shown) moved(pid);
   header();
   runSection();

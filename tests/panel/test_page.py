@@ -8,9 +8,13 @@ import tomllib
 
 import pytest
 import soundfile as sf
+from pedalboard import Gain, Reverb
 
+from rtdenoise.chain.board import Board
 from rtdenoise.live import presets
+from rtdenoise.live.control import Control
 from rtdenoise.live.hosts import Host
+from rtdenoise.live.live import Live
 
 pytestmark = pytest.mark.browser
 LONG_MS = 40_000  # a guard against hanging: a run starts in a few seconds
@@ -272,6 +276,20 @@ def contrast(one, two):
 
     low, high = sorted((light(one), light(two)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_a_run_that_comes_goes_and_comes_back(opened, panel, noise):
+    """An open page shows it by itself; when the panel is over, it says that it shows old values."""
+    page = opened()
+    page.wait_for_selector("#pill:has-text('no run')")
+    for board in (Board([Gain(-6)]), Board([Reverb()])):
+        with Live(f"file:{noise}", "null", board) as live, Control(live):
+            page.wait_for_selector(f"#e-1:has-text('{live.board[0]}')")
+            page.wait_for_selector("#pill:has-text('running')")
+        page.wait_for_selector("#gone:has-text('is gone')")
+        assert not page.locator("#strength").is_visible()
+    panel.desk.closed = True
+    page.wait_for_selector("#about:has-text('old')")
 
 
 @pytest.mark.slow
