@@ -282,9 +282,9 @@ def test_a_run_that_comes_goes_and_comes_back(opened, panel, noise):
     """An open page shows it by itself; when the panel is over, it says that it shows old values."""
     page = opened()
     page.wait_for_selector("#pill:has-text('no run')")
-    for board in (Board([Gain(-6)]), Board([Reverb()])):
-        with Live(f"file:{noise}", "null", board) as live, Control(live):
-            page.wait_for_selector(f"#e-1:has-text('{live.board[0]}')")
+    for effect in (Gain(-6), Reverb()):
+        with Live(f"file:{noise}", "null", Board([effect])) as live, Control(live):
+            page.wait_for_selector(f"#e-1:has-text('{type(effect).__name__}')")
             page.wait_for_selector("#pill:has-text('running')")
         page.wait_for_selector("#gone:has-text('is gone')")
         assert not page.locator("#strength").is_visible()
