@@ -35,7 +35,7 @@ DOORS = {
     "av": {"sound/media"},
     "sounddevice": {"live/devices"},
     "platformdirs": {"live/folders"},
-    "tomli_w": {"live/presets", "chain/boardfile"},
+    "tomli_w": {"live/presets", "chain/boardfile", "panel/boards"},
     "pulsectl": {"live/soundserver"},
     "samplerate": {"core/resample"},
     "rich": {"cli/meters"},

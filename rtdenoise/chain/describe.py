@@ -45,7 +45,11 @@ def describe(effect: Any) -> dict[str, Any]:
 
 def _plain(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return settings as a file can hold them: choices by their names, and without None."""
-    return {key: getattr(v, "name", v) for key, v in settings if v is not None}
+    chosen = {key: value for key, value in settings if value is not None}
+    return {
+        key: value.name if hasattr(type(value), "__members__") else value
+        for key, value in chosen.items()
+    }
 
 
 def _of_recipe(made: recipe.Recipe) -> dict[str, Any]:

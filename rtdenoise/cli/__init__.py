@@ -52,8 +52,8 @@ class _Version(argparse.Action):
 
 
 VERBS = (
-    *("file", "live", "ctl", "recover", "replay", "preset", "service", "doctor", "effects"),
-    *("devices", "models", "info", "verify", "bench", "compare", "degrade"),
+    *("file", "live", "ctl", "panel", "recover", "replay", "preset", "service", "doctor"),
+    *("effects", "devices", "models", "info", "verify", "bench", "compare", "degrade"),
 )
 INTERRUPTED = 130
 

@@ -13,6 +13,7 @@ from typing import Any
 import rtdenoise
 
 from ..chain.boardfile import SUFFIX, board_of, open_board
+from ..chain.describe import describe
 from ..errors import RtdenoiseError, UsageError, last_line, printable
 from ..nets import box
 from .live import Live
@@ -41,6 +42,7 @@ class Commands:
             "atten-lim": self._atten_lim,
             "residual": self._residual,
             "parameters": lambda _: live.parameters(),
+            "describe": lambda _: describe(live.effect),
             "set": self._set,
             "events": self._events,
             "quit": self._quit,

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--db", type=Path, default=Path("ratings.sqlite"), help="database of the ratings")
     add("--title", default="Listening test", help="title of the page")
     add("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
-    add("--port", type=int, default=8765, help="default: 8765")
+    add("--port", type=int, default=8765, metavar="N", help="port of the page (default: 8765)")
     add("--results", type=Path, metavar="DB", help="print the results; serve nothing")
     add(
         "--ratings",

@@ -7,18 +7,18 @@ reach a server on loopback by a name of its own (DNS rebinding) and rate in the 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import re
 import socket
 from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from rtdenoise.errors import RtdenoiseError
+from rtdenoise.panel import loopback
+from rtdenoise.panel.loopback import Server
 
 from ..errors import ArgumentError
 from .stimuli import Test
@@ -30,13 +30,10 @@ FILES = {
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
-MAX_BODY = 4096  # longest body of a request in bytes
-PATIENCE_S = 30.0  # time after which a silent connection is closed
-WAITING = 1024  # connections that may wait to be accepted: a class of listeners begins at once
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")  # a session or a token
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback.Handler):
     """A handler of HTTP requests.
 
     Args:
@@ -45,42 +42,39 @@ class Handler(BaseHTTPRequestHandler):
         args: Arguments of BaseHTTPRequestHandler.
     """
 
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "listen", ""
-    timeout = PATIENCE_S
+    server_version = "listen"
+    any_address = True
 
     def __init__(self, store: Store, names: frozenset[str], *args: Any) -> None:
         self.store, self.names = store, names
         super().__init__(*args)
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         """Answer with a file of the page, or with the sound of a token."""
-        if not self._meant_for_us():
-            self._answer(HTTPStatus.FORBIDDEN)
+        if not self.meant_for_us():
+            self.answer(HTTPStatus.FORBIDDEN)
         elif self.path in FILES:
             name, kind = FILES[self.path]
-            self._answer(HTTPStatus.OK, (HERE / name).read_bytes(), kind)
+            self.answer(HTTPStatus.OK, (HERE / name).read_bytes(), kind)
         elif self.path.startswith("/audio/"):
             try:
                 wav = self.store.sound(self.path[7:])
             except RtdenoiseError:  # as for a rating
-                self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+                self.answer(HTTPStatus.SERVICE_UNAVAILABLE)
             else:
-                self._answer(
-                    HTTPStatus.OK if wav else HTTPStatus.NOT_FOUND, wav or b"", "audio/wav"
-                )
+                self.answer(HTTPStatus.OK if wav else HTTPStatus.NOT_FOUND, wav or b"", "audio/wav")
         else:
-            self._answer(HTTPStatus.NOT_FOUND)
+            self.answer(HTTPStatus.NOT_FOUND)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         """Answer with a listener's plan, or store a rating."""
         # The rest of a body that is not read whole must not be taken for a request.
         closes, self.close_connection = self.close_connection, True
-        if not (self._meant_for_us() and self._from_our_page()):
-            self._answer(HTTPStatus.FORBIDDEN)
+        if not (self.meant_for_us() and self.from_our_page()):
+            self.answer(HTTPStatus.FORBIDDEN)
             return
         try:
-            body = self._body()
+            body = self.body()
             if self.path == "/api/session":
                 begun = None if body.get("session") is None else _identifier(body, "session")
                 plan = self.store.session(begun, self.headers.get("User-Agent", ""))
@@ -90,72 +84,15 @@ class Handler(BaseHTTPRequestHandler):
                 self.store.rate(*ids, _number(body, "value"), _count(body, "plays"))
                 status, out = HTTPStatus.NO_CONTENT, b""
             else:
-                self._answer(HTTPStatus.NOT_FOUND)
+                self.answer(HTTPStatus.NOT_FOUND)
                 return
         except RtdenoiseError as error:  # the disk is full, or the data base is gone
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode())
+            self.answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode())
         except (ValueError, KeyError, RecursionError) as error:
-            self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode(errors="replace"))
+            self.answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode(errors="replace"))
         else:
             self.close_connection = closes
-            self._answer(status, out, "application/json")
-
-    def _meant_for_us(self) -> bool:
-        """Say whether `Host` is an address or a name of this machine; the port may be a tunnel's.
-
-        An address cannot be rebound, because no name is looked up for it.
-        """
-        hosts = self.headers.get_all("Host", [])
-        name = re.sub(r":\d*$", "", hosts[0]).strip("[]").lower() if len(hosts) == 1 else ""
-        try:
-            return bool(ipaddress.ip_address(name))
-        except ValueError:
-            return name in self.names
-
-    def _from_our_page(self) -> bool:
-        """Say whether `Origin` is this page's; programs that are no browser have none."""
-        origins = self.headers.get_all("Origin", [])
-        ours = [f"{scheme}://{self.headers['Host']}" for scheme in ("http", "https")]
-        return not origins or (len(origins) == 1 and origins[0] in ours)
-
-    def _body(self) -> dict[str, Any]:
-        """Read the JSON object of the request.
-
-        Raises:
-            ValueError: the body is too long or too short, or no JSON object.
-        """
-        lengths = self.headers.get_all("Content-Length", [])
-        if len(lengths) != 1 or not re.fullmatch("[0-9]{1,9}", lengths[0]):
-            raise ValueError("wanted the length of the body, once, as a number")
-        if "Transfer-Encoding" in self.headers:
-            raise ValueError("wanted the whole body, with its length")
-        length = int(lengths[0])
-        if length > MAX_BODY:
-            raise ValueError(f"the body has {length} bytes, but may have {MAX_BODY} at most")
-        text = self.rfile.read(length)
-        if len(text) != length:
-            raise ValueError(f"the body has {len(text)} bytes, but its length is {length}")
-        body = json.loads(text.decode(), parse_constant=_refuse)
-        if not isinstance(body, dict):
-            raise ValueError("wanted a JSON object")
-        return body
-
-    def _answer(self, status: HTTPStatus, body: bytes = b"", kind: str = "text/plain") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", "default-src 'self'")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing for a request; ratings are in the data base."""
-
-
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is not a number")
+            self.answer(status, out, "application/json")
 
 
 def _identifier(body: dict[str, Any], name: str) -> str:
@@ -179,21 +116,6 @@ def _count(body: dict[str, Any], name: str) -> int:
     if type(value) is not int or not 0 <= value < 1_000_000:
         raise ValueError(f"{name} is no count")
     return value
-
-
-class Server(ThreadingHTTPServer):
-    """A web server with a thread for each request."""
-
-    daemon_threads = True
-    request_queue_size = WAITING
-
-    def __init__(self, address: tuple[str, int], handler: Any) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore errors of a connection: a listener may leave at any time."""
 
 
 def serve(store: Store, test: Test, host: str, port: int) -> Server:
