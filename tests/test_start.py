@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import rtdenoise
+from rtdenoise.nets.makers import MAKERS
 
 
 def loaded_by(code: str) -> set[str]:
@@ -104,3 +105,18 @@ def test_the_command_uses_the_lean_start():
     loaded = loaded_by(code)
 
     assert not {"scipy", "matplotlib", "pedalboard", "sympy", "av"} & loaded
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_a_library_of_another_maker_runs_without_torch(name):
+    """Of the whole live stream; torch would take a second and 150 MB."""
+    if not MAKERS[name].installed:
+        pytest.skip(f"{MAKERS[name].package} is not installed")
+    code = (
+        "import rtdenoise.cli as c; "
+        f"c.main(['live', '-m', {name!r}, '-i', 'null', '-o', 'null', '--duration', '0.1'])"
+    )
+    loaded = loaded_by(code)
+
+    assert "numba" in loaded
+    assert not {"torch", "scipy"} & loaded
