@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -17,8 +20,10 @@ from rtdenoise.core.resample import Resampled
 from rtdenoise.core.stage import Chain, Delayed, Stage, Sum, drain, process
 from rtdenoise.core.stream import Stream
 from rtdenoise.core.switch import Switch
+from rtdenoise.nets import box
 from rtdenoise.nets.engine import Engine
 from rtdenoise.nets.line import Line
+from rtdenoise.nets.net import Net
 from tests.toy_nets import Identity, Smoother, generator_for
 
 IDENTITY, SMOOTHER = generator_for(Identity()), generator_for(Smoother())
@@ -56,6 +61,17 @@ def board(*effects: Callable[[], object]) -> Callable[[], Stage]:
     return lambda: Board([make() for make in effects]).stage(STEREO)
 
 
+@cache
+def in_onnx() -> Net:
+    """The net with memory in ONNX Runtime; the test is skipped where that is not installed."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    from tests.toy_onnx import save_onnx, smoother
+
+    with TemporaryDirectory() as folder:
+        return box.load(save_onnx(smoother(), Path(folder) / "smoother.onnx"))
+
+
 STAGES: dict[str, Callable[[], Stage]] = {
     "engine, identity": lambda: Engine(IDENTITY, STEREO),
     "engine, memory": lambda: Engine(SMOOTHER, STEREO),
@@ -70,6 +86,7 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "line, 11.025 kHz": lambda: Line(SMOOTHER, Stream(11_025, 2), Strength(atten_lim_db=12)),
     "line, residual": lambda: Line(SMOOTHER, STEREO, Strength(residual=True)),
     "auto-level": lambda: AutoLevel(-12).stage(STEREO),
+    "line, ONNX": lambda: Line(in_onnx(), STEREO),
     "frames": lambda: Frames(STEREO),
     "blend of frames": lambda: Blend(Frames(STEREO), Strength(mix=30)),
     "blend of a blend": lambda: Blend(Line(SMOOTHER, STEREO), Strength(atten_lim_db=6)),

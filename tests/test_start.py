@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import rtdenoise
+from rtdenoise.nets.makers import MAKERS
 
 
 def loaded_by(code: str) -> set[str]:
@@ -127,6 +128,7 @@ def own_mb():
 net = find("speech")
 before = own_mb()
 for _ in range(4):
+    del net  # a net in use would not be loaded again
     net = find("speech")
 print(own_mb() - before)
 """
@@ -136,3 +138,18 @@ print(own_mb() - before)
 def test_a_change_of_the_model_keeps_no_memory():
     """The bytes of the file and the weights of the old one go back to the system."""
     assert float(told(LEAN + LOADS)) < 25
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_a_library_of_another_maker_runs_without_torch(name):
+    """Of the whole live stream; torch would take a second and 150 MB."""
+    if not MAKERS[name].installed:
+        pytest.skip(f"{MAKERS[name].package} is not installed")
+    code = (
+        "import rtdenoise.cli as c; "
+        f"c.main(['live', '-m', {name!r}, '-i', 'null', '-o', 'null', '--duration', '0.1'])"
+    )
+    loaded = loaded_by(code)
+
+    assert "numba" in loaded
+    assert not {"torch", "scipy"} & loaded

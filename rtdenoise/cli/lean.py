@@ -20,20 +20,22 @@ M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 
 EMPTY = ("torch._meta_registrations", "torch.distributed._meta_registrations")
 ABSENT = ("scipy",)
-NEEDED = ("core.ring", "nets.torchscript")  # what imports numba and torch
 
 
 def import_lean(model: str = "") -> None:
     """Import what every stream needs; a process that has torch already keeps all of it.
 
     Args:
-        model: Name or path of the only model that will run. A file of ONNX needs no torch.
+        model: Name or path of the only model that will run. Files of ONNX, and the libraries of
+            other makers, need no torch.
     """
     if "torch" not in sys.modules:
         _give_large_blocks_back()
         with _left_out(), _no_garbage():
-            for name in NEEDED[:1] if model.lower().endswith(".onnx") else NEEDED:
-                import_module(f"rtdenoise.{name}")
+            from ..nets.makers import MAKERS  # this imports numba
+
+            if model not in MAKERS and not model.lower().endswith(".onnx"):
+                import_module("rtdenoise.nets.torchscript")
 
 
 def _give_large_blocks_back() -> None:

@@ -105,9 +105,9 @@ class Causal(nn.Module):
         loudest = x.abs().view(channels, 1, -1, hop).amax(3)
         sounds = functional.max_pool1d(loudest, self.context // hop + 1, 1)[:, 0] > self.silent
         y = y * sounds.to(y.dtype)[:, :, None]
-        before = torch.cat([state[:, None, self.context :], y[:, :-1]], 1)
-        state = torch.cat([x[:, -self.context :], y[:, -1]], 1)
-        return torch.cat([before, y], 2), state
+        hops = torch.cat([state[:, None, self.context :], y], 1)
+        state = torch.cat([x[:, -self.context :], hops[:, -1]], 1)
+        return torch.cat([hops[:, :-1], y], 2), state
 
     def side_by_side(self) -> dict[str, int]:
         """Return nothing: no matrix of these nets consists of several maps."""

@@ -25,6 +25,10 @@ class Module(Protocol):
         """Yield every weight that is trained, with its name."""
         ...
 
+    def modules(self) -> Iterator[nn.Module]:
+        """Yield the net and every module in it."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return weights and buffers by name; they share their memory with the net."""
         ...

@@ -35,18 +35,17 @@ from ..networks.protocol import Trainable
 from .onnx_form import OPSET, Portable
 
 TOLERANCE = 1e-4  # of full scale
-SECONDS = 30.0
+SECONDS = 30.0  # length of each sound that both files have to process equally
 CLIPS = Path(__file__).parents[2] / "examples" / "audio"
 NOTES = ("value_info", "metadata_props", "doc_string")  # of the exporter, with its folders
 
 
-def convert(model: str | Path, out: Path, seconds: float = SECONDS) -> Card:
+def convert(model: str | Path, out: Path) -> Card:
     """Write the TorchScript model *model* as the ONNX file *out*.
 
     Args:
         model: Name of a model in the box, or path of a model file.
         out: ONNX file, which is replaced in a single operation after all checks.
-        seconds: Length of each sound that both files have to process equally.
 
     Returns:
         The card in the new file.
@@ -65,7 +64,7 @@ def convert(model: str | Path, out: Path, seconds: float = SECONDS) -> Card:
     fresh = out.with_name(f"{out.name}.new.onnx")
     try:
         card = _write(rebuilt(before), before.card, fresh)
-        _compare(before, box.load(fresh), seconds)
+        _compare(before, box.load(fresh), SECONDS)
         os.replace(fresh, out)  # noqa: PTH105 - atomic on every system
     finally:
         fresh.unlink(missing_ok=True)
@@ -139,7 +138,10 @@ def _traced(net: Portable, examples: tuple[torch.Tensor, torch.Tensor]) -> Any:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of torch about torch
             program = torch.export.export(
-                net, examples, dynamic_shapes=({0: channels, 1: count}, {0: channels})
+                net,
+                examples,
+                dynamic_shapes=({0: channels, 1: count}, {0: channels}),
+                prefer_deferred_runtime_asserts_over_guards=True,  # not all can be proved for all T
             )
             # Its optimiser takes an addition of 1e-8 for one of nothing, and log(0) would follow.
             exported: Any = torch.onnx.export(

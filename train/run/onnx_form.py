@@ -105,6 +105,12 @@ def _unfolded(x: Tensor, axis: int, size: int, step: int) -> Tensor:
     return torch.stack([x.narrow(axis, at, size).movedim(axis, -1) for at in starts], axis)
 
 
+def _pooled(x: Tensor, size: int, stride: int, padding: int, dilation: int, **_: Any) -> Tensor:
+    """Return `max_pool1d` of the same arguments, whose export would fix the number of windows."""
+    shape = ((1, size), (1, stride), (0, padding), (1, dilation))
+    return nn.functional.max_pool2d(x.unsqueeze(-2), *shape).squeeze(-2)
+
+
 class _ByMatrices(TorchFunctionMode):
     """A context in which the transforms of windows are computed by a `Fourier`."""
 
@@ -122,6 +128,8 @@ class _ByMatrices(TorchFunctionMode):
             return self._fourier.back(args[0])
         if func is torch.Tensor.unfold:
             return _unfolded(*args, **kwargs)
+        if func is nn.functional.max_pool1d:
+            return _pooled(*args, **kwargs)
         return func(*args, **kwargs)
 
 
