@@ -32,8 +32,8 @@ INDICES_IN = types.Array(types.int64, 1, "C", readonly=True)
 INTEGERS = types.Array(types.int64, 2, "C")
 REALS = types.Array(types.float64, 2, "C")
 # What a function for C gets, and how it makes an array of that.
-SAMPLES_AT: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
-INDICES_AT: Any = types.CPointer(types.int64)  # type: ignore[no-untyped-call]
+SAMPLES_AT: Any = types.CPointer(types.float32)
+INDICES_AT: Any = types.CPointer(types.int64)
 array_at: Any = carray
 
 
