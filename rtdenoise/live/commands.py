@@ -20,6 +20,7 @@ from .processing import known_effects
 
 Request = dict[str, Any]
 LONGEST_TEXT = 1000  # characters of a mark
+FIRST = 50  # blocks whose peaks the first look of a client gets: half a second, as a rule
 
 
 class Commands:
@@ -32,7 +33,7 @@ class Commands:
 
     def __init__(self, live: Live, preset: str | None = None) -> None:
         self._live, self._preset = live, preset
-        self._seen = live.status()["callbacks"]  # its levels are the peaks since then
+        self._seen = max(0, live.status(0)["callbacks"] - FIRST)  # its levels are since then
         self._quick: dict[str, Callable[[Request], Any]] = {
             "status": self._status,
             "bypass": self._bypass,
@@ -126,12 +127,13 @@ class Commands:
     def _board(self, request: Request) -> Request:
         value = request.get("value")
         if isinstance(value, dict) and set(value) == {"path"}:
-            return self._changed(open_board(text("path", value)))
-        return self._changed(board_of(text("value", request)))
+            return self._changed(Path(text("path", value)), open_board)
+        return self._changed(text("value", request), board_of)
 
-    def _changed(self, effect: Any) -> Request:
-        """Change to *effect*, and return what runs and by how much the delay rose."""
+    def _changed(self, what: Any, make: Callable[[Any], Any] | None = None) -> Request:
+        """Change to *what*, or what *make* makes of it; return what runs and the added delay."""
         live = self._live
+        effect = what if make is None else live.errands.do(partial(make, what))
         before = live.form["delay_samples"]
         heard, after = live.change(effect), live.form["delay_samples"]
         return {

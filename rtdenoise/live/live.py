@@ -9,26 +9,26 @@ device, file or null -> Session.callback -> [ stage ] -> device, file or null
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ..chain.boardfile import open_board
 from ..errors import UsageError, printable
-from ..sound.growing import grows
 from .channels import Silence
-from .claims import claimed
 from .console import Console
 from .devices import Cards, PortAudio
 from .ends import End, FileEnd, parse_end
+from .errands import Errands
 from .negotiate import STAGE, WishError, Wishes
 from .opening import Run, Setup, open_run
-from .processing import Processing
+from .processing import Processing, is_board
 from .supervisor import Event
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Live(Console):
 
     Attributes:
         events: What happened to the run so far.
+        errands: What other threads want done in the main thread, while that is in `wait`.
 
     Raises:
         UsageError: If a setting is out of range, or the text of an end means no end.
@@ -125,6 +126,7 @@ class Live(Console):
         self._setup = Setup(start, end, self._processing, wishes, cards or PortAudio(), self.tell)
         self.events: list[Event] = []
         self._told, self._seen = told, 0
+        self.errands = Errands()
         self._stop, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._open: Run | None = None
@@ -221,6 +223,7 @@ class Live(Console):
         self._begun()
         end_s = None if timeout is None else time.monotonic() + timeout
         while not self._ended.is_set():
+            self.errands.run()
             left_s = WAIT_S if end_s is None else min(WAIT_S, end_s - time.monotonic())
             if left_s <= 0:
                 return False
@@ -351,8 +354,10 @@ class Live(Console):
             "delay_samples": run.session.stage.latency,
         }
 
-    def change(self, effect: str | Path | Effect) -> bool:
+    def change(self, effect: Any) -> bool:
         """See `Console.change`; the change is an event, and so is a rise of the delay."""
+        if is_board(effect):
+            effect = self.errands.do(partial(open_board, effect))
         switch, rate = self._begun().session.stage, self._begun().session.rate
         before = switch.due
         heard = super().change(effect)
@@ -380,15 +385,9 @@ class Live(Console):
         recording = self._begun().recording
         if isinstance(self._setup.sink, FileEnd):
             raise UsageError("the output is a file, which holds all of the sound already")
-        if path is None:
-            summary = recording.end()
-            text = f"the recording has ended: {printable(summary['file'])}"
-        else:
-            guard = claimed("recording", os.path.realpath(path)) if grows(path) else None
-            recording.begin(path, overwrite, guard)
-            summary = recording.summary() or {}
-            text = f"recording to {printable(summary['file'])}"
-        self.tell(Event("record", text))
+        summary = recording.end() if path is None else recording.claim(path, overwrite)
+        said = "the recording has ended" if path is None else "it is recorded from now on"
+        self.tell(Event("record", f"{said}: {printable(summary['file'])}"))
         return summary
 
     @property

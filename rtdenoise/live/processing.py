@@ -1,8 +1,8 @@
 """`Processing`, an effect as live sound needs it.
 
 It holds the effect, makes a session of it for a plan, and changes to another effect while that
-runs. The dry/wet settings and the bypass may be set before and while it runs. Only this file and
-`commands`, which reads boards, know chain/.
+runs. The dry/wet settings and the bypass may be set before and while it runs. Other files of this
+room know of chain/ only how a board file is read.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ LOOK_S = 0.01
 DEADLINE = 1.0  # share of its own period that a net may take if somebody waits for it
 
 
+def is_board(effect: Any) -> bool:
+    """Return whether *effect* is the path of a board file."""
+    return isinstance(effect, str | Path) and Path(effect).suffix.lower() == SUFFIX
+
+
 def blended(effect: Any) -> Blended:
     """Return an effect that has dry/wet settings, as `Processing` takes it."""
     if isinstance(effect, str | Path):
-        is_board = Path(effect).suffix.lower() == SUFFIX
-        effect = open_board(effect) if is_board else Denoise(effect)
+        effect = open_board(effect) if is_board(effect) else Denoise(effect)
     if not isinstance(effect, Effect):
         effect = Board([effect])
     return effect if isinstance(effect, Blended) else DryWet(effect)

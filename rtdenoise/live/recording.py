@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import UsageError, printable
+from .claims import claimed
 from .recorder import Recorder
 from .session import Session
 
@@ -56,7 +58,6 @@ class Recording:
         Raises:
             UsageError: If a recording runs.
             AudioError: If the file cannot be written, or exists and may not be replaced.
-            DeviceError: If another run records to it.
         """
         with self._changing:
             if self.now is not None:
@@ -66,6 +67,17 @@ class Recording:
                 self.now = self.last = self._make(path, overwrite)
                 self._guards = stack.pop_all()
             self._session.recording = self.now.ring
+
+    def claim(self, path: str | Path, overwrite: bool) -> dict[str, Any]:
+        """Begin a recording that no other run may make meanwhile, and return its summary.
+
+        Raises:
+            UsageError: See `begin`.
+            AudioError: See `begin`.
+            DeviceError: If another run records to the file.
+        """
+        self.begin(path, overwrite, claimed("recording", os.path.realpath(path)))
+        return self.summary() or {}
 
     def end(self) -> dict[str, Any]:
         """End the recording that runs, finish its file, and return its summary.

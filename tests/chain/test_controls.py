@@ -123,7 +123,7 @@ def _values(control) -> list:
     if control.kind == "bool":
         return [True, False]
     if control.choices:
-        return control.choices
+        return list(control.choices)
     low, high = control.parameter.low, control.parameter.high
     least = -30.0 if low is None else low
     most = {"Hz": 20_000.0, "dB": 20.0}.get(control.parameter.unit, 50.0) if high is None else high
@@ -135,7 +135,8 @@ def test_parameters_are_set_while_another_thread_processes():
     made = plugins()
     board = Board(list(made.values()))
     stage = board.stage(STEREO)
-    over, faults = threading.Event(), []
+    over = threading.Event()
+    faults: list[object] = []
 
     def process() -> None:
         try:

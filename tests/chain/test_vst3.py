@@ -14,6 +14,7 @@ import pytest
 
 from rtdenoise import AudioError, Board, Denoise, DryWet, Mix, UsageError
 from rtdenoise.chain.boardfile import open_board
+from rtdenoise.chain.controls import controls, find
 from rtdenoise.cli import main
 from rtdenoise.core.stage import process
 from rtdenoise.core.stream import Stream
@@ -54,6 +55,26 @@ def test_a_vst3_is_late_as_it_says_and_compensated(vst3, name, tmp_path, channel
         streamed = np.concatenate([*parts, board.flush()], axis=1)
         np.testing.assert_allclose(streamed, gain * audio, atol=STEP)
     assert Board([plugin]).latency(RATE) == LATE
+
+
+def test_its_parameters_are_listed_and_set_while_it_runs(vst3, name, tmp_path):
+    """By their names, with the range that the plugin publishes."""
+    board = open_board(board_file(tmp_path, vst3(name)))
+    stage = board.stage(Stream(RATE, 2))
+    stage.push(NOISE[:, :9600])
+    (row,) = (c.as_dict() for c in controls(board) if c.parameter.name == "gain_db")
+    control = find(board, row["path"])
+    control.set(0.0, RATE)
+    stage.push(NOISE[:, :9600])
+
+    assert (row["path"], row["effect"], row["kind"]) == ("1/gain_db", board[0].name, "float")
+    assert row["value"] == pytest.approx(-6, abs=0.06)
+    assert row["most"] - row["least"] == 60
+    np.testing.assert_allclose(
+        stage.push(NOISE[:, :9600])[:, LATE:], NOISE[:, : 9600 - LATE], atol=STEP
+    )
+    with pytest.raises(UsageError, match="gain_db"):
+        control.set("loud", RATE)
 
 
 def test_a_second_recording_does_not_hear_the_first(vst3, name, tmp_path):

@@ -142,7 +142,8 @@ def test_any_cut_gives_the_same_samples_if_the_change_is_at_one_sample(cuts, at)
     """The warm-in and the fade count samples, and not blocks."""
 
     def out(cuts: list[int]) -> np.ndarray:
-        switch, parts, begun = Switch(Blend(Chain([], STEREO))), [], False
+        switch, begun = Switch(Blend(Chain([], STEREO))), False
+        parts: list[np.ndarray] = []
         for block in np.split(NOISE, sorted({*cuts, at}), axis=1):
             if sum(part.shape[1] for part in parts) == at and not begun:
                 switch.change(Line(SMOOTHER, STEREO))

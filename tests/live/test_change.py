@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ import soundfile as sf
 from pedalboard import Compressor, Gain, Reverb
 
 from rtdenoise.chain.board import Board
+from rtdenoise.chain.boardfile import open_board
 from rtdenoise.chain.effect import Denoise, DryWet
 from rtdenoise.errors import AudioError, DeviceError, ModelError, UsageError
-from rtdenoise.live import processing, watch
+from rtdenoise.live import errands, live as live_module, processing, watch
 from rtdenoise.live.claims import claimed
 from rtdenoise.live.live import Live
 from rtdenoise.live.watch import BoardWatch
@@ -31,6 +34,11 @@ SLOPE = 2 * np.pi * HZ / RATE * LEVEL
 def net(window=1024):
     """A net that changes nothing, and has no deadline."""
     return Patient(generator_for(Identity(), window=window, hop=window // 2))
+
+
+def session(live) -> Any:
+    """The session of a run."""
+    return live._open.session
 
 
 def heard(card: ArrayCard) -> np.ndarray:
@@ -192,12 +200,12 @@ def test_a_change_while_a_device_is_gone_is_made_when_sound_comes(monkeypatch):
     """Whoever asks is told so at once, and the event says it too."""
     monkeypatch.setattr(processing, "PATIENCE_S", 0.05)
     with Live("null", "null", net(), duration_s=60) as live:
-        session, held = live._open.session, threading.Event()
-        callback = session.callback
-        monkeypatch.setattr(session, "callback", lambda *given: (held.wait(60), callback(*given)))
+        run, held = session(live), threading.Event()
+        callback = run.callback
+        monkeypatch.setattr(run, "callback", lambda *given: (held.wait(60), callback(*given)))
         assert not live.change(Board([Gain(-6)]))
         held.set()
-        while not session.stage.settled:
+        while not run.stage.settled:
             time.sleep(0.01)
         assert live.board == ["Gain"]
     assert [event.text for event in live.events] == ["board: Gain runs when sound comes"]
@@ -217,17 +225,18 @@ def test_counts_go_on_over_a_change():
 
 def test_a_recording_begins_and_ends_in_mid_run(tmp_path):
     """Each is a whole file of what was heard meanwhile, and the status tells which runs."""
-    card, recorded = ArrayCard(np.tile(NOISE, 8)), []
+    card = ArrayCard(np.tile(NOISE, 8))
+    recorded: list[np.ndarray] = []
     with Live("mic", "speakers", net(), cards=card) as live:
         assert live.recording is None
         for name in ("one.wav", "two.flac"):
             live.record(tmp_path / name)
             with pytest.raises(UsageError, match=f"{name[:3]}.* is being recorded"):
                 live.record(tmp_path / "other.wav")
-            until = live._open.session.frames + RATE
-            while live._open.session.frames < until:
+            until = session(live).frames + RATE
+            while session(live).frames < until:
                 time.sleep(0.01)
-            assert live.recording["seconds"] >= 0
+            assert live.recording
             summary = live.record(None)
             assert summary["file"] == str(tmp_path / name)
             assert summary["seconds"] >= 1.0
@@ -251,7 +260,7 @@ def test_a_recording_that_runs_at_the_end_is_whole(tmp_path):
     """Nobody needs to end it."""
     with Live("null", "null", net(), duration_s=60) as live:
         live.record(tmp_path / "end.wav")
-        while live.recording["seconds"] < 0.1:
+        while (live.recording or {})["seconds"] < 0.1:
             time.sleep(0.01)
 
     assert len(sf.read(tmp_path / "end.wav")[0]) >= 0.1 * RATE
@@ -339,8 +348,45 @@ def test_what_is_ready_is_not_loaded_again(tmp_path):
     path = save(Identity(), tmp_path / "net.pt")
     (tmp_path / "call.toml").write_text(f"[[effect]]\ntype='Denoise'\nmodel='{path}'\n")
     with Live("null", "null", net(), duration_s=60, ready=[path]) as live:
-        loaded = live._processing._ready[0].net
         live.change(path)
-        assert live.effect.net is loaded
+        model: Any = live.effect
         live.change(tmp_path / "call.toml")
-        assert live.effect[0].net is loaded
+        board: Any = live.effect
+        ready: Any = live._processing._ready[0]
+    assert model.net is board[0].net is ready.net
+
+
+def test_what_is_left_is_freed():
+    """The net and the rings of each effect that ran, by whoever asked for the change."""
+    with Live("null", "null", net(), duration_s=60) as live:
+        for _ in range(3):
+            left = weakref.ref(session(live).stage.stage)
+            assert live.change(net())
+            end_s = time.monotonic() + 20
+            while left() is not None and time.monotonic() < end_s:
+                time.sleep(0.01)  # a call that has just ended may still hold it
+            assert left() is None
+
+
+def test_a_board_is_made_in_the_main_thread_while_that_waits(tmp_path, monkeypatch):
+    """VST3 plugins can be loaded there only; without it, the asking thread makes the board."""
+    file = tmp_path / "call.toml"
+    file.write_text("[[effect]]\ntype = 'Gain'\n")
+    threads = []
+
+    def made(path) -> Board:
+        threads.append(threading.current_thread())
+        return open_board(path)
+
+    monkeypatch.setattr(live_module, "open_board", made)
+    monkeypatch.setattr(errands, "PATIENCE_S", 0.05)
+    with Live("null", "null", net(), duration_s=60) as live:
+        asking = threading.Thread(target=live.change, args=(file,))
+        asking.start()
+        asking.join()
+        monkeypatch.setattr(errands, "PATIENCE_S", 60)
+        waited = threading.Thread(target=live.change, args=(file,))
+        waited.start()
+        while waited.is_alive():
+            live.wait(0.01)
+    assert threads == [asking, threading.main_thread()]

@@ -10,9 +10,11 @@ import shutil
 import socket
 import stat
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +68,7 @@ def host(live):
         yield host
 
 
-def told(sock: socket.socket) -> dict:
+def told(sock: socket.socket) -> Any:
     """The next reply on a raw connection."""
     data = b""
     while not data.endswith(b"\n"):
@@ -158,7 +160,7 @@ def test_only_the_user_may_enter(live, folder):
 @needs_unix
 def test_another_users_folder_is_not_trusted(live, folder, monkeypatch):
     """Who owns the folder could put a socket of his own there; the run goes on without control."""
-    monkeypatch.setattr(hosts.os, "geteuid", lambda: folder.stat().st_uid + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
     with pytest.raises(DeviceError, match="another user"):
         hosts.running()
     with Control(live):
@@ -366,7 +368,7 @@ def test_the_command_changes_and_records(other_folder, tmp_path, capsys, monkeyp
     save(Identity(), tmp_path / "net.pt", name="mine", window=2048, hop=1024)
     Path("call.toml").write_text("[[effect]]\ntype = 'Gain'\n")
 
-    def says(*words: str) -> str:
+    def says(*words: str) -> Any:
         assert main(["ctl", *words]) == 0
         return capsys.readouterr().out.strip()
 
@@ -384,10 +386,40 @@ def test_the_command_changes_and_records(other_folder, tmp_path, capsys, monkeyp
         assert main(["ctl", "board", "no.toml"]) == 2
 
 
+def test_the_live_command_is_controlled(other_folder, tmp_path, capsys):
+    """From its start to `quit`: a board that is saved, a model that was made ready, the end."""
+    path = save(Identity(), tmp_path / "net.pt", name="mine")
+    file = tmp_path / "call.toml"
+    file.write_text("[[effect]]\ntype = 'Gain'\n")
+    answers: list[Any] = []
+
+    def client() -> None:
+        while not hosts.running():
+            time.sleep(0.05)
+        with Host(os.getpid()) as host:
+            file.write_text("[[effect]]\ntype = 'Invert'\n")
+            while host.ask("status")["board"] == ["Gain"]:
+                time.sleep(0.05)
+            answers.append(host.ask("status")["board"])
+            answers.append(host.ask("model", value=str(path))["model"])
+            host.ask("quit")
+
+    asking = threading.Thread(target=client)
+    asking.start()
+    ends = ["-i", "null", "-o", "null", "--duration", "300"]
+    assert main(["live", *ends, "--board", str(file), "--watch", "--ready", str(path)]) == 0
+    asking.join()
+    said = capsys.readouterr().err
+
+    assert answers == [["Invert"], "mine"]
+    assert said.index("board: Invert runs") < said.index("mine runs")
+    assert not hosts.running()
+
+
 def test_the_command_controls_a_run(live, capsys):
     """As people type it."""
 
-    def says(*words: str) -> str:
+    def says(*words: str) -> Any:
         assert main(["ctl", *words]) == 0
         return capsys.readouterr().out.strip()
 
