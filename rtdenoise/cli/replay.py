@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AudioError, ModelError, Problem, UsageError, printable, quoted
-from .arguments import add_force, add_json, add_quiet, file_name
+from .arguments import add_board, add_force, add_json, add_quiet, file_name
 
 if TYPE_CHECKING:
     from ..live.flight import Flight
@@ -43,11 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     effect.add_argument(
         "-m", "--model", metavar="NAME|PATH", help="model (default: the effect of the run)"
     )
-    effect.add_argument(
-        "--board", type=file_name, metavar="TOML", help="board (default: the effect of the run)"
-    )
+    add_board(effect)
     parser.add_argument(
-        "-o", "--out", type=file_name, metavar="FILE", help="also write what comes out"
+        "-o", "--out", type=file_name, metavar="FILE", help="output: also write what comes out"
     )
     parser.add_argument(
         "--timing", action="store_true", help="make each call at the time of the run's call"

@@ -70,6 +70,7 @@ class Blend:
     Attributes:
         bypass: Whether the output is the dry input. The other stage still gets every block, so
             that its sound is up to date when the bypass ends.
+        applied: The strength and the bypass of the last push; another thread may set new ones.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Blend:
 
     def _targets(self) -> tuple[float, float]:
         """Return the shares of the dry signal and of the residual that the settings ask for."""
-        if self.bypass:
+        self.applied = strength, bypass = self.strength, self.bypass
+        if bypass:
             return 1.0, 0.0
-        return self.strength.dry_gain, float(self.strength.residual)
+        return strength.dry_gain, float(strength.residual)
 
     def _begin(self) -> None:
         """Begin a stream: the delay is silent, and the settings hold without a glide."""

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 def machine() -> dict[str, Any]:
     """Return the facts about this program and this machine; none of them names anybody."""
-    cpu = platform.processor()
+    cpu = platform.machine()  # `platform.processor` would start a process
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

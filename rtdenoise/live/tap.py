@@ -84,7 +84,8 @@ class Tap:
         rows: Channels of the stage.
         block: Samples per channel of a call. 0: the number changes.
         seconds: Seconds of sound that are kept.
-        settings: Function that returns the dry/wet settings and the bypass of the moment.
+        settings: Function that returns the dry/wet settings and the bypass of the moment, for
+            stages that do not tell which they applied.
         folder: Folder of the file. None: `tap_folder()`.
 
     Attributes:
@@ -127,17 +128,12 @@ class Tap:
         self._writing = threading.Lock()  # of the events
         self._stage: Stage | None = None
         self._before = (0, 0, 0, 0, 0)
-        self._began_s, self._open, self._settled, self._of = 0.0, False, 0, (100.0, np.nan)
+        self._began_s, self._open, self._of = 0.0, False, (100.0, np.nan)
         self._strength: Strength | None = None
 
     def begin(self, block: Samples) -> None:
-        """Keep the dry *block* (rows, n) of a call that begins, and the settings of then."""
+        """Keep the dry *block* (rows, n) of a call that begins."""
         self._began_s = time.perf_counter()
-        strength, bypass = self._settings()
-        if strength is not self._strength:
-            limit = np.nan if strength.atten_lim_db is None else strength.atten_lim_db
-            self._strength, self._of = strength, (strength.mix, limit)
-        self._settled = tape.BYPASS * bypass | tape.RESIDUAL * strength.residual
         self._open = True
         self.tape.begin(block)
 
@@ -146,7 +142,12 @@ class Tap:
 
         Without `begin`, the stage was not called, and the dry sound is silence.
         """
-        stage, flags, began_s = session.stage, self._settled, self._began_s
+        stage, began_s = session.stage, self._began_s
+        strength, bypass = getattr(stage, "applied", None) or self._settings()
+        if strength is not self._strength:
+            limit = np.nan if strength.atten_lim_db is None else strength.atten_lim_db
+            self._strength, self._of = strength, (strength.mix, limit)
+        flags = tape.BYPASS * bypass | tape.RESIDUAL * strength.residual
         if not self._open:
             flags, began_s = flags | tape.MISSED, time.perf_counter()
         self._open = False

@@ -165,7 +165,8 @@ def test_a_fault_writes_a_flight_if_that_is_wished(tmp_path, tap, monkeypatch):
     """With `on_glitch` one flight is written of many faults in a minute; otherwise none is."""
     monkeypatch.setattr(blackbox, "LOOK_S", 0.01)
     monkeypatch.setattr(blackbox, "AFTER_S", 0.01)
-    quiet, told = tmp_path / "quiet", []
+    quiet = tmp_path / "quiet"
+    told: list[str] = []
     recorders = recorder_of(tap, tmp_path, told, True), recorder_of(tap, quiet, told)
     for recorder in recorders:
         recorder.start()

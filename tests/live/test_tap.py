@@ -219,7 +219,7 @@ def test_flags_say_what_happened_in_a_call(tap):
 
 
 def test_settings_are_kept_with_each_call(tmp_path):
-    """A call tells the dry/wet settings and the bypass with which it began."""
+    """A call tells its dry/wet settings and its bypass."""
     now = [(Strength(), False), (Strength(40, 12, residual=True), True), (Strength(40), False)]
     made = Tap(RATE, 1, 0, 1.0, lambda: now[len(made.reader().calls())], tmp_path)
     session = session_with(made)

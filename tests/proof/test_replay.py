@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -28,11 +29,13 @@ NOISE = np.random.default_rng(17).uniform(-0.4, 0.4, 300_000).astype(np.float32)
 def fly(tmp_path):
     """A function that runs `Live` on a file, and returns its flight."""
 
-    def make(effect, rate=48_000, block=None, seconds=2.0, kept_s=20.0, during=None) -> Flight:
+    def make(
+        effect, rate=48_000, block=None, seconds=2.0, kept_s=20.0, during=None, clock="fast"
+    ) -> Flight:
         sound = NOISE[: round(seconds * rate)]
         sf.write(tmp_path / "in.wav", sound, rate, "FLOAT")
         with Live(
-            f"file:{tmp_path / 'in.wav'}", "null", effect, block=block, clock="fast",
+            f"file:{tmp_path / 'in.wav'}", "null", effect, block=block, clock=clock,
             tap_seconds=kept_s, flight_folder=tmp_path,
         ) as live:  # fmt: skip
             if during is not None:
@@ -115,12 +118,18 @@ def test_settings_that_changed_in_the_run_change_in_the_replay(fly):
     """Mix, limit, residual and bypass glide at the same samples as in the run."""
 
     def during(live) -> None:
-        for strength in (Strength(30), Strength(100, 12), Strength(80, None, residual=True)):
-            live.strength, live.bypass = strength, not live.bypass
+        while not live.status()["callbacks"]:
+            time.sleep(0.001)
+        for turn in range(30):
+            for strength in (Strength(30), Strength(100, 12), Strength(80, None, residual=True)):
+                live.strength, live.bypass = strength, turn % 2 == 1
+            time.sleep(0.001)
 
     effect = smoother()
     effect.mix = 50
-    found = replay(fly(effect, seconds=1.0, during=during), smoother())
+    flight = fly(effect, seconds=1.0, during=during, clock="real")
+    found = replay(flight, smoother())
+    assert len(set(flight.calls["mix"])) > 1
     assert found.largest == 0
 
 
