@@ -52,7 +52,7 @@ class _Version(argparse.Action):
 
 
 VERBS = (
-    *("file", "live", "ctl", "recover", "replay", "preset", "service", "doctor", "effects"),
+    *("file", "live", "tui", "ctl", "recover", "replay", "preset", "service", "doctor", "effects"),
     *("devices", "models", "info", "verify", "bench", "degrade"),
 )
 INTERRUPTED = 130

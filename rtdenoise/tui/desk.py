@@ -1,0 +1,389 @@
+r"""The screen of a run: what it shows ten times a second, and what its keys do.
+
+status thread: socket -> status, events --\
+timer:         tap -> levels, spectra, hops -> widgets
+keys -> command thread: socket ------------/
+
+It draws what the tap has; the host is asked for its numbers four times a second.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import Screen
+
+from ..errors import DeviceError, Problem, RtdenoiseError, printable
+from . import paint
+from .dialogs import CLOSE, END, AskEnd, AskPath, Help
+from .ear import Ear
+from .source import Source, Status
+from .widgets import Lines, Spectrograms
+
+DRAW_S, ASK_S, AGAIN_S = 0.1, 0.25, 1.0
+MIX_STEP = 10.0
+LIMITS = (0.0, 3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 24.0, 30.0, 40.0, 60.0, None)
+TOLD_S = 12.0  # time that a message stays
+KEYS = (
+    ("b", "bypass: hear the aligned input, or the cleaned sound again"),
+    ("m M", "mix: 10 % less or more of the cleaned sound"),
+    ("a A", "attenuation limit: remove less or more; the last step is no limit"),
+    ("r", "residual: hear what is removed"),
+    ("1 2", "hear model 1 or 2; Tab changes between them"),
+    ("c", "choose the model of this slot: one of the box, or a file"),
+    ("o", "open a board file"),
+    ("R", "record the output, or end that"),
+    ("k", "mark this moment: the last seconds are kept for `rtdenoise replay`"),
+    ("q", "quit: asks whether the run ends, or only this screen"),
+)
+HINT = (
+    "b bypass  m/M mix  a/A limit  r residual  Tab A/B  c model  o board  R rec  k mark  q quit  ?"
+)
+
+
+class Desk(Screen[None]):
+    """The screen with all numbers.
+
+    Args:
+        source: The run.
+        own: Whether the screen belongs to the run, so that it goes with it.
+    """
+
+    DEFAULT_CSS = """
+    Desk { overflow: hidden; layout: vertical; }
+    Desk > * { width: 100%; height: 1; }
+    Desk > #meters, Desk > #facts { height: 3; }
+    Desk > #hops { height: 5; }
+    Desk > #spectra { height: 1fr; min-height: 3; }
+    """
+    BINDINGS = (
+        Binding("b", "flip('bypass')"),
+        Binding("r", "flip('residual')"),
+        Binding("m", "mix(-1)"),
+        Binding("M", "mix(1)"),
+        Binding("a", "limit(-1)"),
+        Binding("A", "limit(1)"),
+        Binding("1", "slot(0)"),
+        Binding("2", "slot(1)"),
+        Binding("tab", "other"),
+        Binding("c", "choose"),
+        Binding("o", "board"),
+        Binding("R", "record"),
+        Binding("k", "mark"),
+        Binding("q,ctrl+c", "quit"),
+        Binding("question_mark", "help"),
+    )
+
+    def __init__(self, source: Source, own: bool) -> None:
+        super().__init__()
+        self._source, self._own = source, own
+        self._state: Status | None = None
+        self._changes = 0  # commands that began or ended: an older status is not shown
+        self._slots: list[tuple[str, Any, str] | None] = [None, None]
+        self._slot = 0
+        self._ear = Ear()
+        self._message, self._told_s = Text(), 0.0
+        self._over = threading.Event()
+
+    def compose(self) -> ComposeResult:
+        """Yield the parts, from top to bottom."""
+        yield Lines("head")
+        yield Lines("meters")
+        yield Spectrograms("spectra")
+        yield Lines("hops")
+        yield Lines("facts")
+        yield Lines("told")
+        yield Lines("keys")
+
+    def on_mount(self) -> None:
+        """Begin to ask and to draw."""
+        threading.Thread(target=self._ask_on, daemon=True, name="rtdenoise-status").start()
+        self.set_interval(DRAW_S, self.draw)
+        self.draw()
+
+    def on_unmount(self) -> None:
+        """End the thread."""
+        self._over.set()
+
+    # What comes from the run.
+
+    def _ask_on(self) -> None:
+        """Ask the run for its numbers until the screen is over."""
+        heard = 0
+        while not self._over.is_set():
+            before, pause_s = self._changes, ASK_S
+            try:
+                status = self._source.status()
+                new = self._source.events(heard) if heard is not None else []
+                heard = new[-1]["number"] + 1 if new else heard
+                self._call(self._take, status, new, before)
+            except RtdenoiseError as error:
+                heard, pause_s = 0, AGAIN_S
+                self._call(self._gone, str(error))
+            self._over.wait(pause_s)
+
+    def _call(self, do: Callable[..., None], *given: Any) -> None:
+        """Call *do* in the thread of the screen, unless that is over."""
+        with suppress(RuntimeError):
+            self.app.call_from_thread(do, *given)
+
+    def _take(self, status: Status, events: list[Status], asked_at: int) -> None:
+        """Take a status, and tell what is new."""
+        before = self._state
+        if before is None or before["pid"] != status["pid"]:
+            self._begin(status)
+            events = []  # what was before is no news
+        if events:
+            self.tell(events[-1]["text"])
+        if asked_at == self._changes or before is None:
+            self._state = status
+        if status["ended"] and self._own:
+            self.app.exit()
+        self.draw()
+
+    def _begin(self, status: Status) -> None:
+        """Begin with another run."""
+        self._ear = Ear()
+        name = status["model"]
+        self._slot, self._slots[0] = 0, ("model", name, name) if name else None
+        self.tell("? shows the keys")
+
+    def _gone(self, reason: str) -> None:
+        """Show that no run answers; one that comes is shown again."""
+        if self._own:
+            self.app.exit()
+        self._state = None
+        self.tell(f"{reason}; waiting for one", bad=True)
+        self.draw()
+
+    def tell(self, text: str, bad: bool = False) -> None:
+        """Show a message in its line."""
+        self._message = Text(printable(text), paint.BAD if bad else "cyan")
+        self._told_s = time.monotonic()
+        self._lines("told", lambda width: [paint.cut(self._message.copy(), width)])
+
+    # What is drawn.
+
+    def draw(self) -> None:
+        """Draw everything as it is now."""
+        if not self.is_mounted or self.size.width == 0:
+            return
+        state, now_s = self._state, time.monotonic()
+        if state is not None and (tap := self._source.tap) is not None:
+            self._ear.listen(tap, now_s)
+            self.query_one("#spectra", Spectrograms).show(self._ear.spectra)
+        self._lines("keys", lambda width: [_hints(width)])
+        if now_s - self._told_s > TOLD_S and state is not None:
+            self._lines("told", lambda _: [])
+        if state is None:
+            self._lines("head", lambda width: [paint.cut(Text("rtdenoise: no run"), width)])
+            for name in ("meters", "hops", "facts"):
+                self._lines(name, lambda _: [])
+            return
+        names = [None if slot is None else slot[2] for slot in self._slots]
+        pieces = paint.facts(state, names, self._slot)
+        self._lines("head", lambda width: paint.flow(pieces[:3], width, 1))
+        self._lines("facts", lambda width: paint.flow(pieces[3:], width, 3))
+        self._lines(
+            "meters",
+            lambda width: [
+                paint.meter("in", self._ear.dry, now_s, width),
+                paint.meter("out", self._ear.wet, now_s, width),
+                paint.reduction(self._ear.dry, self._ear.wet, state, width),
+            ],
+        )
+        hops = self._ear.hops()
+        self._lines("hops", lambda width: paint.histogram(hops, width, 5))
+
+    def _lines(self, name: str, make: Callable[[int], list[Text]]) -> None:
+        if self.is_mounted:
+            self.query_one(f"#{name}", Lines).show(make(self.size.width))
+
+    # What the keys do. A setting is shown as it will be, and then as the run answers.
+
+    def _do(self, name: str, told: Callable[[Any], str], **given: Any) -> None:
+        """Send a command in a thread, and tell what comes of it."""
+        self._changes += 1
+
+        def work() -> None:
+            try:
+                text, bad = told(self._source.do(name, **given)), False
+            except RtdenoiseError as error:
+                text, bad = _reason(error), True
+            self._changes += 1
+            self._call(self.tell, text, bad)
+            with suppress(RtdenoiseError):
+                self._call(self._take, self._source.status(), [], self._changes)
+
+        self.run_worker(work, thread=True, group="commands")
+        self.draw()
+
+    def action_flip(self, name: str) -> None:
+        """Switch the bypass or the residual."""
+        if (state := self._state) is not None:
+            state[name] = not state[name]
+            self._do(name, lambda on: f"{name} {'on' if on else 'off'}", value=state[name])
+
+    def action_mix(self, steps: int) -> None:
+        """Mix in more or less of the input."""
+        if (state := self._state) is not None:
+            state["mix"] = min(100.0, max(0.0, state["mix"] + MIX_STEP * steps))
+            self._do("mix", "mix {:g} %".format, value=state["mix"])
+
+    def action_limit(self, steps: int) -> None:
+        """Take the next lower or higher limit of what is removed."""
+        if (state := self._state) is not None:
+            limit = state["atten_lim_db"] = next_limit(state["atten_lim_db"], steps)
+            told = "no limit" if limit is None else f"at most {limit:g} dB is removed"
+            self._do("atten-lim", lambda _: told, value=limit)
+
+    def action_slot(self, slot: int) -> None:
+        """Hear what is in a slot; an empty one asks for a model."""
+        if self._state is None:
+            return
+        there = self._slots[slot]
+        if there is None:
+            self._choose(slot)
+            return
+        self._change(slot, *there)
+
+    def action_other(self) -> None:
+        """Hear the other slot."""
+        self.action_slot(1 - self._slot)
+
+    def action_choose(self) -> None:
+        """Ask for the model of this slot."""
+        if self._state is not None:
+            self._choose(self._slot)
+
+    def _choose(self, slot: int) -> None:
+        """Ask for a model of the box or a file, and hear it in *slot*."""
+
+        def work() -> None:
+            try:
+                cards = self._source.do("models")
+            except RtdenoiseError as error:
+                self._call(self.tell, _reason(error), True)
+                return
+            choices = [(card["name"], f"{card['name']:<18} {card['task']}") for card in cards]
+            self._call(ask, choices)
+
+        def ask(choices: list[tuple[str, str]]) -> None:
+            question = f"Model of slot {slot + 1}: one of these, or a file"
+            self.app.push_screen(AskPath(question, "", choices), chosen)
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                path = Path(name).expanduser()
+                there = str(path.absolute()) if path.is_file() else name
+                kind = "board" if path.suffix.lower() == ".toml" else "model"
+                self._change(slot, kind, {"path": there} if kind == "board" else there, path.stem)
+
+        self.run_worker(work, thread=True, group="commands")
+
+    def _change(self, slot: int, kind: str, value: Any, name: str) -> None:
+        """Change to a model or a board, and put it into *slot* if it runs."""
+
+        def told(answer: Any) -> str:
+            runs = answer["model"] or "board " + ", ".join(answer["board"] or ())
+            added = answer["delay_added"]
+            self._call(self._in_slot, slot, (kind, value, name))
+            later = "" if answer["heard"] else ", when sound comes again"
+            return f"{runs} runs{later}" + (f"; the delay is {added} samples more" if added else "")
+
+        self.tell(f"loading {name} ...")
+        self._do(kind, told, value=value)
+
+    def _in_slot(self, slot: int, there: tuple[str, Any, str]) -> None:
+        self._slots[slot], self._slot = there, slot
+
+    def action_board(self) -> None:
+        """Ask for a board file."""
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                path = Path(name).expanduser()
+                self._change(self._slot, "board", {"path": str(path.absolute())}, path.stem)
+
+        if self._state is not None:
+            self.app.push_screen(AskPath("Board file (.toml)"), chosen)
+
+    def action_record(self) -> None:
+        """Begin a recording, whose name is asked for, or end it."""
+        if self._state is None:
+            return
+        if self._state["recording"] is not None:
+            self._do("record", lambda end: f"recorded {end['file']}", value=None)
+            return
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                path = str(Path(name).expanduser().absolute())
+                self._do("record", lambda new: f"recording to {new['file']}", value=path)
+
+        given = f"{datetime.now():rtdenoise-%Y%m%d-%H%M%S}.flac"
+        self.app.push_screen(AskPath("Record the output to", given), chosen)
+
+    def action_mark(self) -> None:
+        """Mark this moment."""
+
+        def told(folder: str | None) -> str:
+            return "marked" if folder is None else f"the last seconds are in {folder}"
+
+        if self._state is not None:
+            self.tell("marking ...")
+            self._do("mark", told, text="")
+
+    def action_quit(self) -> None:
+        """Ask whether the run ends, or only this screen."""
+
+        def chosen(what: str | None) -> None:
+            if what == END and self._state is not None:
+                self._do("quit", lambda _: "the run ends")
+                self._own = True  # the screen goes with it
+            elif what is not None:
+                self.app.exit()
+
+        self.app.push_screen(AskEnd(END if self._own else CLOSE), chosen)
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        self.app.push_screen(Help(KEYS))
+
+
+def next_limit(limit_db: float | None, steps: int) -> float | None:
+    """Return the limit that is *steps* above or below another one.
+
+    >>> next_limit(None, -1), next_limit(60.0, 1), next_limit(10.0, 1), next_limit(10.0, -1)
+    (60.0, None, 12.0, 9.0)
+    """
+    finite = [step for step in LIMITS if step is not None]
+    if limit_db is None:
+        return None if steps > 0 else finite[-1]
+    if steps > 0:
+        return next((step for step in finite if step > limit_db), None)
+    return next((step for step in reversed(finite) if step < limit_db), finite[0])
+
+
+def _hints(width: int) -> Text:
+    """Return as many keys as have room, and `?` in any case."""
+    words = HINT.split("  ")
+    while len("  ".join(words)) > width and len(words) > 1:
+        del words[-3 if len(words) > 2 else 0]
+    return Text("  ".join(words), paint.DIM)
+
+
+def _reason(error: RtdenoiseError) -> str:
+    """Return what an error says, and what helps here."""
+    help_ = "; choose another name" if error.problem == Problem.EXISTS else ""
+    gone = "; waiting for it" if isinstance(error, DeviceError) else ""
+    return " ".join(str(error).split()) + help_ + gone

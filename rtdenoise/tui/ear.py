@@ -1,0 +1,53 @@
+"""`Ear`, what a screen has read of a tap so far: levels, spectra, and the last calls."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from ..core.tape import Calls
+from .paint import Hops, Level, hops_of
+from .source import Tap
+from .spectrum import Spectrogram
+
+LEVEL_S = 0.3  # time of a level
+HOPS_S = 20.0  # time of the histogram
+
+
+class Ear:
+    """The levels, spectra and calls of one tap.
+
+    Attributes:
+        dry: Level of the input, as late as the output, so that both levels are of the same sound.
+        wet: Level of the output.
+        spectra: The spectrogram. None: nothing was read so far.
+    """
+
+    def __init__(self) -> None:
+        self.dry, self.wet = Level(), Level()
+        self.spectra: Spectrogram | None = None
+        self._calls: deque[Calls] = deque()
+        self._next = 0
+
+    def listen(self, tap: Tap, now_s: float) -> None:
+        """Read what is new in *tap* at the time *now_s*."""
+        if self.spectra is None:
+            self.spectra = Spectrogram(tap.rate)
+        for level, sound in zip((self.dry, self.wet), tap.last(LEVEL_S, True), strict=True):
+            level.update(sound, now_s)
+        position = tap.position
+        seconds = self.spectra.wants(position)
+        if seconds > 0:
+            self.spectra.add(*tap.last(seconds, True), position)
+        calls = tap.calls(self._next)
+        if len(calls):
+            self._next = int(calls["number"][-1]) + 1
+            self._calls.append(calls)
+            oldest_s = float(calls["began_s"][-1]) - HOPS_S
+            while float(self._calls[0]["began_s"][-1]) < oldest_s:
+                self._calls.popleft()
+
+    def hops(self) -> Hops | None:
+        """Return the hop times of the last `HOPS_S`."""
+        return hops_of(np.concatenate(self._calls)) if self._calls else None
