@@ -7,9 +7,10 @@
   rtdenoise live --virtual-mic                       give other programs a clean microphone (Linux)
   rtdenoise live --incoming                          clean what others send (Linux)
 
-It prints the parts of the latency at the start, levels and hop times while it runs, and a summary
-at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
-it feeds back. docs/live.md has more.
+It prints the parts of the latency at the start, and a summary at the end. In a terminal it opens a
+screen with meters, a spectrogram and keys, where Ctrl-C asks; --no-tui gives a status line, and
+Ctrl-C ends the run. Use headphones: with speakers the microphone picks up the output and it feeds
+back. docs/live.md has more.
 
 SIGUSR1 writes the last 20 seconds into a folder; docs/flight-recorder.md has more.
 
@@ -44,6 +45,7 @@ from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
 from .running import beside
+from .screen import ScreenProcess, screen_wanted
 from .virtual import ADVICE as SERVER_ADVICE, add_virtual, told, virtual_device
 
 if TYPE_CHECKING:
@@ -147,6 +149,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end with exit code 3 when a device is gone, instead of waiting until it is back",
     )
+    parser.add_argument(
+        "--no-tui", action="store_true", help="show a status line instead of the screen with meters"
+    )
     add_flights(parser)
     add_force(parser)
     add_json(parser, "the summary")
@@ -211,7 +216,9 @@ def run(
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
-            _show(live, line, tell, notifier, stop, mark, hint=not silent)
+            screen = ScreenProcess(screen_wanted(silent or args.no_tui))
+            running.enter_context(screen)
+            _show(live, line, tell, notifier, stop, mark, screen, hint=not silent)
     finally:
         line.clear()
         tell()
@@ -229,6 +236,7 @@ def _show(
     notifier: Notifier,
     stop: Event,
     mark: Event,
+    screen: ScreenProcess,
     hint: bool,
 ) -> None:
     """Show the run until it is over, and end it when *stop* is set.
@@ -240,6 +248,7 @@ def _show(
         notifier: What tells the service manager.
         stop: Event that asks for the end.
         mark: Event that asks for a flight.
+        screen: What shows the run instead of the line, while it is open.
         hint: Whether a silent input is told, one time.
     """
     while not live.wait(LOOK_S):
@@ -252,7 +261,8 @@ def _show(
             line.clear()
             log_line(silence_hint(silence))
         status = live.status()
-        line.show(status)
+        if not screen.open(tell.say):
+            line.show(status)
         notifier.running(status, waiting=live.waiting)
         if stop.is_set():
             notifier.stopping()

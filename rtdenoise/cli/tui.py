@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("wanted a terminal; `rtdenoise ctl status` prints the numbers")
     if find_spec("textual") is None:
         raise UsageError("the screen needs Textual: pip install textual")
+    if sys.__stderr__ is None or not sys.__stderr__.isatty():
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # Textual draws there
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a key it asks; its signal is for the host
     if hasattr(os, "nice"):
         with suppress(OSError):
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     source = Source(connect)
     app = Watch(source, own)
-    app.run()
+    app.run(mouse=False)  # so that the terminal still selects text
     source.close()
-    return app.return_code or 0
+    sys.stdout.flush()
+    os._exit(app.return_code or 0)  # nothing is left to do, and the end of numba takes seconds

@@ -91,6 +91,7 @@ class Desk(Screen[None]):
         self._slots: list[tuple[str, Any, str] | None] = [None, None]
         self._slot = 0
         self._ear = Ear()
+        self._looking = "looking for the run ..."
         self._message, self._told_s = Text(), 0.0
         self._over = threading.Event()
 
@@ -146,7 +147,7 @@ class Desk(Screen[None]):
             self.tell(events[-1]["text"])
         if asked_at == self._changes or before is None:
             self._state = status
-        if status["ended"] and self._own:
+        if status["ended"] != "running" and self._own:
             self.app.exit()
         self.draw()
 
@@ -161,7 +162,7 @@ class Desk(Screen[None]):
         """Show that no run answers; one that comes is shown again."""
         if self._own:
             self.app.exit()
-        self._state = None
+        self._state, self._looking = None, "no run"
         self.tell(f"{reason}; waiting for one", bad=True)
         self.draw()
 
@@ -185,14 +186,15 @@ class Desk(Screen[None]):
         if now_s - self._told_s > TOLD_S and state is not None:
             self._lines("told", lambda _: [])
         if state is None:
-            self._lines("head", lambda width: [paint.cut(Text("rtdenoise: no run"), width)])
+            self._lines("head", lambda width: [paint.cut(Text(self._looking), width)])
             for name in ("meters", "hops", "facts"):
                 self._lines(name, lambda _: [])
             return
         names = [None if slot is None else slot[2] for slot in self._slots]
-        pieces = paint.facts(state, names, self._slot)
-        self._lines("head", lambda width: paint.flow(pieces[:3], width, 1))
-        self._lines("facts", lambda width: paint.flow(pieces[3:], width, 3))
+        self._lines(
+            "head", lambda width: paint.flow(paint.heading(state, names, self._slot), width, 1)
+        )
+        self._lines("facts", lambda width: paint.flow(paint.facts(state), width, 3))
         self._lines(
             "meters",
             lambda width: [

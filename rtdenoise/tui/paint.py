@@ -159,16 +159,29 @@ def histogram(hops: Hops | None, width: int, height: int) -> list[Text]:
     return [*lines, cut(axis, width)]
 
 
-def facts(state: dict[str, Any], slots: Sequence[str | None], slot: int) -> list[Text]:
-    """Return the facts about a run, the most important ones first, as pieces of lines."""
-    s = state
-    known = {name: ms for name, ms in s["latency_ms"].items() if ms is not None}
-    parts = " + ".join(f"{name} {ms:.1f}" for name, ms in known.items())
-    runs = s["model"] or "board: " + (", ".join(s["board"] or ()) or "empty")
-    found = [_told(runs, BOLD)]
+def heading(state: dict[str, Any], slots: Sequence[str | None], slot: int) -> list[Text]:
+    """Return what runs and between which ends, as pieces of a line.
+
+    Args:
+        state: The status of the run.
+        slots: The names of the models between which a key changes. None: nothing is chosen yet.
+        slot: The slot that was chosen last.
+    """
+    runs = state["model"] or "board: " + (", ".join(state["board"] or ()) or "empty")
+    found = [] if slots[slot] == runs else [_told(runs, BOLD)]
     for at, name in enumerate(slots):
         style = "bold black on cyan" if at == slot else DIM
         found.append(_told(f"[{at + 1}] {name or '-'}", style))
+    found.append(_told(" -> ".join(map(str, state["ends"]))))
+    return found if not state["preset"] else [*found, _told(f"({state['preset']})", DIM)]
+
+
+def facts(state: dict[str, Any]) -> list[Text]:
+    """Return the numbers of a run, the most important ones first, as pieces of lines."""
+    s = state
+    known = {name: ms for name, ms in s["latency_ms"].items() if ms is not None}
+    parts = " + ".join(f"{name} {ms:.1f}" for name, ms in known.items())
+    found = []
     recording = s["recording"]
     if recording is not None:
         name = str(recording["file"]).replace("\\", "/").rsplit("/", 1)[-1]
@@ -185,7 +198,6 @@ def facts(state: dict[str, Any], slots: Sequence[str | None], slot: int) -> list
         _told(f"load {s['load_percent']:.0f} %", BAD if s["load_percent"] > 100 else ""),
         _told(f"latency {sum(known.values()):.1f} ms"),
         _told("no drift" if s["drift_ppm"] is None else f"drift {s['drift_ppm']:+.1f} ppm"),
-        _told(" -> ".join(map(str, s["ends"]))),
         _told(f"{s['rate']} Hz, {s['channels']} ch, block {s['block'] or 'varies'}"),
         _told(f"({parts})", DIM),
         _told(clock(s["seconds"]), DIM),
