@@ -15,39 +15,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from ..errors import DeviceError, Problem, RtdenoiseError, printable
 from . import paint
 from .dialogs import CLOSE, END, AskEnd, AskPath, Help
 from .ear import Ear
+from .keys import KEYS, hints, next_limit
 from .source import Source, Status
 from .widgets import Lines, Spectrograms
 
-DRAW_S, ASK_S, AGAIN_S = 0.1, 0.25, 1.0
+DRAW_S, ASK_S, AGAIN_S, HOPS_EVERY_S = 0.1, 0.25, 1.0, 0.5
+LOW = 18  # lines
 MIX_STEP = 10.0
-LIMITS = (0.0, 3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 24.0, 30.0, 40.0, 60.0, None)
 TOLD_S = 12.0  # time that a message stays
-KEYS = (
-    ("b", "bypass: hear the aligned input, or the cleaned sound again"),
-    ("m M", "mix: 10 % less or more of the cleaned sound"),
-    ("a A", "attenuation limit: remove less or more; the last step is no limit"),
-    ("r", "residual: hear what is removed"),
-    ("1 2", "hear model 1 or 2; Tab changes between them"),
-    ("c", "choose the model of this slot: one of the box, or a file"),
-    ("o", "open a board file"),
-    ("R", "record the output, or end that"),
-    ("k", "mark this moment: the last seconds are kept for `rtdenoise replay`"),
-    ("q", "quit: asks whether the run ends, or only this screen"),
-)
-HINT = (
-    "b bypass  m/M mix  a/A limit  r residual  Tab A/B  c model  o board  R rec  k mark  q quit  ?"
-)
 
 
 class Desk(Screen[None]):
@@ -63,9 +49,11 @@ class Desk(Screen[None]):
     Desk > * { width: 100%; height: 1; }
     Desk > #meters, Desk > #facts { height: 3; }
     Desk > #hops { height: 5; }
-    Desk > #spectra { height: 1fr; min-height: 3; }
+    Desk > #spectra { height: 1fr; }
+    Desk.low > #hops { display: none; }
+    Desk.low > #facts { height: 2; }
     """
-    BINDINGS = (
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "flip('bypass')"),
         Binding("r", "flip('residual')"),
         Binding("m", "mix(-1)"),
@@ -81,7 +69,7 @@ class Desk(Screen[None]):
         Binding("k", "mark"),
         Binding("q,ctrl+c", "quit"),
         Binding("question_mark", "help"),
-    )
+    ]
 
     def __init__(self, source: Source, own: bool) -> None:
         super().__init__()
@@ -91,6 +79,7 @@ class Desk(Screen[None]):
         self._slots: list[tuple[str, Any, str] | None] = [None, None]
         self._slot = 0
         self._ear = Ear()
+        self._hops_s = 0.0
         self._looking = "looking for the run ..."
         self._message, self._told_s = Text(), 0.0
         self._over = threading.Event()
@@ -111,6 +100,12 @@ class Desk(Screen[None]):
         self.set_interval(DRAW_S, self.draw)
         self.draw()
 
+    def on_resize(self) -> None:
+        """Draw for another size; a low terminal has no histogram."""
+        self.set_class(self.size.height < LOW, "low")
+        self._hops_s = 0.0
+        self.draw()
+
     def on_unmount(self) -> None:
         """End the thread."""
         self._over.set()
@@ -124,7 +119,7 @@ class Desk(Screen[None]):
             before, pause_s = self._changes, ASK_S
             try:
                 status = self._source.status()
-                new = self._source.events(heard) if heard is not None else []
+                new = self._source.events(heard)
                 heard = new[-1]["number"] + 1 if new else heard
                 self._call(self._take, status, new, before)
             except RtdenoiseError as error:
@@ -176,13 +171,16 @@ class Desk(Screen[None]):
 
     def draw(self) -> None:
         """Draw everything as it is now."""
-        if not self.is_mounted or self.size.width == 0:
+        if not self.is_mounted or self.size.width < 1:
             return
         state, now_s = self._state, time.monotonic()
-        if state is not None and (tap := self._source.tap) is not None:
-            self._ear.listen(tap, now_s)
+        if state is not None:
+            if (tap := self._source.tap) is not None:
+                self._ear.listen(tap, now_s)
+            else:
+                self._ear.guess(state, now_s)
             self.query_one("#spectra", Spectrograms).show(self._ear.spectra)
-        self._lines("keys", lambda width: [_hints(width)])
+        self._lines("keys", lambda width: [hints(width)])
         if now_s - self._told_s > TOLD_S and state is not None:
             self._lines("told", lambda _: [])
         if state is None:
@@ -203,8 +201,9 @@ class Desk(Screen[None]):
                 paint.reduction(self._ear.dry, self._ear.wet, state, width),
             ],
         )
-        hops = self._ear.hops()
-        self._lines("hops", lambda width: paint.histogram(hops, width, 5))
+        if now_s - self._hops_s >= HOPS_EVERY_S:
+            self._hops_s, hops = now_s, self._ear.hops()
+            self._lines("hops", lambda width: paint.histogram(hops, width, 5))
 
     def _lines(self, name: str, make: Callable[[int], list[Text]]) -> None:
         if self.is_mounted:
@@ -360,28 +359,6 @@ class Desk(Screen[None]):
     def action_help(self) -> None:
         """Show the keys."""
         self.app.push_screen(Help(KEYS))
-
-
-def next_limit(limit_db: float | None, steps: int) -> float | None:
-    """Return the limit that is *steps* above or below another one.
-
-    >>> next_limit(None, -1), next_limit(60.0, 1), next_limit(10.0, 1), next_limit(10.0, -1)
-    (60.0, None, 12.0, 9.0)
-    """
-    finite = [step for step in LIMITS if step is not None]
-    if limit_db is None:
-        return None if steps > 0 else finite[-1]
-    if steps > 0:
-        return next((step for step in finite if step > limit_db), None)
-    return next((step for step in reversed(finite) if step < limit_db), finite[0])
-
-
-def _hints(width: int) -> Text:
-    """Return as many keys as have room, and `?` in any case."""
-    words = HINT.split("  ")
-    while len("  ".join(words)) > width and len(words) > 1:
-        del words[-3 if len(words) > 2 else 0]
-    return Text("  ".join(words), paint.DIM)
 
 
 def _reason(error: RtdenoiseError) -> str:

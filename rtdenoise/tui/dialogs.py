@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
@@ -32,7 +33,9 @@ class AskPath(ModalScreen[str | None]):
     """
 
     DEFAULT_CSS = CSS.format("AskPath")
-    BINDINGS = (Binding("escape,ctrl+c", "none", "back", priority=True),)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "none", "back", priority=True)
+    ]
 
     def __init__(
         self, question: str, given: str = "", choices: Sequence[tuple[str, str]] = ()
@@ -70,12 +73,12 @@ class AskEnd(ModalScreen[str | None]):
     """
 
     DEFAULT_CSS = CSS.format("AskEnd")
-    BINDINGS = (
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+c", "again", priority=True),
         Binding("e", "give('end')"),
         Binding("s", "give('close')"),
         Binding("escape,n", "give('')"),
-    )
+    ]
 
     def __init__(self, again: str) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,11 @@ class Ear:
             oldest_s = float(calls["began_s"][-1]) - HOPS_S
             while float(self._calls[0]["began_s"][-1]) < oldest_s:
                 self._calls.popleft()
+
+    def guess(self, status: dict[str, Any], now_s: float) -> None:
+        """Take the peaks of *status*, of a run without a tap, at the time *now_s*."""
+        self.dry.peak(status["in_db"], now_s)
+        self.wet.peak(status["out_db"], now_s)
 
     def hops(self) -> Hops | None:
         """Return the hop times of the last `HOPS_S`."""

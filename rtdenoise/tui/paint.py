@@ -37,11 +37,14 @@ class Level:
     def update(self, sound: Samples, now_s: float) -> None:
         """Take the level of *sound* (rows, n) at the time *now_s*."""
         finite = np.nan_to_num(sound, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
-        self.peak_db = gain_to_db(float(np.abs(finite).max(initial=0.0)))
         self.rms_db = gain_to_db(float(np.sqrt((finite**2).mean())) if finite.size else 0.0)
-        fallen = self.held_db - FALL_DB_S * max(0.0, now_s - self.held_s - HOLD_S)
-        if self.peak_db >= fallen:
-            self.held_db, self.held_s = self.peak_db, now_s
+        self.peak(gain_to_db(float(np.abs(finite).max(initial=0.0))), now_s)
+
+    def peak(self, peak_db: float, now_s: float) -> None:
+        """Take a peak at the time *now_s*."""
+        self.peak_db = peak_db
+        if peak_db >= self.held(now_s):
+            self.held_db, self.held_s = peak_db, now_s
 
     def held(self, now_s: float) -> float:
         """Return the peak that is held at the time *now_s*."""
@@ -50,10 +53,9 @@ class Level:
 
 def meter(name: str, level: Level, now_s: float, width: int) -> Text:
     """Return a meter as a line: RMS as a bright bar, peak as a dim one, the held peak as a mark."""
-    wide = width >= 60
-    told = f" peak {level.peak_db:6.1f}  RMS {level.rms_db:6.1f} dBFS" if wide else (
-        f" {level.peak_db:4.0f} pk {level.rms_db:4.0f} rms"
-    )  # fmt: skip
+    told = f" peak {level.peak_db:6.1f}  RMS {level.rms_db:6.1f} dBFS"
+    if width < 60:
+        told = f" {level.peak_db:4.0f} pk {level.rms_db:4.0f} rms"
     line = Text(f"{name:<4}", BOLD)
     cells = max(4, width - 4 - len(told))
     rms, peak, held = (

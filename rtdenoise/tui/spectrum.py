@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ..audio import Samples
 
-COLUMN_S = 0.1  # time of a column
+COLUMN_S, PARTS = 0.2, 2  # time of a column, and its windows, of which the louder one counts
 LEAST_HZ = 60.0
 FLOOR_DB, TOP_DB = -100.0, -20.0  # of a bin; a sine of full scale has 0 dB
-SHADES = 32  # colours of the scale
+SHADES = 20  # colours of the scale; each more is a change more for the terminal
 # The scale from the floor to the top, as (red, green, blue): black, violet, red, yellow, white.
 ANCHORS = (
     (0, 0, 8),
@@ -37,10 +37,11 @@ class Spectrogram:
         position: Samples up to which there are columns.
     """
 
-    def __init__(self, rate: int, columns: int = 200) -> None:
+    def __init__(self, rate: int, columns: int = 100) -> None:
         self.rate, self.position = rate, 0
-        self.step = round(COLUMN_S * rate)
-        self.size = 2 ** int(np.log2(self.step))
+        part = round(COLUMN_S / PARTS * rate)
+        self.step = PARTS * part
+        self.size: int = 1 << (part.bit_length() - 1)
         hann = np.hanning(self.size).astype(np.float32)
         self._window = hann * (2 / hann.sum())
         self._levels = np.full((2, columns, self.size // 2 + 1), FLOOR_DB, np.float32)
@@ -48,7 +49,7 @@ class Spectrogram:
     def wants(self, position: int) -> float:
         """Return the seconds of sound up to *position* that are not in it yet."""
         missing = min(position - self.position, self._levels.shape[1] * self.step)
-        return missing // self.step * self.step / self.rate
+        return float(missing // self.step * self.step / self.rate)
 
     def add(self, dry: Samples, wet: Samples, position: int) -> None:
         """Add what `wants` asked for: two sounds, each (rows, n), that end at *position*."""
@@ -60,9 +61,9 @@ class Spectrogram:
         self._levels = np.roll(self._levels, -n, axis=1)
         for levels, sound in zip(self._levels, (dry, wet), strict=True):
             mono = np.nan_to_num(sound[:, sound.shape[1] - n * self.step :].mean(axis=0))
-            frames = mono.reshape(n, self.step)[-most:, -self.size :] * self._window
-            power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
-            levels[-len(frames) :] = 10 * np.log10(np.maximum(power, 1e-12))
+            parts = mono.reshape(n, PARTS, -1)[-most:, :, -self.size :] * self._window
+            power = (np.abs(np.fft.rfft(parts)) ** 2).max(axis=1)
+            levels[-len(power) :] = 10 * np.log10(np.maximum(power, 1e-12))
 
     def pixels(self, columns: int, rows: int) -> tuple[Spectra, Spectra]:
         """Return the last columns of both as levels in dB, each (rows, columns), treble first."""
@@ -88,10 +89,11 @@ def shades(levels_db: Spectra) -> NDArray[np.intp]:
     """Return the number of the colour of each level: 0 at the floor, SHADES - 1 at the top.
 
     >>> shades(np.array([-200, FLOOR_DB, TOP_DB, 0], np.float32)).tolist()
-    [0, 0, 31, 31]
+    [0, 0, 19, 19]
     """
     share = (levels_db - FLOOR_DB) / (TOP_DB - FLOOR_DB)
-    return np.clip(np.rint(share * (SHADES - 1)), 0, SHADES - 1).astype(np.intp)
+    found: NDArray[np.intp] = np.clip(np.rint(share * (SHADES - 1)), 0, SHADES - 1).astype(np.intp)
+    return found
 
 
 @cache

@@ -17,6 +17,7 @@ from .paint import DIM
 from .spectrum import FLOOR_DB, SHADES, TOP_DB, Spectrogram, colour, shades
 
 LABELS = 4  # columns of the frequencies
+NO_SOUND = "no spectrogram: this run keeps no sound in memory"
 HALF = "▀"  # its foreground is the upper pixel, its background the lower one
 
 
@@ -41,19 +42,21 @@ class Lines(Widget):
 class Spectrograms(Widget):
     """Two spectrograms side by side, the input at the left and the output at the right.
 
-    A cell has two pixels, one above the other; a column is 0.1 s.
+    A cell has two pixels, one above the other; a column is `spectrum.COLUMN_S`.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(id=name)
         self._of: Spectrogram | None = None
+        self._position = 0
         self._pixels: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
 
     def show(self, spectrogram: Spectrogram | None) -> None:
         """Show *spectrogram* as it is now."""
-        self._of = spectrogram
-        self._pixels = None
-        self.refresh()
+        position = -1 if spectrogram is None else spectrogram.position
+        if (spectrogram, position) != (self._of, self._position):
+            self._of, self._position, self._pixels = spectrogram, position, None
+            self.refresh()
 
     @property
     def columns(self) -> int:
@@ -66,7 +69,8 @@ class Spectrograms(Widget):
             return self._title()
         rows = 2 * (self.size.height - 1)
         if self._of is None or rows < 2:
-            return Strip.blank(self.size.width)
+            told = NO_SOUND if self._of is None and y == 1 else ""
+            return Strip([Segment(told, Style(color=DIM))]).adjust_cell_length(self.size.width)
         if self._pixels is None or self._pixels[0].shape != (rows, self.columns):
             dry, wet = self._of.pixels(self.columns, rows)
             self._pixels = shades(dry), shades(wet)
@@ -82,7 +86,7 @@ class Spectrograms(Widget):
         """Return the line above: what is where, and the scale."""
         columns, bold = self.columns, Style(bold=True)
         scale = [Segment(f"{FLOOR_DB:.0f} ", Style(color=DIM))]
-        scale += [Segment("█", _style(shade, 0)) for shade in range(0, SHADES, 4)]
+        scale += [Segment("█", _style(shade, 0)) for shade in range(0, SHADES, 2)]
         scale.append(Segment(f" {TOP_DB:.0f} dB", Style(color=DIM)))
         length = sum(len(segment.text) for segment in scale)
         left = [Segment(" " * LABELS), Segment("before".ljust(columns + 1), bold)]
@@ -100,7 +104,7 @@ class Spectrograms(Widget):
             return ""
         edges = self._of.edges_hz(2 * lines)
         hertz = edges[-1 - 2 * (y - 1)] if y < lines else edges[0]
-        return f"{hertz / 1000:.0f}k" if hertz >= 1000 else f"{hertz:.0f}"
+        return f"{hertz / 1000:.0f}k" if hertz >= 1000 else f"{round(hertz, -1):.0f}"
 
 
 def _cells(upper: NDArray[np.intp], lower: NDArray[np.intp]) -> list[Segment]:
