@@ -27,7 +27,7 @@ ADVICE = {
     Problem.NO_HOST: "To start one: rtdenoise live",
     Problem.HOSTS: "Give its number or its preset: --host NUMBER",
 }
-NICE = 5  # the sound has the processor first
+NICE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if sys.__stderr__ is None or not sys.__stderr__.isatty():
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # Textual draws there
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a key it asks; its signal is for the host
-    if hasattr(os, "nice"):
-        with suppress(OSError):
-            os.nice(NICE)
+    _after_the_sound()
     with hosts.choose(args.host) as host:  # an error is told before the screen opens
         pid, preset = host.pid, host.ask("status")["preset"]
     from ..tui.app import Watch
@@ -67,3 +65,10 @@ def run(args: argparse.Namespace) -> int:
     source.close()
     sys.stdout.flush()
     os._exit(app.return_code or 0)  # nothing is left to do, and the end of numba takes seconds
+
+
+def _after_the_sound() -> None:
+    """Let this process have the processor when the sound does not want it."""
+    with suppress(OSError, AttributeError):  # Windows has none of these, and macOS one
+        os.nice(NICE)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -30,7 +30,7 @@ from .keys import KEYS, hints, next_limit
 from .source import Source, Status
 from .widgets import Lines, Spectrograms
 
-DRAW_S, ASK_S, AGAIN_S, HOPS_EVERY_S = 0.1, 0.25, 1.0, 0.5
+DRAW_S, ASK_S, AGAIN_S, REST_EVERY_S = 0.1, 0.25, 1.0, 0.5
 LOW = 18  # lines
 MIX_STEP = 10.0
 TOLD_S = 12.0  # time that a message stays
@@ -79,7 +79,7 @@ class Desk(Screen[None]):
         self._slots: list[tuple[str, Any, str] | None] = [None, None]
         self._slot = 0
         self._ear = Ear()
-        self._hops_s = 0.0
+        self._rest_s = 0.0
         self._looking = "looking for the run ..."
         self._message, self._told_s = Text(), 0.0
         self._over = threading.Event()
@@ -98,13 +98,12 @@ class Desk(Screen[None]):
         """Begin to ask and to draw."""
         threading.Thread(target=self._ask_on, daemon=True, name="rtdenoise-status").start()
         self.set_interval(DRAW_S, self.draw)
-        self.draw()
+        self.draw_all()
 
     def on_resize(self) -> None:
         """Draw for another size; a low terminal has no histogram."""
         self.set_class(self.size.height < LOW, "low")
-        self._hops_s = 0.0
-        self.draw()
+        self.draw_all()
 
     def on_unmount(self) -> None:
         """End the thread."""
@@ -144,7 +143,7 @@ class Desk(Screen[None]):
             self._state = status
         if status["ended"] != "running" and self._own:
             self.app.exit()
-        self.draw()
+        self.draw_all()
 
     def _begin(self, status: Status) -> None:
         """Begin with another run."""
@@ -159,7 +158,7 @@ class Desk(Screen[None]):
             self.app.exit()
         self._state, self._looking = None, "no run"
         self.tell(f"{reason}; waiting for one", bad=True)
-        self.draw()
+        self.draw_all()
 
     def tell(self, text: str, bad: bool = False) -> None:
         """Show a message in its line."""
@@ -170,40 +169,55 @@ class Desk(Screen[None]):
     # What is drawn.
 
     def draw(self) -> None:
-        """Draw everything as it is now."""
+        """Draw what moves, and from time to time the rest."""
         if not self.is_mounted or self.size.width < 1:
             return
         state, now_s = self._state, time.monotonic()
         if state is not None:
-            if (tap := self._source.tap) is not None:
-                self._ear.listen(tap, now_s)
-            else:
-                self._ear.guess(state, now_s)
-            self.query_one("#spectra", Spectrograms).show(self._ear.spectra)
+            self._draw_sound(state, now_s)
+        if now_s - self._rest_s >= REST_EVERY_S:
+            self._rest_s = now_s
+            self._draw_rest(state, now_s)
+
+    def draw_all(self) -> None:
+        """Draw everything, since something has changed."""
+        self._rest_s = 0.0
+        self.draw()
+
+    def _draw_sound(self, state: Status, now_s: float) -> None:
+        """Draw the levels and the spectra."""
+        ear = self._ear
+        if (tap := self._source.tap) is not None:
+            ear.listen(tap, now_s)
+        else:
+            ear.guess(state, now_s)
+        self.query_one("#spectra", Spectrograms).show(ear.spectra)
+        self._lines(
+            "meters",
+            lambda width: [
+                paint.meter("in", ear.dry, now_s, width),
+                paint.meter("out", ear.wet, now_s, width),
+                paint.reduction(ear.dry, ear.wet, state, width),
+            ],
+        )
+
+    def _draw_rest(self, state: Status | None, now_s: float) -> None:
+        """Draw the numbers, the hop times and the keys."""
         self._lines("keys", lambda width: [hints(width)])
-        if now_s - self._told_s > TOLD_S and state is not None:
-            self._lines("told", lambda _: [])
         if state is None:
             self._lines("head", lambda width: [paint.cut(Text(self._looking), width)])
             for name in ("meters", "hops", "facts"):
                 self._lines(name, lambda _: [])
             return
+        if now_s - self._told_s > TOLD_S:
+            self._lines("told", lambda _: [])
         names = [None if slot is None else slot[2] for slot in self._slots]
         self._lines(
             "head", lambda width: paint.flow(paint.heading(state, names, self._slot), width, 1)
         )
         self._lines("facts", lambda width: paint.flow(paint.facts(state), width, 3))
-        self._lines(
-            "meters",
-            lambda width: [
-                paint.meter("in", self._ear.dry, now_s, width),
-                paint.meter("out", self._ear.wet, now_s, width),
-                paint.reduction(self._ear.dry, self._ear.wet, state, width),
-            ],
-        )
-        if now_s - self._hops_s >= HOPS_EVERY_S:
-            self._hops_s, hops = now_s, self._ear.hops()
-            self._lines("hops", lambda width: paint.histogram(hops, width, 5))
+        hops = self._ear.hops()
+        self._lines("hops", lambda width: paint.histogram(hops, width, 5))
 
     def _lines(self, name: str, make: Callable[[int], list[Text]]) -> None:
         if self.is_mounted:
@@ -226,7 +240,7 @@ class Desk(Screen[None]):
                 self._call(self._take, self._source.status(), [], self._changes)
 
         self.run_worker(work, thread=True, group="commands")
-        self.draw()
+        self.draw_all()
 
     def action_flip(self, name: str) -> None:
         """Switch the bypass or the residual."""

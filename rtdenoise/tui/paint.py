@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,6 @@ LEAST_DB = -60.0  # left end of a meter
 LOUD_DB, CLIP_DB = -12.0, -3.0  # where a meter becomes yellow and red
 HOLD_S, FALL_DB_S = 1.5, 20.0  # of a peak that is held
 SILENT_DB = -80.0  # below it, a reduction means nothing
-EIGHTHS = " ▏▎▍▌▋▊▉█"
 HEIGHTS = " ▁▂▃▄▅▆▇█"
 WIDE = 1.25  # right end of the histogram, in deadlines
 DIM, BOLD, BAD = "grey62", "bold", "bold red"
@@ -61,16 +62,14 @@ def meter(name: str, level: Level, now_s: float, width: int) -> Text:
     rms, peak, held = (
         round(cells * _share(db)) for db in (level.rms_db, level.peak_db, level.held(now_s))
     )
+    drawn = []
     for cell in range(cells):
-        colour = _heat(LEAST_DB * (1 - (cell + 0.5) / cells))
-        if held and cell == held - 1:
-            line.append("┃", f"bold {colour}")
-        elif cell < rms:
-            line.append("█", colour)
-        elif cell < peak:
-            line.append("▒", colour)
-        else:
-            line.append("·", "grey30")
+        mark = (
+            "┃" if held and cell == held - 1 else "█" if cell < rms else "▒" if cell < peak else ""
+        )
+        heat = _heat(LEAST_DB * (1 - (cell + 0.5) / cells))
+        drawn.append((mark or "·", heat if mark else "grey30"))
+    _append(line, drawn)
     line.append(told, BAD if level.peak_db >= 0 else "")
     return cut(line, width)
 
@@ -92,6 +91,16 @@ def reduction(dry: Level, wet: Level, state: dict[str, Any], width: int) -> Text
         if state[name]:
             line.append("  ").append(f" {name.upper()} ", "bold black on yellow")
     return cut(line, width)
+
+
+def _append(line: Text, cells: Iterable[tuple[str, str]]) -> None:
+    """Append cells, each a character and its style, to *line*, neighbours of a style as one."""
+    for style, group in groupby(cells, key=itemgetter(1)):
+        line.append("".join(character for character, _ in group), style)
+
+
+def _side(x: int, deadline: int) -> str:
+    return "red" if x >= deadline else "green"
 
 
 def _share(level_db: float) -> float:
@@ -148,16 +157,15 @@ def histogram(hops: Hops | None, width: int, height: int) -> list[Text]:
     eighths = np.where(bars > 0, np.maximum(1, np.rint(full * scaled)), 0).astype(int)
     lines = [cut(title, width)]
     for row in reversed(range(rows)):
-        line = Text()
-        for x, each in enumerate(np.clip(eighths - 8 * row, 0, 8)):
-            if x == at and each == 0:
-                line.append("│", "bold yellow")
-            else:
-                line.append(HEIGHTS[each], "red" if x >= at else "green")
-        lines.append(line)
+        cells = [
+            ("│", "yellow") if x == at and each == 0 else (HEIGHTS[each], _side(x, at))
+            for x, each in enumerate(np.clip(eighths - 8 * row, 0, 8).tolist())
+        ]
+        lines.append(Text())
+        _append(lines[-1], cells)
     deadline = f"{hops.deadline_ms:.1f} ms "
     axis = Text("0".ljust(max(1, at - len(deadline))), DIM)
-    axis.append(deadline).append("┴", "bold yellow").append(" late" if width >= 60 else "", DIM)
+    axis.append(deadline).append("┴", "yellow").append(" late" if width >= 60 else "", DIM)
     return [*lines, cut(axis, width)]
 
 

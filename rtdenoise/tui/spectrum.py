@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,12 @@ class Spectrogram:
 
     def edges_hz(self, rows: int) -> NDArray[np.float64]:
         """Return the limits of the rows in Hz, bass first: (rows + 1,), up to half the rate."""
-        return np.geomspace(LEAST_HZ, self.rate / 2, rows + 1)
+        return _edges_hz(self.rate, rows)
+
+
+@lru_cache(maxsize=8)
+def _edges_hz(rate: int, rows: int) -> NDArray[np.float64]:
+    return np.geomspace(LEAST_HZ, rate / 2, rows + 1)
 
 
 def shades(levels_db: Spectra) -> NDArray[np.intp]:

@@ -10,6 +10,7 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -22,21 +23,23 @@ HALF = "▀"  # its foreground is the upper pixel, its background the lower one
 
 
 class Lines(Widget):
-    """Lines of text."""
+    """Lines of text, of which only those that have changed are drawn anew."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id=name)
-        self._lines: list[Text] = []
+        self._shown: list[Text] = []
 
     def show(self, lines: list[Text]) -> None:
         """Show *lines* from now on."""
-        if lines != self._lines:
-            self._lines = lines
-            self.refresh()
+        before, self._shown = self._shown, lines
+        for y in range(max(len(lines), len(before))):
+            if lines[y : y + 1] != before[y : y + 1]:
+                self.refresh(Region(0, y, self.size.width, 1))
 
-    def render(self) -> Text:
-        """Return the text."""
-        return Text("\n").join(self._lines)
+    def render_line(self, y: int) -> Strip:
+        """Return a line."""
+        line = self._shown[y] if y < len(self._shown) else Text()
+        return Strip(line.render(self.app.console)).adjust_cell_length(self.size.width)
 
 
 class Spectrograms(Widget):

@@ -267,7 +267,7 @@ def test_a_tone_is_at_its_frequency_and_gone_where_it_was_removed():
     assert edges[row] <= 1000 <= edges[row + 1]
     assert edges[-1] == pytest.approx(RATE / 2)
     assert np.ptp(np.diff(np.log(edges))) < 1e-9
-    assert dry.max() == pytest.approx(-6.0, abs=0.3)
+    assert -7.5 <= dry.max() <= -5.9  # between two bins a Hann window loses 1.4 dB
     assert (wet == FLOOR_DB).all() or wet.max() <= FLOOR_DB
     assert (dry.max(axis=0) > -10).tolist() == [False] * 5 + [True] * 15
     assert spectrogram.wants(tape.position) == 0
@@ -355,7 +355,8 @@ def test_the_screen_shows_and_sets_a_real_run(folder, tmp_path):
     ):
 
         async def main():
-            app = Watch(Source(lambda: hosts.Host(os.getpid())))
+            source = Source(lambda: hosts.Host(os.getpid()))
+            app = Watch(source)
             async with app.run_test(size=(100, 30)) as pilot:
                 await until(app, pilot, "[1] identity", "peak   -6.0", "RMS   -9.0", "0.0 dB")
                 await pilot.press("b", "m", "a")
@@ -365,5 +366,6 @@ def test_the_screen_shows_and_sets_a_real_run(folder, tmp_path):
                 live.mix = 40  # another client does it
                 await until(app, pilot, "mix 40 %", "hops p50", "in.wav -> null")
                 live.stop(wait=False)
+            source.close()
 
         asyncio.run(main())
