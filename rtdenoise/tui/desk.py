@@ -4,7 +4,7 @@ status thread: socket -> status, events --\
 timer:         tap -> levels, spectra, hops -> widgets
 keys -> command thread: socket ------------/
 
-It draws what the tap has; the host is asked for its numbers four times a second.
+It draws what the tap has; the host is asked for its numbers twice a second.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .keys import KEYS, hints, next_limit
 from .source import Source, Status
 from .widgets import Lines, Spectrograms
 
-DRAW_S, ASK_S, AGAIN_S, REST_EVERY_S = 0.1, 0.25, 1.0, 0.5
+DRAW_S, ASK_S, AGAIN_S, REST_EVERY_S = 0.1, 0.5, 1.0, 0.5
 LOW = 18  # lines
 MIX_STEP = 10.0
 TOLD_S = 12.0  # time that a message stays
