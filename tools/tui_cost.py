@@ -84,7 +84,7 @@ def measured(play: Path, model: str, seconds: float, screen: bool) -> list[float
         ["setsid", "-c", *card, *live], stdin=slave, stdout=slave, stderr=slave, env=environment
     )
     os.close(slave)
-    told = b""
+    told = bytearray()  # to join bytes would cost more than the screen
     while True:
         try:
             part = os.read(master, 65536)
@@ -95,12 +95,12 @@ def measured(play: Path, model: str, seconds: float, screen: bool) -> list[float
         told += part
     os.close(master)
     if run.wait() != 0:
-        sys.exit(told[-3000:].decode(errors="replace"))
+        sys.exit(bytes(told[-3000:]).decode(errors="replace"))
     if screen != (b"\x1b[?1049h" in told):
         sys.exit("the screen did not open" if screen else "a screen opened")
     hops, xruns = SUMMARY.search(told), XRUNS.search(told)
     if hops is None or xruns is None:
-        sys.exit(told[-3000:].decode(errors="replace"))
+        sys.exit(bytes(told[-3000:]).decode(errors="replace"))
     return [*map(float, hops.groups()), float(xruns[1]) + float(xruns[2]), float(len(told))]
 
 

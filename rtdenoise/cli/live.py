@@ -216,8 +216,8 @@ def run(
             if not silent:
                 rate = live.summary()["rate"]
                 log_line(banner(live.ends, args.board or args.model, rate, live.latency_ms))
-            screen = ScreenProcess(screen_wanted(silent or args.no_tui))
-            running.enter_context(screen)
+            hidden = silent or args.no_tui or args.clock == "fast"  # which is over in seconds
+            screen = running.enter_context(ScreenProcess(screen_wanted(hidden)))
             _show(live, line, tell, notifier, stop, mark, screen, hint=not silent)
     finally:
         line.clear()

@@ -7,6 +7,7 @@ happens to the child, the terminal is as before, and the run goes on with its st
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,9 @@ class ScreenProcess:
         if self._wanted:
             self._open.enter_context(_kept_stderr())
             self._open.enter_context(_terminal_as_before())
-            command = [sys.executable, "-m", "rtdenoise", "tui", "--host", str(os.getpid())]
+            # Its imports, too, have to wait for the sound.
+            command = ["nice", "-n", "10", sys.executable, "-m", "rtdenoise", "tui"]
+            command += ["--host", str(os.getpid())]
             try:
                 self._child = subprocess.Popen(command, stderr=sys.stdout.fileno())
             except OSError:
@@ -108,8 +111,9 @@ def _terminal_as_before() -> Iterator[None]:
         yield
     finally:
         with suppress(OSError, termios.error):  # it was closed
-            termios.tcsetattr(fd, termios.TCSADRAIN, before)
-            os.write(sys.stdout.fileno(), PLAIN.encode())
+            termios.tcsetattr(fd, termios.TCSANOW, before)  # to drain one that stands still is long
+            if select.select([], [sys.stdout], [], 0)[1]:
+                os.write(sys.stdout.fileno(), PLAIN.encode())
 
 
 @contextmanager

@@ -70,5 +70,5 @@ def run(args: argparse.Namespace) -> int:
 def _after_the_sound() -> None:
     """Let this process have the processor when the sound does not want it."""
     with suppress(OSError, AttributeError):  # Windows has none of these, and macOS one
-        os.nice(NICE)
+        os.nice(max(0, NICE - os.nice(0)))
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -143,6 +143,17 @@ def test_the_same_key_twice_ends_the_run_and_once_with_s_only_the_screen(words, 
 
 
 @pytest.mark.slow
+def test_a_terminal_that_stands_still_does_not_hold_the_end_of_the_run(words, tmp_path):
+    """Nobody reads what the screen draws; SIGTERM ends the run, and the recording is whole."""
+    with terminal(words) as it:
+        it.until(b"RMS", it.until(OPENED))
+        time.sleep(3)  # the terminal is full by then
+        it.run.send_signal(signal.SIGTERM)
+        assert it.run.wait(LONG_S) == 0
+    assert whole(tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words_", "environment"), [(["--no-tui"], {}), ([], {"TERM": "dumb"})], ids=["option", "dumb"]
 )
