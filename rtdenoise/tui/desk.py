@@ -1,10 +1,11 @@
 r"""The screen of a run: what it shows ten times a second, and what its keys do.
 
-status thread: socket -> status, events --\
+status thread: socket -> settings, counts --\
 timer:         tap -> levels, spectra, hops -> widgets
-keys -> command thread: socket ------------/
+keys -> a thread a lane: socket ------------/
 
-It draws what the tap has; the host is asked for its numbers twice a second.
+What moves comes from the tap. The host is asked every two seconds, and after a key: an answer needs
+its interpreter, for which a hop may have to wait.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .keys import KEYS, hints, next_limit
 from .source import Source, Status
 from .widgets import Lines, Spectrograms
 
-DRAW_S, ASK_S, AGAIN_S, REST_EVERY_S = 0.1, 0.5, 1.0, 0.5
+DRAW_S, ASK_S, AGAIN_S, REST_EVERY_S = 0.1, 2.0, 1.0, 0.5
 LOW = 18  # lines
 MIX_STEP = 10.0
 TOLD_S = 12.0  # time that a message stays
@@ -79,10 +80,10 @@ class Desk(Screen[None]):
         self._slots: list[tuple[str, Any, str] | None] = [None, None]
         self._slot = 0
         self._ear = Ear()
-        self._rest_s = 0.0
+        self._rest_s = self._taken_s = 0.0
         self._looking = "looking for the run ..."
         self._message, self._told_s = Text(), 0.0
-        self._over = threading.Event()
+        self._over, self._ask = threading.Event(), threading.Event()
 
     def compose(self) -> ComposeResult:
         """Yield the parts, from top to bottom."""
@@ -108,39 +109,36 @@ class Desk(Screen[None]):
     def on_unmount(self) -> None:
         """End the thread."""
         self._over.set()
+        self._ask.set()
 
     # What comes from the run.
 
     def _ask_on(self) -> None:
-        """Ask the run for its numbers until the screen is over."""
-        heard = 0
+        """Ask the run for its settings and counts until the screen is over."""
         while not self._over.is_set():
             before, pause_s = self._changes, ASK_S
             try:
                 status = self._source.status()
-                new = self._source.events(heard)
-                heard = new[-1]["number"] + 1 if new else heard
-                self._call(self._take, status, new, before)
+                self._call(self._take, status, before)
             except RtdenoiseError as error:
-                heard, pause_s = 0, AGAIN_S
+                pause_s = AGAIN_S
                 self._call(self._gone, str(error))
-            self._over.wait(pause_s)
+            self._ask.wait(pause_s)
+            self._ask.clear()
 
     def _call(self, do: Callable[..., None], *given: Any) -> None:
         """Call *do* in the thread of the screen, unless that is over."""
         with suppress(RuntimeError):
             self.app.call_from_thread(do, *given)
 
-    def _take(self, status: Status, events: list[Status], asked_at: int) -> None:
-        """Take a status, and tell what is new."""
+    def _take(self, status: Status, asked_at: int) -> None:
+        """Take a status, unless a command has begun or ended since it was asked for."""
         before = self._state
         if before is None or before["pid"] != status["pid"]:
             self._begin(status)
-            events = []  # what was before is no news
-        if events:
-            self.tell(events[-1]["text"])
         if asked_at == self._changes or before is None:
-            self._state = status
+            self._state, self._taken_s = status, time.monotonic()
+            self._ear.counts()
         if status["ended"] != "running" and self._own:
             self.app.exit()
         self.draw_all()
@@ -209,8 +207,11 @@ class Desk(Screen[None]):
             for name in ("meters", "hops", "facts"):
                 self._lines(name, lambda _: [])
             return
-        if now_s - self._told_s > TOLD_S:
+        if (tap := self._source.tap) is not None and (news := self._ear.news(tap)):
+            self.tell(news[-1])
+        elif now_s - self._told_s > TOLD_S:
             self._lines("told", lambda _: [])
+        state = self._as_of(state, now_s)
         names = [None if slot is None else slot[2] for slot in self._slots]
         self._lines(
             "head", lambda width: paint.flow(paint.heading(state, names, self._slot), width, 1)
@@ -218,6 +219,16 @@ class Desk(Screen[None]):
         self._lines("facts", lambda width: paint.flow(paint.facts(state), width, 3))
         hops = self._ear.hops()
         self._lines("hops", lambda width: paint.histogram(hops, width, 5))
+
+    def _as_of(self, state: Status, now_s: float) -> Status:
+        """Return *state* with the time and the counts of now; in between, the tap has them."""
+        for name, more in self._ear.counts().items():
+            state[name] += more
+        later_s = 0.0 if state["waiting"] else now_s - self._taken_s
+        recording = state["recording"]
+        if recording is not None:
+            recording = recording | {"seconds": recording["seconds"] + later_s}
+        return state | {"seconds": state["seconds"] + later_s, "recording": recording}
 
     def _lines(self, name: str, make: Callable[[int], list[Text]]) -> None:
         if self.is_mounted:
@@ -236,10 +247,9 @@ class Desk(Screen[None]):
                 text, bad = _reason(error), True
             self._changes += 1
             self._call(self.tell, text, bad)
-            with suppress(RtdenoiseError):
-                self._call(self._take, self._source.status(), [], self._changes)
+            self._ask.set()
 
-        self.run_worker(work, thread=True, group="commands")
+        self._source.put(name, work)
         self.draw_all()
 
     def action_flip(self, name: str) -> None:
@@ -303,7 +313,7 @@ class Desk(Screen[None]):
                 kind = "board" if path.suffix.lower() == ".toml" else "model"
                 self._change(slot, kind, {"path": there} if kind == "board" else there, path.stem)
 
-        self.run_worker(work, thread=True, group="commands")
+        self._source.put("models", work)
 
     def _change(self, slot: int, kind: str, value: Any, name: str) -> None:
         """Change to a model or a board, and put it into *slot* if it runs."""

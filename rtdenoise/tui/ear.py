@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 import numpy as np
 
-from ..core.tape import Calls
+from ..core.tape import DRY, FAILED, LATE, XRUN_IN, XRUN_OUT, Calls
 from .paint import Hops, Level, hops_of
 from .source import Tap
 from .spectrum import Spectrogram
 
 LEVEL_S = 0.3  # time of a level
 HOPS_S = 20.0  # time of the histogram
+# What a status counts, by the flags of the calls that it will count next time.
+COUNTED = {"xruns": XRUN_IN | XRUN_OUT, "late": LATE, "dry": DRY, "failed": FAILED}
 
 
 class Ear:
@@ -30,6 +32,21 @@ class Ear:
         self.spectra: Spectrogram | None = None
         self._calls: deque[Calls] = deque()
         self._next = 0
+        self._counts: Counter[str] = Counter()
+        self._heard_s: float | None = None
+
+    def counts(self) -> Counter[str]:
+        """Return how many calls had each of `COUNTED` since the last look, and forget them."""
+        counts, self._counts = self._counts, Counter()
+        return counts
+
+    def news(self, tap: Tap) -> list[str]:
+        """Return what happened since the last look, as sentences; nothing at the first one."""
+        events = tap.events()
+        before, self._heard_s = self._heard_s, events[-1]["unix_s"] if events else 0.0
+        if before is None:
+            return []
+        return [str(event["text"]) for event in events if event["unix_s"] > before]
 
     def listen(self, tap: Tap, now_s: float) -> None:
         """Read what is new in *tap* at the time *now_s*."""
@@ -43,6 +60,8 @@ class Ear:
             self.spectra.add(*tap.last(seconds, True), position)
         calls = tap.calls(self._next)
         if len(calls):
+            for name, bits in COUNTED.items() if self._calls else ():  # the status has the first
+                self._counts[name] += int(np.count_nonzero(calls["flags"] & bits))
             self._next = int(calls["number"][-1]) + 1
             self._calls.append(calls)
             oldest_s = float(calls["began_s"][-1]) - HOPS_S

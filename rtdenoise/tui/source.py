@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from ..audio import Samples
@@ -12,6 +13,7 @@ from ..core.tape import Calls
 from ..errors import DeviceError, RtdenoiseError
 
 Status = dict[str, Any]
+NUMBERS = "numbers"  # the lane of the thread that asks for the status
 
 
 class Client(Protocol):
@@ -41,6 +43,9 @@ class Tap(Protocol):
     def calls(self, since: int = 0) -> Calls:
         """Return the calls from the number *since* on."""
 
+    def events(self) -> list[dict[str, Any]]:
+        """Return what happened to the run, the oldest first."""
+
 
 def open_tap(name: str) -> Tap:
     """Return a reader of the tap *name*; what it needs is imported here, which takes a second."""
@@ -50,10 +55,10 @@ def open_tap(name: str) -> Tap:
 
 
 class Source:
-    """A run: one connection for its numbers, one for commands, and its tap.
+    """A run: its tap, and a connection for each lane of requests.
 
-    A model takes seconds to load, and its numbers are shown meanwhile: hence two connections. If
-    the run is gone, each request looks for one anew.
+    Requests of a lane are answered in their order. A model takes seconds to load, and settings and
+    numbers do not wait for it. If the run is gone, the next request looks for one anew.
 
     Args:
         connect: Function that returns a connection to the run.
@@ -63,7 +68,7 @@ class Source:
     def __init__(self, connect: Callable[[], Client], tap: Callable[[str], Tap] = open_tap) -> None:
         self._connect, self._open_tap = connect, tap
         self._clients: dict[str, Client] = {}
-        self._locks = {"numbers": threading.Lock(), "commands": threading.Lock()}
+        self._queues: dict[str, SimpleQueue[Callable[[], None]]] = {}
         self.tap: Tap | None = None
 
     def status(self) -> Status:
@@ -72,7 +77,7 @@ class Source:
         Raises:
             DeviceError: If no run answers.
         """
-        status: Status = self._asked("numbers", "status", {})
+        status: Status = self._asked(NUMBERS, "status", {})
         name = status["tap"]
         if name is None:
             self.tap = None
@@ -82,30 +87,46 @@ class Source:
                 self.tap = self._open_tap(name)
         return status
 
-    def events(self, since: int) -> list[Status]:
-        """Return what happened to the run from the event number *since* on."""
-        events: list[Status] = self._asked("numbers", "events", {"since": since})
-        return events
-
     def do(self, name: str, **given: Any) -> Any:
-        """Return the result of a command.
+        """Return the result of a command; only work of its lane may call it, see `put`.
 
         Raises:
             RtdenoiseError: What the run answers, if it refuses.
         """
-        return self._asked("commands", name, given)
+        return self._asked(lane(name), name, given)
+
+    def put(self, name: str, work: Callable[[], None]) -> None:
+        """Let the thread of the lane of command *name* do *work*, after what was put there."""
+        queue = self._queues.get(lane(name))
+        if queue is None:
+            queue = self._queues[lane(name)] = SimpleQueue()
+            threading.Thread(target=_work_off, args=(queue,), daemon=True).start()
+        queue.put(work)
 
     def _asked(self, which: str, name: str, given: dict[str, Any]) -> Any:
-        with self._locks[which]:
-            if which not in self._clients:
-                self._clients[which] = self._connect()
-            try:
-                return self._clients[which].ask(name, **given)
-            except DeviceError:
-                self._clients.pop(which).close()
-                raise
+        if which not in self._clients:
+            self._clients[which] = self._connect()
+        try:
+            return self._clients[which].ask(name, **given)
+        except DeviceError:
+            self._clients.pop(which).close()
+            raise
 
     def close(self) -> None:
         """Close the connections; a command that runs goes on in the host."""
         for client in list(self._clients.values()):
             client.close()
+
+
+def lane(name: str) -> str:
+    """Return the lane of a command: settings are heard at once, the rest may take its time.
+
+    >>> lane("mix"), lane("model")
+    ('settings', 'work')
+    """
+    return "settings" if name in ("bypass", "residual", "mix", "atten-lim", "quit") else "work"
+
+
+def _work_off(queue: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        queue.get()()

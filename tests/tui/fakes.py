@@ -39,7 +39,6 @@ class Run:
     def __init__(self, **changes: Any) -> None:
         self.state = status(**changes)
         self.asked: list[tuple[str, Any]] = []
-        self.events: list[dict[str, Any]] = []
         self.alive = True
         self.taken: set[str] = set()
 
@@ -57,8 +56,6 @@ class Run:
         self.connect()
         if do == "status":
             return dict(self.state)
-        if do == "events":
-            return self.events[given["since"] :]
         if do == "models":
             return [{"name": name, "task": "denoise"} for name in MODELS]
         self.asked.append((do, given.get("value", given.get("text"))))
@@ -99,6 +96,7 @@ class Tape:
         self.dry = (0.5 * np.sin(2 * np.pi * 1000 * time_s)).astype(np.float32)[None]
         self.wet = 0.5 * self.dry
         self.position = self.dry.shape[1]
+        self.happened: list[dict[str, Any]] = []
         self._calls = np.zeros(300, CALL)
         self._calls["number"] = np.arange(300)
         self._calls["hops"], self._calls["deadline_s"] = 1, 0.0107
@@ -113,6 +111,10 @@ class Tape:
     def calls(self, since: int = 0) -> Any:
         """The calls."""
         return self._calls[since:]
+
+    def events(self) -> Any:
+        """What happened."""
+        return self.happened
 
 
 def shown(app: Watch) -> str:
