@@ -64,7 +64,7 @@ class ScreenProcess:
             self._open.enter_context(_terminal_as_before())
             # Its imports, too, have to wait for the sound.
             command = ["nice", "-n", "10", sys.executable, "-m", "rtdenoise", "tui"]
-            command += ["--host", str(os.getpid())]
+            command.append(str(os.getpid()))
             try:
                 self._child = subprocess.Popen(command, stderr=sys.stdout.fileno())
             except OSError:

@@ -1,7 +1,7 @@
 """Show a live run on a screen in the terminal, with keys to control it.
 
-  rtdenoise tui                  show the only run, for example a service
-  rtdenoise tui --host call      show the run with the preset `call`
+  rtdenoise tui           show the only run, for example a service
+  rtdenoise tui call      show the run with the preset `call`
 
 `rtdenoise live` in a terminal opens it by itself. It shows levels, a spectrogram before and after,
 hop times against the deadline, and all counts; ? shows the keys. The sound does not depend on it:
@@ -25,14 +25,16 @@ from ..live import hosts
 HELP = "show a live run on a screen, with keys"
 ADVICE = {
     Problem.NO_HOST: "To start one: rtdenoise live",
-    Problem.HOSTS: "Give its number or its preset: --host NUMBER",
+    Problem.HOSTS: "Give its number or its preset: rtdenoise tui NUMBER",
 }
 NICE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --host to *parser*."""
-    parser.add_argument("--host", metavar="NUMBER|PRESET", help="which run (default: the only one)")
+    """Add the run to *parser*."""
+    parser.add_argument(
+        "host", nargs="?", metavar="NUMBER|PRESET", help="which run (default: the only one)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ KEYS = (
     ("c", "choose the model of this slot: one of the box, or a file"),
     ("o", "open a board file"),
     ("R", "record the output, or end that"),
-    ("k", "mark this moment: the last seconds are kept for `rtdenoise replay`"),
+    ("k", "mark this moment, and write the last seconds into a folder"),
     ("q", "quit: asks whether the run ends, or only this screen"),
 )
 HINT = (
