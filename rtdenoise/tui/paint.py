@@ -78,18 +78,18 @@ def reduction(dry: Level, wet: Level, state: dict[str, Any], width: int) -> Text
     """Return the reduction in dB as a line, and what is set."""
     line = Text("cut ", BOLD)
     told = "   -- dB"
-    cells = max(4, width // 4)
+    cells = width // 4 if width >= 60 else 4
     full = 0
     if dry.rms_db > SILENT_DB:
         cut_db = dry.rms_db - max(wet.rms_db, SILENT_DB - 20)
         told, full = f" {cut_db:5.1f} dB", round(cells * min(1.0, max(0.0, cut_db / 40)))
     line.append("█" * full, "cyan").append("·" * (cells - full), "grey30").append(told)
-    limit = state["atten_lim_db"]
-    line.append(f"  mix {state['mix']:.0f} %")
-    line.append("  no limit" if limit is None else f"  limit {limit:g} dB")
     for name in ("bypass", "residual"):
         if state[name]:
             line.append("  ").append(f" {name.upper()} ", "bold black on yellow")
+    limit = state["atten_lim_db"]
+    line.append(f"  mix {state['mix']:.0f} %")
+    line.append("  no limit" if limit is None else f"  limit {limit:g} dB")
     return cut(line, width)
 
 

@@ -344,6 +344,14 @@ def test_no_line_is_wider_than_it_may_be(width):
     assert "REC" in Text("\n").join(lines).plain
 
 
+def test_a_narrow_line_says_what_is_switched_on():
+    """At 40 columns the bypass and the residual are there, whatever else is cut off."""
+    state = status(bypass=True, residual=True, atten_lim_db=12.0)
+    line = paint.reduction(paint.Level(0, 0), paint.Level(0, 0), state, 40).plain
+    assert " BYPASS " in line
+    assert " RESIDUAL " in line
+
+
 def test_a_peak_is_held_and_falls():
     """1.5 s, then 20 dB a second, never below the level of now."""
     level = paint.Level()
