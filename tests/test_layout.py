@@ -38,7 +38,8 @@ DOORS = {
     "tomli_w": {"live/presets", "chain/boardfile", "panel/boards"},
     "pulsectl": {"live/soundserver"},
     "samplerate": {"core/resample"},
-    "rich": {"cli/meters"},
+    "rich": {"cli/meters", "tui"},
+    "textual": {"tui"},
     "matplotlib": {"files/picture"},
     "numba": {
         "core/jit",

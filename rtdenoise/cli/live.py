@@ -7,9 +7,10 @@
   rtdenoise live --virtual-mic                       give other programs a clean microphone (Linux)
   rtdenoise live --incoming                          clean what others send (Linux)
 
-It prints the parts of the latency at the start, levels and hop times while it runs, and a summary
-at the end. Ctrl-C ends it. Use headphones: with speakers the microphone picks up the output and
-it feeds back. docs/live.md has more.
+It prints the parts of the latency at the start, and a summary at the end. In a terminal it opens a
+screen with meters, a spectrogram and keys, where Ctrl-C asks; --no-tui gives a status line, and
+Ctrl-C ends the run. Use headphones: with speakers the microphone picks up the output and it feeds
+back. docs/live.md has more.
 
 SIGUSR1 writes the last 20 seconds into a folder; docs/flight-recorder.md has more.
 
@@ -46,6 +47,7 @@ from .interrupt import bounded, until_interrupted
 from .layers import DEFAULT, TYPED, Layers
 from .log import log_line
 from .running import beside
+from .screen import ScreenProcess, screen_wanted
 from .virtual import ADVICE as SERVER_ADVICE, add_virtual, told, virtual_device
 
 if TYPE_CHECKING:
@@ -123,6 +125,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end with exit code 3 when a device is gone, instead of waiting until it is back",
     )
+    parser.add_argument(
+        "--no-tui", action="store_true", help="show a status line instead of the screen with meters"
+    )
     add_flights(parser)
     add_force(parser)
     add_json(parser, "the summary")
@@ -188,10 +193,12 @@ def run(
                 running.enter_context(BoardWatch(live))
             if not silent:
                 _introduce(live, args.board or args.model)
+            hidden = silent or args.no_tui or args.clock == "fast"  # which is over in seconds
+            screen = running.enter_context(ScreenProcess(screen_wanted(hidden)))
             beside_editor(
                 args,
                 lambda: live.effect,
-                lambda: _show(live, line, tell, notifier, stop, mark, not silent),
+                lambda: _show(live, line, tell, notifier, stop, mark, screen, not silent),
             )
     finally:
         line.clear()
@@ -218,6 +225,7 @@ def _show(
     notifier: Notifier,
     stop: Event,
     mark: Event,
+    screen: ScreenProcess,
     hint: bool,
 ) -> None:
     """Show the run until it is over, and end it when *stop* is set.
@@ -229,6 +237,7 @@ def _show(
         notifier: What tells the service manager.
         stop: Event that asks for the end.
         mark: Event that asks for a flight.
+        screen: What shows the run instead of the line, while it is open.
         hint: Whether a silent input is told, one time.
     """
     while not live.wait(LOOK_S):
@@ -240,9 +249,11 @@ def _show(
             hint = False
             line.clear()
             log_line(silence_hint(silence))
-        if line.shows or notifier.listens:
+        covered = screen.open(tell.say)
+        if notifier.listens or (line.shows and not covered):
             status = live.status()
-            line.show(status)
+            if not covered:
+                line.show(status)
             notifier.running(status, waiting=live.waiting)
         if stop.is_set():
             notifier.stopping()
