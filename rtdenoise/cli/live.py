@@ -193,8 +193,7 @@ def run(
                 running.enter_context(BoardWatch(live))
             if not silent:
                 _introduce(live, args.board or args.model)
-            hidden = silent or args.no_tui or args.clock == "fast"  # which is over in seconds
-            screen = running.enter_context(ScreenProcess(screen_wanted(hidden)))
+            screen = running.enter_context(_screen(args))
             beside_editor(
                 args,
                 lambda: live.effect,
@@ -208,6 +207,12 @@ def run(
     elif not args.quiet:
         log_line(summary_text(live.summary()))
     return 0
+
+
+def _screen(args: argparse.Namespace) -> ScreenProcess:
+    """Return the screen of a run with *args*, which opens nothing if none is wanted."""
+    fast = args.clock == "fast"  # it is over in seconds
+    return ScreenProcess(screen_wanted(args.quiet or args.json or args.no_tui or fast))
 
 
 def _introduce(live: Live, processed_by: str) -> None:
