@@ -9,6 +9,7 @@ device, file or null -> Session.callback -> [ stage ] -> device, file or null
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -151,6 +152,7 @@ class Live(Console):
         run = self._run
         self._thread = threading.Thread(target=run, args=work, daemon=True, name="rtdenoise-live")
         self._thread.start()
+        atexit.register(self.stop)  # of a program that never leaves the block
         return self
 
     def __exit__(
@@ -160,6 +162,7 @@ class Live(Console):
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        atexit.unregister(self.stop)
         try:
             self._raise_fault()
         except Exception as fault:
@@ -233,11 +236,7 @@ class Live(Console):
         return True
 
     def stop(self, wait: bool = True) -> None:
-        """End the run; a second call changes nothing.
-
-        Args:
-            wait: Whether to return when all is closed, instead of at once.
-        """
+        """End the run, and *wait* until all is closed; a second call changes nothing."""
         self._stop.set()
         if wait and self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -367,3 +369,17 @@ def test_a_board_has_the_hop_of_its_net():
         live.wait()
 
     assert live.summary()["deadline_ms"] == pytest.approx(170.667, abs=1e-3)
+
+
+def test_a_program_that_ends_without_leaving_the_block_has_a_whole_recording(tmp_path):
+    """The run is ended before Python is: no audio thread calls a program that is gone."""
+    code = (
+        "import time, rtdenoise\n"
+        "run = rtdenoise.Live('null', 'null', rtdenoise.Board([]), record='r.wav')\n"
+        "run.__enter__()\n"
+        "while run.summary()['seconds'] < 0.2: time.sleep(0.01)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
+
+    assert sf.info(tmp_path / "r.wav").duration >= 0.2
+    assert [path.name for path in tmp_path.iterdir()] == ["r.wav"]
