@@ -55,6 +55,8 @@ def place(name: str | Path) -> Path:
     Raises:
         ModelError: If *name* is neither; the message lists the names.
     """
+    if str(name) in makers.MAKERS:
+        raise ModelError(f"the model {str(name)!r} is in a package of its own, and no file")
     if str(name) in names():
         return next(BOX.glob(f"{name}.*"))
     if Path(name).suffix or os.path.exists(name):

@@ -236,6 +236,6 @@ def _about(name: str) -> Body:
     """Return what a page shows of a model in the box."""
     about: Body = {"name": name}
     with suppress(RtdenoiseError):
-        card = box.card(box.place(name))
+        card = box.card(name)
         about |= {"task": card.task, "kind": card.kind, "description": card.description}
     return about

@@ -182,8 +182,14 @@ def heading(state: dict[str, Any], slots: Sequence[str | None], slot: int) -> li
     for at, name in enumerate(slots):
         style = "bold black on cyan" if at == slot else DIM
         found.append(_told(f"[{at + 1}] {name or '-'}", style))
-    found.append(_told(" -> ".join(map(str, state["ends"]))))
+    found.append(_told(" -> ".join(_short(str(end)) for end in state["ends"])))
     return found if not state["preset"] else [*found, _told(f"({state['preset']})", DIM)]
+
+
+def _short(end: str) -> str:
+    """Return the name of an end; of a file by its whole path, the last part."""
+    whole = end.startswith(("/", "~", "\\\\")) or end[1:3] == ":\\"
+    return end.replace("\\", "/").rsplit("/", 1)[-1] if whole else end
 
 
 def facts(state: dict[str, Any]) -> list[Text]:

@@ -14,8 +14,9 @@ import soundfile
 from . import mutate
 
 CODES = {"rtdenoise": {0, 1, 2, 3, 4}, "train": {0, 1, 2, 4}}
-# `live`, `bench` and `doctor` run until they are stopped, `listen` serves, `fit` trains.
-LEFT_OUT = {"live", "bench", "doctor", "listen", "fit", "features"}
+# `live`, `bench`, `doctor` and `tui` run until they are stopped, `listen` and `panel` serve, `fit`
+# trains.
+LEFT_OUT = {"live", "bench", "doctor", "tui", "panel", "listen", "fit", "features"}
 POOL = ("in.wav", "in.flac", "empty.wav", "text.wav", "folder", "out.wav", "missing.wav", "-")
 
 

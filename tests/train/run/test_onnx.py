@@ -26,10 +26,8 @@ from train.run.onnx_file import convert
 from train.run.onnx_form import Fourier
 
 SMALL: dict[str, dict[str, Any]] = {
-    "audiounet": {"depth": 2, "width": 0.1, "window": 512},
     "banded": {"width": 8, "blocks": 2, "positions": 8, "whole": 16, "narrow": 2},
     "germain": {"width": 4, "dilations": 3, "window": 512, "causal": True},
-    "mugan": {"depth": 2, "width": 0.1, "window": 512, "causal": True},
     "segan": {"width": 0.1, "levels": 4, "window": 512},
     "spectral": {"hidden": 16, "layers": 1, "deeper": 1},
 }
@@ -106,8 +104,8 @@ def test_a_model_becomes_an_onnx_file_by_one_command(tmp_path, capsys, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(SMALL) - {"germain"}))
-def test_every_network_gives_the_same_samples_in_onnx(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["banded", "segan", "spectral"])  # a family each
+def test_networks_give_the_same_samples_in_onnx(name, tmp_path, monkeypatch):
     """On real speech and on noise with a pause, in large blocks and hop by hop."""
     monkeypatch.setattr(onnx_file, "SECONDS", 1.0)
     pt = saved({"network": name, **SMALL[name]}, tmp_path / "net.pt")
