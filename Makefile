@@ -29,12 +29,13 @@ demo: .venv/core
 	$(BIN)/rtdenoise file examples/audio/noisy.flac --picture -f \
 		--reference examples/audio/clean.flac
 
-# Streams at the pace of a sound card are tested after the others, alone.
+# Live streams are tested after the others, and those of a real sound server alone.
 # One thread, so that numba, torch and BLAS do not compete for cores while a callback is timed.
 test: export OMP_NUM_THREADS = 1
 test: .venv/dev system lint
 	$(BIN)/python -m pytest -rs -n 2 --dist loadfile --ignore tests/live --ignore tests/proof
-	$(BIN)/python -m pytest -rs tests/live tests/proof
+	$(BIN)/python -m pytest -rs -n 2 --dist loadfile -m "not slow" tests/live tests/proof
+	$(BIN)/python -m pytest -rs -m slow tests/live tests/proof
 	@for example in examples/*.py; do \
 		echo "$(BIN)/python $$example"; $(BIN)/python $$example || exit 1; \
 	done
