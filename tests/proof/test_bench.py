@@ -8,7 +8,7 @@ import pytest
 
 from rtdenoise.cli.bench import conclusion
 from rtdenoise.cli.verdict import advice
-from rtdenoise.nets import box
+from rtdenoise.nets import box, makers
 from rtdenoise.proof.bench import others, paced_timing
 from rtdenoise.proof.rehearsal import rehearse
 from rtdenoise.proof.timing import Timing
@@ -85,7 +85,7 @@ def test_every_other_model_of_the_box_is_measured(tmp_path, monkeypatch):
     for name, net in (("a", Identity()), ("b", Smoother()), ("c", Identity())):
         save(net, tmp_path / f"{name}.pt")
     monkeypatch.setattr(box, "BOX", tmp_path)
-    monkeypatch.setattr(box.makers, "MAKERS", {})
+    monkeypatch.setattr(makers, "MAKERS", {})
     measured = dict(others("b", 1, 0.1))
 
     assert list(measured) == ["a", "c"]
