@@ -90,6 +90,11 @@ class Switch:
         """The stage that is heard, or is being left."""
         return self._now.stage
 
+    @property
+    def newest(self) -> Stage:
+        """The stage to which a change has begun, or else the one that runs."""
+        return (self._coming.to if self._coming else self._now).stage
+
     def change(
         self,
         stage: Stage,

@@ -30,6 +30,7 @@ from ..core import tape
 from ..core.blend import Strength
 from ..core.counters import Counters
 from ..core.stage import Stage
+from ..core.switch import Switch
 from ..core.tape import Calls, Form, Tape
 from ..errors import printable, reason_of
 from ..nets.engine import engines
@@ -71,7 +72,7 @@ class Session(Protocol):
     gaps: int
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> Switch:
         """The stage that runs."""
         ...
 
@@ -143,7 +144,7 @@ class Tap:
         Without `begin`, the stage was not called, and the dry sound is silence.
         """
         stage, began_s = session.stage, self._began_s
-        strength, bypass = getattr(stage, "applied", None) or self._settings()
+        strength, bypass = getattr(stage.stage, "applied", None) or self._settings()
         if strength is not self._strength:
             limit = np.nan if strength.atten_lim_db is None else strength.atten_lim_db
             self._strength, self._of = strength, (strength.mix, limit)
@@ -151,9 +152,9 @@ class Tap:
         if not self._open:
             flags, began_s = flags | tape.MISSED, time.perf_counter()
         self._open = False
-        if stage is not self._stage:
+        if (newest := stage.newest) is not self._stage:
             flags |= tape.CHANGED if self._stage is not None else 0
-            self._stage = stage
+            self._stage = newest
         now = (session.xruns_in, session.xruns_out, session.clipped, session.faults, session.gaps)
         if now != self._before:
             for bit, new, old in zip(OWN_FLAGS, now, self._before, strict=True):

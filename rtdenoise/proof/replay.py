@@ -2,9 +2,11 @@
 
 The recorded flags decide which hops are dry, and not the clock, so that a machine of another speed
 gives the same samples. The state of the stage at the begin of a flight is known only if that is the
-begin of the run. Otherwise silence brings the stage to the same place in its hops and resamplers,
-and its nets get the states that the flight kept of them as soon as there is one. The comparison
-begins then, or when effects without a net should have forgotten what was before.
+begin of the run. An effect that the run changed to began as new with the call that is marked so,
+and is compared from where it was heard alone. Otherwise silence brings the stage to the same place
+in its hops and resamplers, and its nets get the states that the flight kept of them as soon as
+there is one. The comparison begins then, or when effects without a net should have forgotten what
+was before.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from ..chain.effect import Blended, Denoise, DryWet, Effect
 from ..core import tape
 from ..core.blend import Strength
 from ..core.counters import Counters
+from ..core.stage import Delayed
 from ..core.stream import Stream
+from ..core.switch import FADE_S, WARM_S
 from ..live.flight import Flight
 from ..live.session import Session
 from ..nets.engine import Engine, engines
@@ -91,8 +95,11 @@ def replay(flight: Flight, effect: Any, timing: bool = False) -> Replayed:
     blended = effect if isinstance(effect, Blended) else DryWet(_effect(effect))
     with ThreadPoolExecutor(1) as thread:  # the thread is prepared for the net for good
         wet, took_s, uncertain = thread.submit(_run, flight, blended, timing).result()
-    exact = flight.host.get("flight", {}).get("since_start") == 0
+    changed = np.flatnonzero(flight.calls["flags"] & tape.CHANGED)
+    exact = flight.host.get("flight", {}).get("since_start") == 0 and not len(changed)
     begin = 0 if exact else _comparable(flight, blended)
+    if len(changed):
+        begin = _alone(flight, int(flight.calls["first"][changed[-1]]) - flight.first)
     unended = (flight.calls["flags"] & tape.UNENDED) != 0
     end = flight.dry.shape[1] - int(flight.calls["frames"][unended].sum())
     apart = np.abs(wet[:, begin:end] - flight.wet[:, begin:end]).max(axis=0, initial=0.0)
@@ -129,13 +136,25 @@ def _percentiles_ms(seconds: Any) -> list[float]:
     return [round(1e3 * float(value), 3) for value in np.percentile(seconds, [50, 99, 100])]
 
 
+def _alone(flight: Flight, change: int) -> int:
+    """Return the first sample at which only the effect is heard whose change began at *change*."""
+    length = flight.dry.shape[1]
+    end = change + _latency(flight) + round(WARM_S * flight.rate) + round(FADE_S * flight.rate)
+    ends = flight.calls["first"] + flight.calls["frames"] - flight.first
+    return int(min(ends[np.searchsorted(ends, end)], length)) if end < length else length
+
+
+def _latency(flight: Flight) -> int:
+    """Return the latency of the run in samples, which may be more than that of its effect."""
+    told = flight.host.get("latency_samples")
+    return told if isinstance(told, int) else 0
+
+
 def _comparable(flight: Flight, effect: Blended) -> int:
     """Return the first sample before which an unknown state may be heard."""
     length, rate = flight.dry.shape[1], flight.rate
     stage = effect.stage(_stream(flight))
-    calls, begin = flight.calls, stage.latency + round(SETTLED_S * rate)
-    changed = np.flatnonzero(calls["flags"] & tape.CHANGED)
-    start = int(calls["first"][changed[-1]]) - flight.first if len(changed) else 0
+    calls, begin, start = flight.calls, stage.latency + round(SETTLED_S * rate), 0
     known = [n for n in flight.states if len(calls) and n >= calls["number"][0]]
     if known and any(engines(stage)):
         call = calls[int(known[0] - calls["number"][0])]
@@ -158,7 +177,8 @@ def _run(flight: Flight, effect: Blended, timing: bool) -> tuple[Samples, list[f
     if len(calls):
         _settle(effect, calls[0])
     effect.warm_up(stream.channels)
-    stage = effect.stage(stream, counters)
+    own = effect.stage(stream, counters)
+    stage = Delayed(own, max(own.latency, _latency(flight)))
     rows = stream.channels
     session = Session(stage, counters, stream.rate, (rows, rows), 1.0)
     session.warm_up(stream.block or 0)
@@ -177,7 +197,7 @@ def _run(flight: Flight, effect: Blended, timing: bool) -> tuple[Samples, list[f
         span = slice(at, at + int(call["frames"]))
         if call["flags"] & tape.MISSED:
             continue
-        if call["flags"] & tape.RESTARTED:
+        if call["flags"] & (tape.RESTARTED | tape.CHANGED):
             stage.reset()
         if timing:
             late_s = time.perf_counter() - begin_s

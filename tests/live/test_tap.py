@@ -20,6 +20,7 @@ from rtdenoise.core.blend import Strength
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import Chain
 from rtdenoise.core.stream import Stream
+from rtdenoise.core.switch import Switch
 from rtdenoise.live.live import Live
 from rtdenoise.live.session import Session
 from rtdenoise.live.tap import Tap, TapReader, open_tap
@@ -204,7 +205,7 @@ def test_flags_say_what_happened_in_a_call(tap):
     counters.add("late")
     counters.add("hops", 3)
     push(session, quiet)
-    session.stage = Fragile(latency=5)  # type: ignore[assignment]
+    session.stage = Switch(Fragile(latency=5))
     push(session, quiet)
     session.skip(100)
     push(session, quiet)

@@ -11,10 +11,11 @@ import soundfile as sf
 
 import rtdenoise
 from rtdenoise.chain.describe import describe, effect_of
-from rtdenoise.chain.effect import Denoise
+from rtdenoise.chain.effect import Denoise, Effect
 from rtdenoise.cli import main
 from rtdenoise.core import tape
 from rtdenoise.core.blend import Strength
+from rtdenoise.core.stage import Chain, Delayed
 from rtdenoise.live.flight import Flight, read, write
 from rtdenoise.live.live import Live
 from rtdenoise.proof.clicks import glitches
@@ -44,6 +45,17 @@ def fly(tmp_path):
         return read(str(live.mark()))
 
     return make
+
+
+class Waits(Effect):
+    """An effect that only delays."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples = samples
+
+    def stage(self, stream, counters=None):
+        return Delayed(Chain([], stream), self.samples)
 
 
 def smoother() -> Denoise:
@@ -131,6 +143,26 @@ def test_settings_that_changed_in_the_run_change_in_the_replay(fly):
     found = replay(flight, smoother())
     assert len(set(flight.calls["mix"])) > 1
     assert found.largest == 0
+
+
+@pytest.mark.parametrize("waits", [0, 700])
+def test_an_effect_that_the_run_changed_to_gives_the_same_samples(fly, waits):
+    """From where it was heard alone: it began as new, also at the delay of the one before."""
+    late = rtdenoise.Board([Waits(waits)])
+
+    def during(live) -> None:
+        while live.summary()["seconds"] < 0.1:
+            time.sleep(0.005)
+        live.change(smoother())
+
+    flight = fly(late, seconds=2.0, during=during, clock="real")
+    found = replay(flight, smoother())
+
+    assert not found.exact
+    assert found.compared_from < 1.9 * 48_000
+    assert found.largest == 0
+    assert found.same
+    assert not replay(flight, rtdenoise.Board([])).same
 
 
 def test_failed_hops_fail_again(fly):
