@@ -2,8 +2,8 @@
 
 The first rows are tight loops. The paced rows give the net one hop each hop period, as a stream
 does, and decide: each shows its share of the deadline and a verdict for its sample rate. If the
-verdict is not a clear yes, the other included models are measured too. Close other programs first.
-`rtdenoise doctor` gives the same verdict for a model on your sound devices.
+verdict is not a clear yes, the other models for the same are measured too. Close other programs
+first. `rtdenoise doctor` gives the same verdict for a model on your sound devices.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _question(args: argparse.Namespace) -> Question:
     """Return what the flags ask; refuse wrong ones before anything is loaded."""
     from ..live.ends import FileEnd, parse_end
     from ..live.negotiate import WishError, Wishes
-    from ..nets.box import models
+    from ..nets.box import alike
     from ..proof.doctor import Question
     from ..proof.rehearsal import Setting
 
@@ -178,9 +178,8 @@ def _question(args: argparse.Namespace) -> Question:
     source, sink = parse_end(args.source, "input"), parse_end(args.out, "output")
     if isinstance(source, FileEnd) or isinstance(sink, FileEnd):
         raise UsageError("a file is no sound device: wanted a device or null; files always work")
-    others = [name for name in models() if name != args.model]
     setting = Setting(source, sink, *wishes, args.robust)
-    return Question(args.model, setting, args.seconds, args.silent, others)
+    return Question(args.model, setting, args.seconds, args.silent, alike(args.model))
 
 
 def command(args: argparse.Namespace, model: str, setting: Setting) -> str:

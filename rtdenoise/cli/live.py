@@ -309,7 +309,8 @@ def _named_by_flags(args: argparse.Namespace) -> Iterator[None]:
     except WishError as error:
         flag = FLAGS.get(error.setting, f"--{error.setting}")
         place = _from_layer(args, flag)
-        raise UsageError(f"{flag} {error.value}{place}: {error.reason}") from error
+        value = "" if error.value is True else f" {error.value}"
+        raise UsageError(f"{flag}{value}{place}: {error.reason}") from error
     except DeviceNameError as error:
         flag = FLAGS[error.kind]
         raise DeviceError(error.worded(flag + _from_layer(args, flag)), error.problem) from error

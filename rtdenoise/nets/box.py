@@ -39,6 +39,17 @@ def names() -> set[str]:
     return {file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES} | set(makers.MAKERS)
 
 
+def alike(name: str | Path) -> list[str]:
+    """Return the sorted names of the other models with the task and the kind of sound of *name*.
+
+    Raises:
+        ModelError: If there is no such model, or it has no card.
+    """
+    own = card(name)
+    known = {other: card(other) for other in models() if other != str(name)}
+    return [other for other, its in known.items() if (its.task, its.kind) == (own.task, own.kind)]
+
+
 def find(name: str | Path) -> Net:
     """Load a model by its name, or by its path.
 

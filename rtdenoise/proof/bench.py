@@ -149,17 +149,16 @@ def paced(
 
 
 def others(name: str, channels: int, seconds: float) -> Iterator[tuple[str, Timing]]:
-    """Yield each other model of the box with its paced timing at its own rate.
+    """Yield each other model for the same with its paced timing at its own rate.
 
     Args:
         name: Name of the model that is left out.
         channels: Channel count of the blocks.
         seconds: Length of the sound in seconds.
     """
-    for other in box.models():
-        if other != name:
-            net = box.find(other)
-            yield other, paced_timing(net, net.card.sample_rate, channels, seconds)
+    for other in box.alike(name):
+        net = box.find(other)
+        yield other, paced_timing(net, net.card.sample_rate, channels, seconds)
 
 
 def offline_speed(net: Net, rate: int = 48_000, seconds: float = 30.0) -> float:

@@ -81,9 +81,10 @@ def test_a_model_that_is_held_up_is_not_called_slow():
 
 
 def test_every_other_model_of_the_box_is_measured(tmp_path, monkeypatch):
-    """And the model itself is not its own rival."""
+    """And the model itself is not its own rival, nor is one for something else."""
     for name, net in (("a", Identity()), ("b", Smoother()), ("c", Identity())):
         save(net, tmp_path / f"{name}.pt")
+    save(Identity(), tmp_path / "tape.pt", kind="music")
     monkeypatch.setattr(box, "BOX", tmp_path)
     monkeypatch.setattr(makers, "MAKERS", {})
     measured = dict(others("b", 1, 0.1))
