@@ -31,6 +31,7 @@ from .compare import HEARD, INPUT, LOUDNESS_LUFS, PACED_S, Part, Version
 from .quality import MISSING, installed
 
 ASSETS = Path(__file__).parent
+STYLES = (ASSETS.parent / "page.css", ASSETS / "compare.css")
 LOSSLESS_BYTES = 32_000_000  # most of all sounds together; a browser decodes that in seconds
 MOST_BYTES = 200_000_000
 MOST_VERSIONS = 9  # one for each key
@@ -248,7 +249,7 @@ def _filled(part: Part, data: dict[str, Any]) -> bytes:
     places = {
         "{{name}}": html.escape(Path(part.name).name),
         "{{span}}": html.escape(span),
-        "{{style}}": (ASSETS / "compare.css").read_text(encoding="utf-8"),
+        "{{style}}": "".join(path.read_text(encoding="utf-8") for path in STYLES),
         "{{program}}": (ASSETS / "compare.js").read_text(encoding="utf-8"),
         "{{data}}": json.dumps(data).replace("<", "\\u003c"),
     }
