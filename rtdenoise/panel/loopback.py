@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 30.0  # time after which a silent connection is closed
-STYLE = Path(__file__).parents[1] / "page.css"  # what all pages have in common
+SHARED = Path(__file__).parents[1]  # the folder of what all pages have in common
+STYLE, SCRIPT = SHARED / "page.css", SHARED / "page.js"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 WAITING = 1024  # connections that may wait to be accepted: a class of listeners begins at once
 

@@ -20,12 +20,13 @@ from ..errors import RtdenoiseError, UsageError, last_line
 from . import loopback
 from .desk import Desk
 from .feed import Feed
-from .loopback import STYLE
+from .loopback import SCRIPT, STYLE
 
 LOCAL = "127.0.0.1"
 HERE = Path(__file__).parent
 NAMES = ("page.css", "page.js", "board.js", "draw.js", "knobs.js")
-FILES = {"": HERE / "page.html", "base.css": STYLE} | {name: HERE / name for name in NAMES}
+FILES = {"": HERE / "page.html", "base.css": STYLE, "base.js": SCRIPT}
+FILES |= {name: HERE / name for name in NAMES}
 MOST_FEEDS = 12  # pages at once; a run takes 16 clients
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.panel import loopback
-from rtdenoise.panel.loopback import STYLE, Server
+from rtdenoise.panel.loopback import SCRIPT, STYLE, Server
 
 from ..errors import ArgumentError
 from .stimuli import Test
@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 FILES = {
     "/": HERE / "page.html",
     "/base.css": STYLE,
+    "/base.js": SCRIPT,
     "/page.css": HERE / "page.css",
     "/page.js": HERE / "page.js",
 }
