@@ -2,7 +2,7 @@
 
 * `check_rate` and `check_channels` refuse numbers that no recording can have.
 * `Layout` turns a user's array of any of pedalboard's shapes into samples, and back.
-* `db_to_gain` and `gain_to_db` convert levels.
+* `db_to_gain` and `gain_to_db` convert levels, and `levels_db` measures them.
 * `fit_channels` gives a block as many channels as its sink has.
 """
 
@@ -71,6 +71,17 @@ def gain_to_db(gain: float, floor_db: float = -120.0) -> float:
     -120.0
     """
     return max(floor_db, 20.0 * float(np.log10(gain))) if gain > 0 else floor_db
+
+
+def levels_db(sound: Samples) -> tuple[float, float]:
+    """Return the peak and the RMS of *sound* (rows, n) in dB; NaN and infinity count as silence.
+
+    >>> levels_db(np.array([[1.0, -1.0]], np.float32))
+    (0.0, 0.0)
+    """
+    finite = np.nan_to_num(sound, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
+    mean = float((finite**2).mean()) if finite.size else 0.0
+    return gain_to_db(float(np.abs(finite).max(initial=0.0))), gain_to_db(mean**0.5)
 
 
 def fit_channels(block: Samples, channels: int) -> Samples:

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..audio import Samples, gain_to_db
+from ..audio import Samples, levels_db
 from ..core import tape
 from ..core.blend import Strength
 from ..core.counters import Counters
@@ -321,10 +321,7 @@ class TapReader:
         """
         found = {}
         for name, sound in zip(("dry", "wet"), self.last(seconds), strict=True):
-            finite = np.nan_to_num(sound, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
-            mean = float((finite**2).mean()) if finite.size else 0.0
-            found[f"{name}_peak"] = gain_to_db(float(np.abs(finite).max(initial=0.0)))
-            found[f"{name}_rms"] = gain_to_db(mean**0.5)
+            found[f"{name}_peak"], found[f"{name}_rms"] = levels_db(sound)
         return found
 
     def host(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // The board: the effects that run, in order, with a knob for every parameter.
 // A parameter is set in what runs; another order, an effect more or less is another board.
 
-import { $, ask, fill, fixed, knob, make, press } from "./knobs.js";
+import { ask, fill, fixed, knob, press } from "./knobs.js";
 
 const MANY = ["Board", "Mix"], YOURS = "module:Class";
 let kinds = [], models = [], rows = {}, knobs = {}, shape = "", single = false;

@@ -1,7 +1,5 @@
 // Pictures: meters, spectra before and after, the histogram of the calls, the parts of the latency.
 
-import { $, make } from "./knobs.js";
-
 const SILENCE_DB = -60, LESS_DB = 40;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const SLOW_MS = 1000; // without motion, pictures change once a second

@@ -1,17 +1,4 @@
-// What all parts of the page use: elements, requests, and knobs, which show what the run reports.
-
-export const $ = (id) => document.getElementById(id);
-
-export function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
+// What all parts of the page use: requests, and knobs, which show what the run reports.
 
 export function trouble(text) {
   $("trouble").hidden = !text;

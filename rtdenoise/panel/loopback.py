@@ -12,9 +12,13 @@ import re
 import socket
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 30.0  # time after which a silent connection is closed
+SHARED = Path(__file__).parents[1]  # the folder of what all pages have in common
+STYLE, SCRIPT = SHARED / "page.css", SHARED / "page.js"
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 WAITING = 1024  # connections that may wait to be accepted: a class of listeners begins at once
 
 
@@ -80,6 +84,10 @@ class Handler(BaseHTTPRequestHandler):
         """Send an answer."""
         self.begin(status, kind, {"Content-Length": str(len(body))})
         self.wfile.write(body)
+
+    def file(self, path: Path) -> None:
+        """Send a file of a page."""
+        self.answer(HTTPStatus.OK, path.read_bytes(), f"{KINDS[path.suffix]}; charset=utf-8")
 
     def begin(self, status: HTTPStatus, kind: str, headers: dict[str, str]) -> None:
         """Send the head of an answer, with the headers that all have and some of its own."""

@@ -2,7 +2,7 @@
 
 import * as board from "./board.js";
 import * as draw from "./draw.js";
-import { $, ask, fill, knob, make, press, trouble, writing } from "./knobs.js";
+import { ask, fill, knob, press, trouble, writing } from "./knobs.js";
 
 const OTHER = "file:", STALE_MS = 4000, MOST_EVENTS = 300;
 let models = [], state = null, shown = null, parameters = [], effects = null, heard = 0;

@@ -20,12 +20,13 @@ from ..errors import RtdenoiseError, UsageError, last_line
 from . import loopback
 from .desk import Desk
 from .feed import Feed
+from .loopback import SCRIPT, STYLE
 
 LOCAL = "127.0.0.1"
 HERE = Path(__file__).parent
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 NAMES = ("page.css", "page.js", "board.js", "draw.js", "knobs.js")
-FILES = {"": "page.html", **dict(zip(NAMES, NAMES, strict=True))}
+FILES = {"": HERE / "page.html", "base.css": STYLE, "base.js": SCRIPT}
+FILES |= {name: HERE / name for name in NAMES}
 MOST_FEEDS = 12  # pages at once; a run takes 16 clients
 
 
@@ -116,9 +117,7 @@ class Handler(loopback.Handler):
         elif place == "feed":
             self._feed()
         elif place in FILES:
-            file = HERE / FILES[place]
-            kind = KINDS[file.suffix]
-            self.answer(HTTPStatus.OK, file.read_bytes(), f"{kind}; charset=utf-8")
+            self.file(FILES[place])
         else:
             self.answer(HTTPStatus.NOT_FOUND)
 

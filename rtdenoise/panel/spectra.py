@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Samples
+from ..files.picture import hz_to_mel, mel_to_hz
 from ..live.tap import TapReader
 
 COLUMNS_PER_S = 40
@@ -36,8 +37,7 @@ def window(rate: int) -> NDArray[np.float64]:
 def edges(rate: int) -> NDArray[np.int64]:
     """Return the first bins (BANDS + 1) of bands of equal width in mel, each of a bin at least."""
     size = len(window(rate))
-    top = 2595 * np.log10(1 + rate / 2 / 700)
-    hz = 700 * (10 ** (np.linspace(0, top, BANDS + 1) / 2595) - 1)
+    hz = mel_to_hz(np.linspace(0, hz_to_mel(rate / 2), BANDS + 1))
     bins = np.round(hz * size / rate).astype(np.int64)
     for at in range(BANDS):
         bins[at + 1] = max(bins[at + 1], bins[at] + 1)

@@ -1,9 +1,7 @@
-"use strict";
 // All versions are decoded first, then play in step by one clock, and only the gains change: so
 // switching is instant and at the same place. What was removed is the input minus the version, made
 // by the same gains.
 
-const $ = (id) => document.getElementById(id);
 const FADE_S = 0.005, SKIP_S = 1, SHORTEST_S = 0.1;
 const data = JSON.parse($("data").textContent);
 $("data").remove();
@@ -21,17 +19,6 @@ function shuffled(list) {
     [list[i], list[j]] = [list[j], list[i]];
   }
   return list;
-}
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value !== null) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
 }
 
 class Player {

@@ -31,6 +31,8 @@ from .compare import HEARD, INPUT, LOUDNESS_LUFS, PACED_S, Part, Version
 from .quality import MISSING, installed
 
 ASSETS = Path(__file__).parent
+STYLES = (ASSETS.parent / "page.css", ASSETS / "compare.css")
+SCRIPTS = (ASSETS.parent / "page.js", ASSETS / "compare.js")
 LOSSLESS_BYTES = 32_000_000  # most of all sounds together; a browser decodes that in seconds
 MOST_BYTES = 200_000_000
 MOST_VERSIONS = 9  # one for each key
@@ -248,12 +250,17 @@ def _filled(part: Part, data: dict[str, Any]) -> bytes:
     places = {
         "{{name}}": html.escape(Path(part.name).name),
         "{{span}}": html.escape(span),
-        "{{style}}": (ASSETS / "compare.css").read_text(encoding="utf-8"),
-        "{{program}}": (ASSETS / "compare.js").read_text(encoding="utf-8"),
+        "{{style}}": _text(STYLES),
+        "{{program}}": _text(SCRIPTS),
         "{{data}}": json.dumps(data).replace("<", "\\u003c"),
     }
     head, *rest = text.split("{{")
     return (head + "".join(_place("{{" + piece, places) for piece in rest)).encode()
+
+
+def _text(paths: Sequence[Path]) -> str:
+    """Return the text of files, one after the other."""
+    return "".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def _place(piece: str, places: dict[str, str]) -> str:

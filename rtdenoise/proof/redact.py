@@ -71,10 +71,11 @@ def _noise(row: NDArray[np.float64], rate: int, rng: np.random.Generator) -> NDA
     padded = np.pad(row, (half, half + (-len(row)) % half))
     out = np.zeros_like(padded)
     edges = _edges(frame, rate)
+    widths = np.diff([*edges, half + 1])
     for at in range(0, len(padded) - frame + 1, half):
         power = np.abs(np.fft.rfft(window * padded[at : at + frame])) ** 2
-        means = np.add.reduceat(power, edges) / np.diff([*edges, len(power)])
-        magnitudes = np.sqrt(np.repeat(means, np.diff([*edges, len(power)])))
+        means = np.add.reduceat(power, edges) / widths
+        magnitudes = np.sqrt(np.repeat(means, widths))
         white = np.fft.rfft(rng.standard_normal(frame)) / np.sqrt(frame)
         out[at : at + frame] += window * np.fft.irfft(magnitudes * white, frame)
     noise = out[half : half + len(row)]

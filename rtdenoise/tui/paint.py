@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from ..audio import Samples, gain_to_db
+from ..audio import Samples, levels_db
 from ..core.tape import LATE, Calls
 from ..errors import printable
 
@@ -37,9 +37,8 @@ class Level:
 
     def update(self, sound: Samples, now_s: float) -> None:
         """Take the level of *sound* (rows, n) at the time *now_s*."""
-        finite = np.nan_to_num(sound, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
-        self.rms_db = gain_to_db(float(np.sqrt((finite**2).mean())) if finite.size else 0.0)
-        self.peak(gain_to_db(float(np.abs(finite).max(initial=0.0))), now_s)
+        peak_db, self.rms_db = levels_db(sound)
+        self.peak(peak_db, now_s)
 
     def peak(self, peak_db: float, now_s: float) -> None:
         """Take a peak at the time *now_s*."""

@@ -2,24 +2,12 @@
 // One page at a time: all its stimuli are decoded first, then play in step, and only the gains
 // change, so that switching is instant and at the same place. Every rating is sent when it is made.
 
-const $ = (id) => document.getElementById(id);
 const WORDS = {
   mushra: ["Bad", "Poor", "Fair", "Good", "Excellent"],
   acr: ["Bad", "Poor", "Fair", "Good", "Excellent"],
 };
 const FADE_S = 0.005;
 let plan = null, at = 0, player = null;
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value !== null) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
 
 function trouble(text) {
   $("trouble").hidden = !text;

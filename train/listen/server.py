@@ -18,7 +18,7 @@ from typing import Any
 
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.panel import loopback
-from rtdenoise.panel.loopback import Server
+from rtdenoise.panel.loopback import SCRIPT, STYLE, Server
 
 from ..errors import ArgumentError
 from .stimuli import Test
@@ -26,9 +26,11 @@ from .store import Store
 
 HERE = Path(__file__).parent
 FILES = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/": HERE / "page.html",
+    "/base.css": STYLE,
+    "/base.js": SCRIPT,
+    "/page.css": HERE / "page.css",
+    "/page.js": HERE / "page.js",
 }
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")  # a session or a token
 
@@ -54,8 +56,7 @@ class Handler(loopback.Handler):
         if not self.meant_for_us():
             self.answer(HTTPStatus.FORBIDDEN)
         elif self.path in FILES:
-            name, kind = FILES[self.path]
-            self.answer(HTTPStatus.OK, (HERE / name).read_bytes(), kind)
+            self.file(FILES[self.path])
         elif self.path.startswith("/audio/"):
             try:
                 wav = self.store.sound(self.path[7:])
