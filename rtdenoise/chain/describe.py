@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import Problem, UsageError
 from ..nets.card import Card
 from . import native, recipe
-from .board import Board, Mix
+from .board import Board, Mix, within
 from .effect import Blended, Denoise, DryWet, Effect
 from .parameter import from_signature
 from .registry import OURS, make
@@ -76,10 +76,7 @@ def _of_user(effect: Effect) -> dict[str, Any]:
 
 def models(effect: Any) -> list[Denoise]:
     """Return the effects with a model in *effect*, in the order of the sound."""
-    if isinstance(effect, Denoise):
-        return [effect]
-    inner = effect.inner if isinstance(effect, Effect) else ()
-    return [model for part in inner for model in models(part)]
+    return [part for part in within(effect) if isinstance(part, Denoise)]
 
 
 def cards(effect: Any) -> list[Card]:
