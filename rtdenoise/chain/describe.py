@@ -30,17 +30,14 @@ def describe(effect: Any) -> dict[str, Any]:
     """
     if native.is_plugin(effect):
         return _of_recipe(recipe.of(effect))
+    if type(effect) not in (Denoise, DryWet, Board, Mix):
+        return _of_user(effect)
     table: dict[str, Any] = {"type": type(effect).__name__}
-    if isinstance(effect, Denoise):
+    if isinstance(effect, Blended):
         table |= effect.settings()
-    elif isinstance(effect, Blended):
-        table |= {"mix": effect.mix, "residual": effect.residual}
-        table |= {"atten_lim_db": effect.atten_lim_db}
     if isinstance(effect, DryWet | Board):
         table["effect"] = [describe(inner) for inner in effect.inner if inner is not None]
-    if type(effect) in (Denoise, DryWet, Board, Mix):
-        return _plain(table.items())
-    return _of_user(effect)
+    return _plain(table.items())
 
 
 def _plain(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
