@@ -98,15 +98,15 @@ class Board(Effect, MutableSequence[Any]):
                 raise NoEffectError(
                     f"{effect!r} is no effect: wanted a pedalboard plugin or an rtdenoise.Effect"
                 )
-            if any(inner is self for inner in _within(effect)):
+            if any(inner is self for inner in within(effect)):
                 raise UsageError("a board cannot be an effect on itself")
         self._effects = effects
         self.reset()
 
     def _check_single(self) -> None:
         """Refuse to process with an effect that is on the board twice, as pedalboard does."""
-        effects = [effect for effect in _within(self) if effect is not None]
-        if len({id(effect) for effect in effects}) < len(effects):
+        effects = list(within(self))
+        if len(set(map(id, effects))) < len(effects):
             raise UsageError("the same effect is on the board twice; make a second one")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -251,20 +251,20 @@ class Mix(Board):
 Group = Effect | list[Any]  # one of our effects, or a run of native plugins
 
 
-def _within(effect: Any) -> Iterator[Any]:
+def within(effect: Any) -> Iterator[Any]:
     """Yield *effect* and everything within it, native containers included."""
     if isinstance(effect, Effect):
         yield effect
         for inner in effect.inner:
-            yield from _within(inner)
+            yield from within(inner)
     elif effect is not None:
         yield from native.parts(effect)
 
 
 def shared_plugin(one: Any, other: Any) -> str:
     """Return the name of a native plugin that is in both effects, or "" if there is none."""
-    theirs = {id(part) for part in _within(other) if not isinstance(part, Effect)}
-    both = (part for part in _within(one) if id(part) in theirs and part is not None)
+    theirs = {id(part) for part in within(other) if not isinstance(part, Effect)}
+    both = (part for part in within(one) if id(part) in theirs)
     return next((type(part).__name__ for part in both), "")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import Problem, UsageError
 from ..nets.card import Card
 from . import native, recipe
-from .board import Board, Mix
+from .board import Board, Mix, within
 from .effect import Blended, Denoise, DryWet, Effect
 from .parameter import from_signature
 from .registry import OURS, make
@@ -30,17 +30,14 @@ def describe(effect: Any) -> dict[str, Any]:
     """
     if native.is_plugin(effect):
         return _of_recipe(recipe.of(effect))
+    if type(effect) not in (Denoise, DryWet, Board, Mix):
+        return _of_user(effect)
     table: dict[str, Any] = {"type": type(effect).__name__}
-    if isinstance(effect, Denoise):
+    if isinstance(effect, Blended):
         table |= effect.settings()
-    elif isinstance(effect, Blended):
-        table |= {"mix": effect.mix, "residual": effect.residual}
-        table |= {"atten_lim_db": effect.atten_lim_db}
     if isinstance(effect, DryWet | Board):
         table["effect"] = [describe(inner) for inner in effect.inner if inner is not None]
-    if type(effect) in (Denoise, DryWet, Board, Mix):
-        return _plain(table.items())
-    return _of_user(effect)
+    return _plain(table.items())
 
 
 def _plain(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -76,10 +73,7 @@ def _of_user(effect: Effect) -> dict[str, Any]:
 
 def models(effect: Any) -> list[Denoise]:
     """Return the effects with a model in *effect*, in the order of the sound."""
-    if isinstance(effect, Denoise):
-        return [effect]
-    inner = effect.inner if isinstance(effect, Effect) else ()
-    return [model for part in inner for model in models(part)]
+    return [part for part in within(effect) if isinstance(part, Denoise)]
 
 
 def cards(effect: Any) -> list[Card]:

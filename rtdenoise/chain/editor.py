@@ -12,16 +12,12 @@ from typing import Any
 
 from ..errors import UsageError
 from . import native
-from .effect import Effect
+from .board import within
 
 
 def external(effect: Any) -> Iterator[Any]:
-    """Yield the VST3 plugins in *effect*, in the order of the sound."""
-    if isinstance(effect, Effect):
-        for inner in effect.inner:
-            yield from external(inner)
-    elif native.is_external(effect):
-        yield effect
+    """Return the VST3 plugins in *effect*, in the order of the sound."""
+    return filter(native.is_external, within(effect))
 
 
 def check(effect: Any) -> None:

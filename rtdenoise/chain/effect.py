@@ -235,6 +235,10 @@ class Blended(Effect):
     def residual(self, value: bool) -> None:
         self.strength = Strength(self.mix, self.atten_lim_db, value)
 
+    def settings(self) -> dict[str, Any]:
+        """Return the dry/wet settings by the names of their arguments."""
+        return {"mix": self.mix, "atten_lim_db": self.atten_lim_db, "residual": self.residual}
+
     def _settings(self) -> str:
         return f"mix={self.mix:g}, atten_lim_db={self.atten_lim_db}, residual={self.residual}"
 
@@ -291,8 +295,7 @@ class Denoise(Knobbed, Blended):
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments that make this effect as it is set; see `model`."""
-        own = {"mix": self.mix, "atten_lim_db": self.atten_lim_db, "residual": self.residual}
-        return {"model": self._source, **own, **self._turned()}
+        return {"model": self._source, **super().settings(), **self._turned()}
 
     @property
     def model(self) -> str | None:

@@ -148,13 +148,16 @@ def parameters(plugin: Any) -> tuple[Parameter, ...]:
 
 def value(plugin: Any, name: str) -> Any:
     """Return the value of a parameter of *plugin*: a number, a truth value or a text."""
-    return plugin.parameters[name].type(getattr(plugin, name))
+    given = getattr(plugin, name)  # `plugin.parameters` would look at all parameters for each
+    kind: type[Any] = next((kind for kind in (float, str) if isinstance(given, kind)), bool)
+    return kind(given)
 
 
 def choices(plugin: Any, name: str) -> list[str]:
     """Return the texts of which a parameter of *plugin* is one. Empty: it is no text."""
-    known = plugin.parameters[name]
-    return list(map(str, known.valid_values)) if known.type is str else []
+    if not isinstance(getattr(plugin, name), str):
+        return []
+    return list(map(str, plugin.parameters[name].valid_values))
 
 
 def set_value(plugin: Any, name: str, value: Any) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,19 +140,12 @@ def _candidates(args: argparse.Namespace) -> Iterator[Candidate]:
         yield Candidate(name, "model", _always(effect))
     for path in args.board or []:
         open_board(path)
-        yield Candidate(path, "board", _opener(path))
+        yield Candidate(path, "board", partial(open_board, path))  # plugins hold their state
 
 
 def _always(effect: Effect) -> Callable[[], Effect]:
     """Return a function that gives *effect*, whose net holds no state."""
     return lambda: effect
-
-
-def _opener(path: str) -> Callable[[], Effect]:
-    """Return a function that makes a board; native plugins hold their state."""
-    from ..chain.boardfile import open_board
-
-    return lambda: open_board(path)
 
 
 class _Told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..chain.parameter import Parameter
 from .status import status_text as meters
 
 WIDEST = 200  # columns
@@ -71,12 +72,8 @@ def _range(row: dict[str, Any]) -> str:
     """Return in words what values a parameter takes."""
     if row["choices"]:
         return f"({', '.join(row['choices'])})"
-    least, most = row["least"], row["most"]
-    if least is None and most is None:
-        return ""
-    if most is None:
-        return f"({least:g} or more)"
-    return f"({most:g} or less)" if least is None else f"({least:g} to {most:g})"
+    text = Parameter(row["name"], low=row["least"], high=row["most"]).range
+    return f"({text})" if text else ""
 
 
 def events_text(events: list[dict[str, Any]]) -> str:

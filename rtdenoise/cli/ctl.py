@@ -136,7 +136,7 @@ def _model(text: str) -> str:
 
 def _file(text: str) -> dict[str, str]:
     """Return the file of a board as a request has it."""
-    return {"path": str(Path(file_name(text)).absolute())}
+    return {"path": _output(text)}
 
 
 def _output(text: str) -> str:

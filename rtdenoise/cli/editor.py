@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +59,9 @@ def edit(args: argparse.Namespace, effect: Effect) -> None:
     """Open the windows until the user closes them, before files are processed; save the board."""
     from ..chain import editor
 
-    before = _states(effect) if args.editor else []
-    if args.editor:
-        editor.show(effect, Event())
-    finish(args, effect, before)
+    with _saved(args, lambda: effect):
+        if args.editor:
+            editor.show(effect, Event())
 
 
 def beside_editor(
@@ -70,35 +70,36 @@ def beside_editor(
     """Run *show* until it returns, with the windows open beside it; then save the board.
 
     The windows need the main thread, so *show* has another one while they are open. What is saved
-    is the board that runs at the end, which *current* returns.
+    is the board that runs at the end, which *current* returns: without the dry/wet settings of the
+    flags, which are about the run.
     """
     from ..chain import editor
 
-    effect = current()
-    before, over = _states(effect) if args.editor else [], Event()
-    if not args.editor:
-        show()
-    else:
+    over = Event()
+    with _saved(args, current):
+        if not args.editor:
+            show()
+            return
         with ThreadPoolExecutor(1, "rtdenoise-show") as pool:
             shown = pool.submit(show)
             shown.add_done_callback(lambda _: over.set())
             try:
-                editor.show(effect, over)
+                editor.show(current(), over)
             except UsageError as error:  # the sound goes on
                 log_line(f"rtdenoise live: {printable(error)}")
             shown.result()
-    finish(args, current(), before)
 
 
-def finish(args: argparse.Namespace, effect: Effect, before: list[str]) -> None:
-    """Save the board, or say what is lost."""
+@contextmanager
+def _saved(args: argparse.Namespace, current: Callable[[], Effect]) -> Iterator[None]:
+    """Return a context that saves the board at its end, or says what is lost."""
     from ..chain.boardfile import save_board
-    from ..chain.effect import DryWet
 
-    quiet = args.quiet or args.json
+    before = _states(current()) if args.editor else []
+    yield
+    effect, quiet = current(), args.quiet or args.json
     if args.save_board:
-        # The flags of the dry/wet settings are about the run, and not a part of the board.
-        save_board(effect.effect if isinstance(effect, DryWet) else effect, args.save_board)
+        save_board(effect, args.save_board)
         if not quiet:
             log_line(f"the board: {printable(args.save_board)}")
     elif args.editor and not quiet and before != _states(effect):

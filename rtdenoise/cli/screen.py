@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Self
 
 from .log import log_line
@@ -83,12 +82,7 @@ class ScreenProcess:
         tell(CLOSED if code == 0 else BROKEN % (f"code {code}"))
         return False
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._child is not None:
             self._child.terminate()
             try:

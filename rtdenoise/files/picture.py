@@ -162,7 +162,7 @@ def panels(sides: Sequence[Spectrogram], names: Sequence[str], title: str) -> by
     figure = Figure(figsize=(11, 0.4 + 2.9 * len(sides)), dpi=130, layout="constrained")
     axes = figure.subplots(len(sides), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     levels = [side.mel_db() for side in sides]
-    top = top_db(sides)
+    top = top_db(levels)
     for axis, side, level, name in zip(axes, sides, levels, names, strict=True):
         image = _draw(axis, side, level, top)
         axis.set_title(name, loc="left", fontsize=10)
@@ -199,9 +199,9 @@ def strip(side: Spectrogram, top_db: float) -> bytes:
     return data.getvalue()
 
 
-def top_db(sides: Sequence[Spectrogram]) -> float:
-    """Return the level in dB of the brightest colour that *sides* share."""
-    return float(np.ceil(max(side.mel_db().max() for side in sides) / 10) * 10)
+def top_db(levels: Sequence[NDArray[np.float64]]) -> float:
+    """Return the level in dB of the brightest colour that spectrograms of *levels* share."""
+    return float(np.ceil(max(level.max() for level in levels) / 10) * 10)
 
 
 def marks(rate: int) -> list[tuple[int, float]]:

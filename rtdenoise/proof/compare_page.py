@@ -199,7 +199,7 @@ def _pictures(sounds: Sequence[Samples], rate: int) -> list[bytes]:
         side = Spectrogram(rate, *sound.shape)
         side.add(np.pad(sound, ((0, 0), (0, side.size))))
         sides.append(side)
-    top = top_db(sides)
+    top = top_db([side.mel_db() for side in sides])
     return [strip(side, top) for side in sides]
 
 
