@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import ref
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from ..core import tape
 from ..core.blend import Strength
 from ..core.counters import Counters
 from ..core.stage import Stage
+from ..core.switch import Switch
 from ..core.tape import Calls, Form, Tape
 from ..errors import printable, reason_of
 from ..nets.engine import engines
@@ -71,8 +73,8 @@ class Session(Protocol):
     gaps: int
 
     @property
-    def stage(self) -> Stage:
-        """The stage that runs."""
+    def stage(self) -> Switch:
+        """The switch with the stage that runs."""
         ...
 
 
@@ -126,7 +128,7 @@ class Tap:
             began_unix_s, clock_s,
         )  # fmt: skip
         self._writing = threading.Lock()  # of the events
-        self._stage: Stage | None = None
+        self._stage: ref[Stage] | None = None
         self._before = (0, 0, 0, 0, 0)
         self._began_s, self._open, self._of = 0.0, False, (100.0, np.nan)
         self._strength: Strength | None = None
@@ -142,7 +144,7 @@ class Tap:
 
         Without `begin`, the stage was not called, and the dry sound is silence.
         """
-        stage, began_s = session.stage, self._began_s
+        stage, began_s = session.stage.stage, self._began_s
         strength, bypass = getattr(stage, "applied", None) or self._settings()
         if strength is not self._strength:
             limit = np.nan if strength.atten_lim_db is None else strength.atten_lim_db
@@ -151,9 +153,9 @@ class Tap:
         if not self._open:
             flags, began_s = flags | tape.MISSED, time.perf_counter()
         self._open = False
-        if stage is not self._stage:
+        if self._stage is None or self._stage() is not stage:
             flags |= tape.CHANGED if self._stage is not None else 0
-            self._stage = stage
+            self._stage = ref(stage)  # no more, so that another thread frees the old one
         now = (session.xruns_in, session.xruns_out, session.clipped, session.faults, session.gaps)
         if now != self._before:
             for bit, new, old in zip(OWN_FLAGS, now, self._before, strict=True):
@@ -165,7 +167,7 @@ class Tap:
         times_s = began_s, time.perf_counter() - began_s, n / session.rate
         counts = session.counters.counts
         wet = np.asarray(out, np.float32)
-        self.tape.end(wet, counts, flags, stage.latency, times_s, self._of)
+        self.tape.end(wet, counts, flags, session.stage.latency, times_s, self._of)
         if self.tape.wants_states:
             self.tape.keep_states([net.state for net in engines(stage)])
 

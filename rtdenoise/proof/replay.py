@@ -91,7 +91,8 @@ def replay(flight: Flight, effect: Any, timing: bool = False) -> Replayed:
     blended = effect if isinstance(effect, Blended) else DryWet(_effect(effect))
     with ThreadPoolExecutor(1) as thread:  # the thread is prepared for the net for good
         wet, took_s, uncertain = thread.submit(_run, flight, blended, timing).result()
-    exact = flight.host.get("flight", {}).get("since_start") == 0
+    changed = bool((flight.calls["flags"] & tape.CHANGED).any())  # by another effect at first
+    exact = flight.host.get("flight", {}).get("since_start") == 0 and not changed
     begin = 0 if exact else _comparable(flight, blended)
     unended = (flight.calls["flags"] & tape.UNENDED) != 0
     end = flight.dry.shape[1] - int(flight.calls["frames"][unended].sum())
@@ -136,7 +137,8 @@ def _comparable(flight: Flight, effect: Blended) -> int:
     calls, begin = flight.calls, stage.latency + round(SETTLED_S * rate)
     changed = np.flatnonzero(calls["flags"] & tape.CHANGED)
     start = int(calls["first"][changed[-1]]) - flight.first if len(changed) else 0
-    known = [n for n in flight.states if len(calls) and n >= calls["number"][0]]
+    own = changed[-1] if len(changed) else 0  # the first call of this effect
+    known = [n for n in flight.states if len(calls) and n >= calls["number"][own]]
     if known and any(engines(stage)):
         call = calls[int(known[0] - calls["number"][0])]
         start = max(start, int(call["first"] + call["frames"]) - flight.first)

@@ -16,10 +16,11 @@ import soundfile as sf
 
 import rtdenoise
 from rtdenoise.core import tape
-from rtdenoise.core.blend import Strength
+from rtdenoise.core.blend import Blend, Strength
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import Chain
 from rtdenoise.core.stream import Stream
+from rtdenoise.core.switch import Switch
 from rtdenoise.live.live import Live
 from rtdenoise.live.session import Session
 from rtdenoise.live.tap import Tap, TapReader, open_tap
@@ -204,7 +205,7 @@ def test_flags_say_what_happened_in_a_call(tap):
     counters.add("late")
     counters.add("hops", 3)
     push(session, quiet)
-    session.stage = Fragile(latency=5)  # type: ignore[assignment]
+    session.stage = Switch(Fragile(latency=5))
     push(session, quiet)
     session.skip(100)
     push(session, quiet)
@@ -232,6 +233,26 @@ def test_settings_are_kept_with_each_call(tmp_path):
     assert calls["atten_lim_db"][1] == 12
     assert np.isnan(calls["atten_lim_db"][[0, 2]]).all()
     assert calls["flags"].tolist() == [0, tape.BYPASS | tape.RESIDUAL, 0]
+
+
+def test_a_stage_that_tells_its_settings_is_not_asked_elsewhere(tmp_path):
+    """What another thread has set meanwhile is not what was applied in the call."""
+    made = Tap(RATE, 1, 0, 1.0, lambda: (Strength(7), True), tmp_path)
+    push(session_with(made, Blend(Negative(), Strength(40))), np.zeros((1, 8), np.float32))
+    calls = made.reader().calls()
+    made.close()
+
+    assert calls["mix"].tolist() == [40]
+    assert calls["flags"].tolist() == [0]
+
+
+def test_a_change_of_the_effect_is_a_flag_of_one_call():
+    """That in which the old effect is heard last."""
+    with Live("null", "null", rtdenoise.Board([]), duration_s=60) as live:
+        assert live.change(rtdenoise.Board([]))
+        flags = TapReader(str(live.tap)).calls()["flags"]
+
+    assert np.count_nonzero(flags & tape.CHANGED) == 1
 
 
 def test_the_sound_is_the_same_with_and_without_a_tap(tap):

@@ -133,6 +133,22 @@ def test_settings_that_changed_in_the_run_change_in_the_replay(fly):
     assert found.largest == 0
 
 
+def test_a_run_that_changed_is_compared_from_its_last_effect_on(fly):
+    """What another effect did before is not compared with what this one does."""
+
+    def during(live) -> None:
+        while not live.status()["callbacks"]:
+            time.sleep(0.001)
+        assert live.change(smoother())
+
+    flight = fly(rtdenoise.Board([]), seconds=2.0, during=during, clock="real")
+    (changed,) = np.flatnonzero(flight.calls["flags"] & tape.CHANGED)
+    found = replay(flight, smoother())
+    assert found.same
+    assert not found.exact
+    assert found.compared_from > flight.calls["first"][changed]
+
+
 def test_failed_hops_fail_again(fly):
     """A net that breaks in the run breaks in the replay, at the same hops."""
     broken = [Denoise(generator_for(Breaks(5))) for _ in range(2)]
