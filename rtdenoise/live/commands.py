@@ -67,8 +67,7 @@ class Commands:
             name = request.get("do")
             known = self._quick | self._slow
             if not isinstance(name, str) or name not in known:
-                got = printable(repr(name)[:80])
-                raise UsageError(f"do = {got}: wanted one of {', '.join(known)}")
+                raise UsageError(f"do = {shown(name)}: wanted one of {', '.join(known)}")
         except RtdenoiseError as error:
             return partial(refused, error, request), False
         return partial(_done, known[name], request), name in self._slow
@@ -91,7 +90,7 @@ class Commands:
             "mix": live.mix,
             "atten_lim_db": live.atten_lim_db,
             "residual": live.residual,
-            "latency_ms": live.latency_ms,
+            "latency_ms": summary["latency_ms"],
             "seconds": summary["seconds"],
             **{name: status[name] for name in LEVELS},
             "deadline_ms": summary["deadline_ms"],
@@ -100,7 +99,7 @@ class Commands:
             "recording": live.recording,
             "waiting": live.waiting,
             "ended": summary["ended"],
-            "tap": getattr(live, "tap", None),
+            "tap": live.tap,
         }
 
     def _bypass(self, request: Request) -> bool:
