@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class Commands:
         ring = summary["clock_ring"]
         return {
             "pid": os.getpid(),
-            "version": version(),
+            "version": rtdenoise.__version__,
             "preset": self._preset,
             "ends": list(live.ends),
             **live.form,
@@ -254,9 +254,3 @@ def shown(value: Any) -> str:
 def cards() -> list[Request]:
     """Return the cards of the models in the box."""
     return [asdict(box.card(name)) for name in box.models()]
-
-
-@cache
-def version() -> str:
-    """Return the version of the host; to look for it takes longer than all else of a status."""
-    return rtdenoise.__version__
