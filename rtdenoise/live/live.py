@@ -302,8 +302,9 @@ class Live(Console):
     def notes(self) -> list[str]:
         """Return the sentences that a user should read at once, each of them one time."""
         run = self._open
-        waiting = [] if run is None else [run.notes.popleft() for _ in range(len(run.notes))]
-        return waiting + ([] if run is None else run.recording.told())
+        if run is None:
+            return []
+        return [run.notes.popleft() for _ in range(len(run.notes))] + run.recording.told()
 
     def mark(self, text: str = "") -> str | None:
         """Mark this moment as an event, and write the last seconds of the run as a flight.
