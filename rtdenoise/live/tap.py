@@ -127,7 +127,7 @@ class Tap:
             MAGIC, VERSION, os.getpid(), rate, rows, form.samples, form.calls, form.states,
             began_unix_s, clock_s,
         )  # fmt: skip
-        self._writing = threading.Lock()  # of the events
+        self._writing = threading.Lock()  # of the facts and the events
         self._stage: ref[Stage] | None = None
         self._before = (0, 0, 0, 0, 0)
         self._began_s, self._open, self._of = 0.0, False, (100.0, np.nan)
@@ -174,7 +174,8 @@ class Tap:
     def tell(self, facts: dict[str, Any]) -> None:
         """Keep the facts about the host; a later call replaces them. No audio thread calls it."""
         text = json.dumps(facts).encode()
-        write_text(self._host, text if len(text) <= HOST_BYTES - 8 else b"{}")
+        with self._writing:
+            write_text(self._host, text if len(text) <= HOST_BYTES - 8 else b"{}")
 
     def note(self, event: dict[str, Any]) -> None:
         """Keep an event with the time and the sample of now. No audio thread calls it.

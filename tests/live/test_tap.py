@@ -247,11 +247,13 @@ def test_a_stage_that_tells_its_settings_is_not_asked_elsewhere(tmp_path):
 
 
 def test_a_change_of_the_effect_is_a_flag_of_one_call():
-    """That in which the old effect is heard last."""
+    """That in which the old effect is heard last; the facts are those of the new one."""
     with Live("null", "null", rtdenoise.Board([]), duration_s=60) as live:
-        assert live.change(rtdenoise.Board([]))
-        flags = TapReader(str(live.tap)).calls()["flags"]
+        assert live.change(rtdenoise.DryWet(rtdenoise.Board([]), 30))
+        reader = TapReader(str(live.tap))
+        flags = reader.calls()["flags"]
 
+    assert reader.host()["effect"]["mix"] == 30
     assert np.count_nonzero(flags & tape.CHANGED) == 1
 
 
