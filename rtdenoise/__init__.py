@@ -7,6 +7,7 @@ Importing this package loads neither torch nor numba nor pedalboard: each name i
 is first used.
 """
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
+@cache
 def _version() -> str:
     """Return the version that is installed; to look for it takes longer than all other imports."""
     from importlib.metadata import PackageNotFoundError, version

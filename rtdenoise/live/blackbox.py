@@ -125,7 +125,7 @@ class FlightRecorder:
 
     def start(self) -> None:
         """Keep the facts, write the flights of dead hosts if faults are written, and watch."""
-        self._tap.tell(self._machine | self._facts())
+        self.keep_facts()
         if self._watch is not None:
             try:
                 for path in recover(self._folder):
@@ -133,6 +133,10 @@ class FlightRecorder:
             except RtdenoiseError as error:
                 self._tell(str(error))
             self._watch.start()
+
+    def keep_facts(self) -> None:
+        """Keep the facts of now, for a flight of a run that will be cut off."""
+        self._tap.tell(self._machine | self._facts())
 
     def stop(self) -> None:
         """End the watch."""
@@ -147,7 +151,7 @@ class FlightRecorder:
             FlightError: If it cannot be written.
         """
         with self._lock:
-            self._tap.tell(self._machine | self._facts())
+            self.keep_facts()
             flight = taken(self._reader, reason, text)
             return write(flight, self._folder / name_of(time.time()))
 

@@ -58,15 +58,26 @@ def _open(kind: str, name: str) -> int:
 
 def _lock(fd: int, kind: str, name: str) -> None:
     """Lock an open file and write the number of this process into it."""
-    import fcntl  # Windows has none
-
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locked(fd):
         digits = os.read(fd, MOST_DIGITS).decode("ascii", "replace")
         holder = f"process {digits}" if digits.isdecimal() else "another process"
         raise DeviceError(
             f"{kind} {printable(name)} is in use by {holder}: end that run, or choose another"
-        ) from None
+        )
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
+
+
+def locked(fd: int) -> bool:
+    """Lock an open file until it is closed, and return whether nobody else has.
+
+    Raises:
+        ImportError: On Windows, which has no such locks.
+    """
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,7 @@ class Commands:
             name = request.get("do")
             known = self._quick | self._slow
             if not isinstance(name, str) or name not in known:
-                got = printable(repr(name)[:80])
-                raise UsageError(f"do = {got}: wanted one of {', '.join(known)}")
+                raise UsageError(f"do = {shown(name)}: wanted one of {', '.join(known)}")
         except RtdenoiseError as error:
             return partial(refused, error, request), False
         return partial(_done, known[name], request), name in self._slow
@@ -81,7 +80,7 @@ class Commands:
         ring = summary["clock_ring"]
         return {
             "pid": os.getpid(),
-            "version": version(),
+            "version": rtdenoise.__version__,
             "preset": self._preset,
             "ends": list(live.ends),
             **live.form,
@@ -91,7 +90,7 @@ class Commands:
             "mix": live.mix,
             "atten_lim_db": live.atten_lim_db,
             "residual": live.residual,
-            "latency_ms": live.latency_ms,
+            "latency_ms": summary["latency_ms"],
             "seconds": summary["seconds"],
             **{name: status[name] for name in LEVELS},
             "deadline_ms": summary["deadline_ms"],
@@ -100,7 +99,7 @@ class Commands:
             "recording": live.recording,
             "waiting": live.waiting,
             "ended": summary["ended"],
-            "tap": getattr(live, "tap", None),
+            "tap": live.tap,
         }
 
     def _bypass(self, request: Request) -> bool:
@@ -255,9 +254,3 @@ def shown(value: Any) -> str:
 def cards() -> list[Request]:
     """Return the cards of the models in the box."""
     return [asdict(box.card(name)) for name in box.models()]
-
-
-@cache
-def version() -> str:
-    """Return the version of the host; to look for it takes longer than all else of a status."""
-    return rtdenoise.__version__

@@ -221,15 +221,7 @@ def read(path: str | Path) -> Flight:
     except FileNotFoundError as error:
         name = printable(error.filename or path)
         raise FlightError(f"{printable(path)} is no flight: {name} is not there") from None
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        RecursionError,
-        csv.Error,
-        BadZipFile,
-    ) as error:
+    except DAMAGE as error:
         reason = printable(str(error)[:200])
         raise FlightError(f"the flight {printable(path)} is damaged: {reason}") from None
     events = [event for event in events if isinstance(event, dict)]

@@ -46,9 +46,9 @@ def control_folder() -> Path:
             if about.st_uid != os.geteuid() or not stat.S_ISDIR(about.st_mode):
                 raise DeviceError(f"{folder} belongs to another user, so that nothing is put there")
             folder.chmod(0o700)
+    except DeviceError:  # it is an OSError, too
+        raise
     except OSError as error:
-        if isinstance(error, DeviceError):
-            raise
         raise DeviceError(f"{folder} cannot be used: {error.strerror}") from None
     return folder
 

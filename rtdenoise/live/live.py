@@ -196,12 +196,11 @@ class Live(Console):
 
     def tell(self, event: Event) -> None:
         """Keep an event, with the time of the run, and pass it on."""
-        if self._open is not None:
-            session = self._open.session
-            event = replace(event, at_s=round(session.frames / session.rate, 3))
+        if (run := self._open) is not None:
+            event = replace(event, at_s=round(run.session.frames / run.session.rate, 3))
         self.events.append(event)
-        if self._open is not None and self._open.tap is not None:
-            self._open.tap.note({"kind": event.kind, "text": event.text})
+        if run is not None and run.tap is not None:
+            run.tap.note({"kind": event.kind, "text": event.text})
         if self._told is not None:
             self._told(event)
 
@@ -302,8 +301,9 @@ class Live(Console):
     def notes(self) -> list[str]:
         """Return the sentences that a user should read at once, each of them one time."""
         run = self._open
-        waiting = [] if run is None else [run.notes.popleft() for _ in range(len(run.notes))]
-        return waiting + ([] if run is None else run.recording.told())
+        if run is None:
+            return []
+        return [run.notes.popleft() for _ in range(len(run.notes))] + run.recording.told()
 
     def mark(self, text: str = "") -> str | None:
         """Mark this moment as an event, and write the last seconds of the run as a flight.
@@ -359,13 +359,15 @@ class Live(Console):
         """See `Console.change`; the change is an event, and so is a rise of the delay."""
         if is_board(effect):
             effect = self.errands.do(partial(open_board, effect))
-        switch, rate = self._begun().session.stage, self._begun().session.rate
-        before = switch.due
+        run = self._begun()
+        switch, before = run.session.stage, run.session.stage.due
         heard = super().change(effect)
+        if run.flights is not None:
+            run.flights.keep_facts()
         runs = self.model or f"board: {', '.join(self.board or ()) or 'empty'}"
         self.tell(Event("changed", f"{runs} runs{'' if heard else ' when sound comes'}"))
         if more := switch.due - before:
-            self.tell(Event("delay", f"the delay is {1e3 * more / rate:.1f} ms more"))
+            self.tell(Event("delay", f"the delay is {1e3 * more / run.session.rate:.1f} ms more"))
         return heard
 
     def record(self, path: str | Path | None, overwrite: bool = False) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def open_run(setup: Setup, stop: threading.Event, stack: ExitStack) -> Run:
     run = Run(plan, session, _parts(plan, session), pump, named, recording, inlet if mic else None)
     if plan.hops:
         run.workers = _workers(setup.cards, plan)
-    _open_tap(setup, plan, run, stack)
+    _open_tap(setup, run, stack)
     if mic is not None or speakers is not None:
         supervisor = _supervisor(setup, run, drive, inlet, (mic, speakers))
         stack.callback(supervisor.close)
@@ -164,12 +164,10 @@ def _supervisor(setup: Setup, run: Run, drive: Drive, inlet: Inlet, devices: Dev
     return Supervisor(drive, opener, setup.cards.relist, tell)
 
 
-def _open_tap(setup: Setup, plan: Plan, run: Run, stack: ExitStack) -> None:
+def _open_tap(setup: Setup, run: Run, stack: ExitStack) -> None:
     """Open the tap and the flight recorder of a run, if it has them."""
-    wishes, session = setup.wishes, run.session
-    tap = open_tap(
-        session, plan.block, wishes.tap_seconds, setup.processing.settings, run.notes.append
-    )
+    wishes, plan, settings = setup.wishes, run.plan, setup.processing.settings
+    tap = open_tap(run.session, plan.block, wishes.tap_seconds, settings, run.notes.append)
     run.tap = stack.enter_context(tap)
 
     def facts() -> dict[str, Any]:
@@ -183,10 +181,8 @@ def _open_tap(setup: Setup, plan: Plan, run: Run, stack: ExitStack) -> None:
         }
 
     if run.tap is not None:
-        folder = wishes.flight_folder
-        run.flights = FlightRecorder(
-            run.tap, facts, folder, wishes.flight_on_glitch, run.notes.append
-        )
+        folder, on_glitch = wishes.flight_folder, wishes.flight_on_glitch
+        run.flights = FlightRecorder(run.tap, facts, folder, on_glitch, run.notes.append)
 
 
 def _named(end: End, device: Device | None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import plistlib
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -68,12 +68,8 @@ class Session:
         period_s: float,
         prepare: Callable[[], None] = nothing,
     ) -> None:
-        self.stage, self.counters, self.rate, self.period_s = (
-            Switch(stage),
-            counters,
-            rate,
-            period_s,
-        )
+        self.stage, self.counters = Switch(stage), counters
+        self.rate, self.period_s = rate, period_s
         self.outputs = channels[1]
         self.rows = min(channels)
         self.fault: Exception | None = None

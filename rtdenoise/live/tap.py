@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import ref
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Session(Protocol):
 
     @property
     def stage(self) -> Switch:
-        """The stage that runs."""
+        """The switch with the stage that runs."""
         ...
 
 
@@ -126,8 +127,8 @@ class Tap:
             MAGIC, VERSION, os.getpid(), rate, rows, form.samples, form.calls, form.states,
             began_unix_s, clock_s,
         )  # fmt: skip
-        self._writing = threading.Lock()  # of the events
-        self._stage: Stage | None = None
+        self._writing = threading.Lock()  # of the facts and the events
+        self._stage: ref[Stage] | None = None
         self._before = (0, 0, 0, 0, 0)
         self._began_s, self._open, self._of = 0.0, False, (100.0, np.nan)
         self._strength: Strength | None = None
@@ -152,9 +153,10 @@ class Tap:
         if not self._open:
             flags, began_s = flags | tape.MISSED, time.perf_counter()
         self._open = False
-        if (newest := stage.newest) is not self._stage:
+        newest = stage.newest
+        if self._stage is None or self._stage() is not newest:
             flags |= tape.CHANGED if self._stage is not None else 0
-            self._stage = newest
+            self._stage = ref(newest)  # no more, so that another thread frees the old one
         now = (session.xruns_in, session.xruns_out, session.clipped, session.faults, session.gaps)
         if now != self._before:
             for bit, new, old in zip(OWN_FLAGS, now, self._before, strict=True):
@@ -166,14 +168,15 @@ class Tap:
         times_s = began_s, time.perf_counter() - began_s, n / session.rate
         counts = session.counters.counts
         wet = np.asarray(out, np.float32)
-        self.tape.end(wet, counts, flags, stage.latency, times_s, self._of)
+        self.tape.end(wet, counts, flags, session.stage.latency, times_s, self._of)
         if self.tape.wants_states:
             self.tape.keep_states([net.state for net in engines(stage)])
 
     def tell(self, facts: dict[str, Any]) -> None:
         """Keep the facts about the host; a later call replaces them. No audio thread calls it."""
         text = json.dumps(facts).encode()
-        write_text(self._host, text if len(text) <= HOST_BYTES - 8 else b"{}")
+        with self._writing:
+            write_text(self._host, text if len(text) <= HOST_BYTES - 8 else b"{}")
 
     def note(self, event: dict[str, Any]) -> None:
         """Keep an event with the time and the sample of now. No audio thread calls it.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import AudioError
 from ..sound.growing import in_use
+from .claims import locked
 from .folders import runtime_folder
 
 MAGIC, VERSION = b"rtdn-tap", 1
@@ -96,22 +97,9 @@ def claimed(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _locked(fd) and path.exists()
+        yield (sys.platform == "win32" or locked(fd)) and path.exists()
     finally:
         os.close(fd)
-
-
-def _locked(fd: int) -> bool:
-    """Lock an open file, and return whether nobody else has."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def mapped(fd: int, size: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ..errors import RtdenoiseError, printable
 from .live import Live
@@ -69,5 +69,5 @@ class BoardWatch:
         try:
             self._live.change(file)
         except RtdenoiseError as error:
-            reason: Any = printable(str(error))
-            self._live.tell(Event("kept", f"{printable(file.name)}, the old board stays: {reason}"))
+            text = f"{printable(file.name)}, the old board stays: {printable(error)}"
+            self._live.tell(Event("kept", text))

@@ -97,9 +97,10 @@ def replay(flight: Flight, effect: Any, timing: bool = False) -> Replayed:
         wet, took_s, uncertain = thread.submit(_run, flight, blended, timing).result()
     changed = np.flatnonzero(flight.calls["flags"] & tape.CHANGED)
     exact = flight.host.get("flight", {}).get("since_start") == 0 and not len(changed)
-    begin = 0 if exact else _comparable(flight, blended)
     if len(changed):
         begin = _alone(flight, int(flight.calls["first"][changed[-1]]) - flight.first)
+    else:
+        begin = 0 if exact else _comparable(flight, blended)
     unended = (flight.calls["flags"] & tape.UNENDED) != 0
     end = flight.dry.shape[1] - int(flight.calls["frames"][unended].sum())
     apart = np.abs(wet[:, begin:end] - flight.wet[:, begin:end]).max(axis=0, initial=0.0)

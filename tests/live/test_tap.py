@@ -16,7 +16,7 @@ import soundfile as sf
 
 import rtdenoise
 from rtdenoise.core import tape
-from rtdenoise.core.blend import Strength
+from rtdenoise.core.blend import Blend, Strength
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import Chain
 from rtdenoise.core.stream import Stream
@@ -233,6 +233,28 @@ def test_settings_are_kept_with_each_call(tmp_path):
     assert calls["atten_lim_db"][1] == 12
     assert np.isnan(calls["atten_lim_db"][[0, 2]]).all()
     assert calls["flags"].tolist() == [0, tape.BYPASS | tape.RESIDUAL, 0]
+
+
+def test_a_stage_that_tells_its_settings_is_not_asked_elsewhere(tmp_path):
+    """What another thread has set meanwhile is not what was applied in the call."""
+    made = Tap(RATE, 1, 0, 1.0, lambda: (Strength(7), True), tmp_path)
+    push(session_with(made, Blend(Negative(), Strength(40))), np.zeros((1, 8), np.float32))
+    calls = made.reader().calls()
+    made.close()
+
+    assert calls["mix"].tolist() == [40]
+    assert calls["flags"].tolist() == [0]
+
+
+def test_a_change_of_the_effect_is_a_flag_of_one_call():
+    """That in which the old effect is heard last; the facts are those of the new one."""
+    with Live("null", "null", rtdenoise.Board([]), duration_s=60) as live:
+        assert live.change(rtdenoise.DryWet(rtdenoise.Board([]), 30))
+        reader = TapReader(str(live.tap))
+        flags = reader.calls()["flags"]
+
+    assert reader.host()["effect"]["mix"] == 30
+    assert np.count_nonzero(flags & tape.CHANGED) == 1
 
 
 def test_the_sound_is_the_same_with_and_without_a_tap(tap):

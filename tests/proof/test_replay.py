@@ -153,13 +153,14 @@ def test_an_effect_that_the_run_changed_to_gives_the_same_samples(fly, waits):
     def during(live) -> None:
         while live.summary()["seconds"] < 0.1:
             time.sleep(0.005)
-        live.change(smoother())
+        assert live.change(smoother())
 
     flight = fly(late, seconds=2.0, during=during, clock="real")
+    (changed,) = np.flatnonzero(flight.calls["flags"] & tape.CHANGED)
     found = replay(flight, smoother())
 
     assert not found.exact
-    assert found.compared_from < 1.9 * 48_000
+    assert flight.calls["first"][changed] < found.compared_from < 1.9 * 48_000
     assert found.largest == 0
     assert found.same
     assert not replay(flight, rtdenoise.Board([])).same
