@@ -3,12 +3,11 @@
     python tools/boards.py                     the clips in examples/audio
     python tools/boards.py talk.wav music.wav  recordings of yours, which are taken for speech
 
-A clip is played again and again until it lasts 24 s, and the last
-9 s are measured, when the auto-level has settled. The floor is the level of the softest tenth of
-all frames of 50 ms. Tapes are made of
-clean clips, with a second of silence after each, by the language of `rtdenoise degrade`; after the
-board, SI-SDR is against the clean clip after the same board, because filters shift phases, which
-SI-SDR takes for noise.
+A clip is played again and again until it lasts 24 s, and the last 9 s are measured, when the
+auto-level has settled. The floor is the level of the softest tenth of all frames of 50 ms. Tapes
+are made of clean clips, with a second of silence after each, by the language of `rtdenoise
+degrade`; after the board, SI-SDR is against the clean clip after the same board, because filters
+shift phases, which SI-SDR takes for noise.
 """
 
 from __future__ import annotations

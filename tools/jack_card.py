@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,14 +104,21 @@ def wait_for_server(daemon: subprocess.Popen[bytes], name: str) -> None:
 
 
 @contextmanager
-def server() -> Iterator[None]:
-    """Return a context with a private jackd, which this process and its children use."""
+def server(
+    how: Sequence[str] = ("--no-realtime", "--sync"), ports: Sequence[str] = ("-C0", "-P0")
+) -> Iterator[None]:
+    """Return a context with a private jackd, which this process and its children use.
+
+    Args:
+        how: Options of the server.
+        ports: Options of the dummy driver: none leaves it the ports of a device called `system`.
+    """
     name = f"rtdenoise{os.getpid()}"
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(HOME=home, XDG_RUNTIME_DIR=home, JACK_DEFAULT_SERVER=name)
         os.environ.update(JACK_NO_START_SERVER="1", JACK_NO_AUDIO_RESERVATION="1")
-        command = ["jackd", "--no-realtime", "--no-mlock", "--port-max", "32", "--name", name]
-        command += ["--sync", "-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD), "-C0", "-P0"]
+        command = ["jackd", *how, "--no-mlock", "--port-max", "32", "--name", name]
+        command += ["-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD), *ports]
         with (Path(home) / "jackd.log").open("wb") as log:
             daemon = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             try:

@@ -17,16 +17,14 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from jack_card import PERIOD, RATE_HZ, alone, wait_for_server
+from jack_card import PERIOD, RATE_HZ, alone, server
 
 from rtdenoise.chain.effect import Denoise
 from rtdenoise.live import robust
@@ -129,22 +127,10 @@ def main() -> None:
     parser.add_argument("-m", "--model", default="speech")
     args = parser.parse_args()
     alone()
-    name = f"rtdenoise{os.getpid()}"
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.update(HOME=home, XDG_RUNTIME_DIR=home, JACK_DEFAULT_SERVER=name)
-        os.environ.update(JACK_NO_START_SERVER="1", JACK_NO_AUDIO_RESERVATION="1")
-        how = "--realtime" if args.realtime else "--no-realtime"
-        daemon = ["jackd", how, "--no-mlock", "--port-max", "32", "--name", name]
-        daemon += ["-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD)]
-        with (Path(home) / "jackd.log").open("wb") as log:
-            server = subprocess.Popen(daemon, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-            try:
-                wait_for_server(server, name)
-                measure(args)
-                PortAudio().relist()  # PortAudio must end before the server
-            finally:
-                server.terminate()
-                server.wait(5)
+    how = "--realtime" if args.realtime else "--no-realtime"
+    with server(how=[how], ports=()):
+        measure(args)
+        PortAudio().relist()  # PortAudio must end before the server
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from numba import types
 
 from ..audio import Samples, db_to_gain
 from ..core.counters import Counters
-from ..core.jit import SAMPLES_OUT, kernel
+from ..core.jit import DOUBLES, SAMPLES_OUT, kernel
 from ..core.kernels import clean
-from ..core.loudness import DOUBLES, HOP_S, HOPS, PAUSE_LU, lufs, weigh, weights
+from ..core.loudness import HOP_S, HOPS, PAUSE_LU, lufs, weigh, weights
 from ..core.stream import Stream
 from .effect import Effect
 from .parameter import Parameter

@@ -30,6 +30,7 @@ BUFFER = types.Array(types.float32, 2, "C")
 INDICES = types.Array(types.int64, 1, "C")
 INDICES_IN = types.Array(types.int64, 1, "C", readonly=True)
 INTEGERS = types.Array(types.int64, 2, "C")
+DOUBLES = types.Array(types.float64, 1, "C")
 REALS = types.Array(types.float64, 2, "C")
 # What a function for C gets, and how it makes an array of that.
 SAMPLES_AT: Any = types.CPointer(types.float32)

@@ -15,14 +15,13 @@ from numba import types
 from numpy.typing import NDArray
 
 from ..audio import Samples
-from .jit import SAMPLES_IN, kernel
+from .jit import DOUBLES, REALS, SAMPLES_IN, kernel
 
 HOP_S, HOPS = 0.1, 4  # a block is four hops
 SILENT_LUFS, PAUSE_LU = -70.0, -10.0
-DOUBLES, MATRIX = types.Array(types.float64, 1, "C"), types.Array(types.float64, 2, "C")
 
 
-@kernel(types.void(SAMPLES_IN, DOUBLES, MATRIX, DOUBLES, types.int64, types.int64))
+@kernel(types.void(SAMPLES_IN, DOUBLES, REALS, DOUBLES, types.int64, types.int64))
 def weigh(block, k, z, sums, at, hop):  # type: ignore[no-untyped-def]
     """Add the weighted energy of *block* (channels, n) to the hops in *sums*.
 

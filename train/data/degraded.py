@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rtdenoise.degrade import parse
 
+from ..config import Recipe
 from .library import Library
 
 RECORDED = "recorded"  # in place of a degradation: the data set has its own degraded twins
@@ -25,28 +26,21 @@ class Pairs:
 
     Args:
         library: Source of the excerpts.
-        kind: Kind of the recordings: speech or music.
-        text: The degradation, where `noise library` draws noise from *library*; or `recorded`,
-            for a data set of pairs.
-        batch: Number of excerpts in a batch.
-        samples: Length of an excerpt.
+        recipe: Settings of the run. In its degradation `noise library` draws noise from *library*;
+            it may be `recorded`, for a data set of pairs.
+        stride: Samples of which the length of an excerpt is a multiple.
         seed: Seed of the excerpts and of the degradations.
         device: Device of the batches.
     """
 
     def __init__(
-        self,
-        library: Library,
-        kind: str,
-        text: str,
-        batch: int,
-        samples: int,
-        seed: int,
-        device: torch.device,
+        self, library: Library, recipe: Recipe, stride: int, seed: int, device: torch.device
     ) -> None:
+        kind, text, data = recipe.kind, recipe.degradation, recipe.data
         library.need(kind, *(["noise"] if "noise library" in text else []))
         self.library, self.kind, self.seed, self.device = library, kind, seed, device
-        self.count, self.samples, self.rate_hz = batch, samples, library.data.rate_hz
+        self.count, self.rate_hz = recipe.optim.batch, library.data.rate_hz
+        self.samples = round(data.seconds * data.rate_hz / stride) * stride
         self.recorded = text.strip() == RECORDED
         self.degrade = parse("" if self.recorded else text, noises={"library": self._noise})
         self._helper = ThreadPoolExecutor(1)

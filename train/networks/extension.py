@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ..spectra import band_bank, running_mean_matrix, sound, spectra
 from .recurrence import from_silence
+from .running import running_means
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
 LEAST_BIN = 64  # the lowest end of a band that is looked for: 3 kHz
@@ -164,27 +165,21 @@ class Extension(nn.Module):
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Extend windows (C, T, N), given the state (C, S); returns both."""
         channels = windows.shape[0]
-        sizes = [1, self.bands, self.bins, self.layers * self.hidden]
-        hops, mean, long_power, memory = torch.split(state, sizes, dim=1)
+        sizes = [1, self.bands + self.bins, self.layers * self.hidden]
+        hops, mean, memory = torch.split(state, sizes, dim=1)
         spectrum = torch.view_as_real(torch.fft.rfft(windows))
         re, im = spectrum[..., 0], spectrum[..., 1]
         power = re * re + im * im
         energy = self.energies(power)
-        # Silent windows do not enter the means: see `Spectral.forward`.
         counts = (energy.amax(2, keepdim=True) > self.silent).to(energy.dtype)
-        means, powers = torch.empty_like(energy), torch.empty_like(power)
-        for t in range(energy.shape[1]):
-            hops = (hops + counts[:, t]).clamp(max=1e6)
-            rate = counts[:, t] * torch.clamp(1.0 / hops.clamp(min=1.0), min=self.slowest)
-            mean = mean + (energy[:, t] - mean) * rate
-            long_power = long_power + (power[:, t] - long_power) * rate
-            means[:, t] = torch.where(hops > 0.0, mean, energy[:, t])
-            powers[:, t] = torch.where(hops > 0.0, long_power, power[:, t])
+        both = torch.cat([energy, power], 2)
+        both, hops, mean = running_means(both, counts, hops, mean, self.slowest)
+        means, powers = torch.split(both, [self.bands, self.bins], dim=2)
         missing = self.missing(powers, self.level(means))
         hidden = memory.view(channels, self.layers, self.hidden).transpose(0, 1).contiguous()
         raw, hidden = self.decide(self.features(energy, means, missing), hidden)
         out_re, out_im = self.add(re, im, raw, self.level(means), missing)
-        after = torch.cat([hops, mean, long_power, hidden.transpose(0, 1).reshape(channels, -1)], 1)
+        after = torch.cat([hops, mean, hidden.transpose(0, 1).reshape(channels, -1)], 1)
         return torch.fft.irfft(torch.complex(out_re, out_im), n=windows.shape[2]), after
 
     def side_by_side(self) -> dict[str, int]:

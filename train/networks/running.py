@@ -10,13 +10,13 @@ from torch import Tensor
 def running_means(
     energy: Tensor, counts: Tensor, hops: Tensor, mean: Tensor, slowest: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Update the running mean of energies, hop by hop.
+    """Update the running mean of energies, or of powers beside them, hop by hop.
 
     Silence (a muted microphone, zeros before a recording) does not count: it would pull the mean to
     the floor, and in the seconds afterwards half of the noise remained.
 
     Args:
-        energy: Log energies of the bands, (C, T, bands).
+        energy: Log energies of the bands, and what else is averaged, (C, T, bands).
         counts: 1 for each window that counts, 0 for a silent one, (C, T, 1).
         hops: Number of windows that counted so far, (C, 1); the count stops at a million, before
             float32 could not add one to it.

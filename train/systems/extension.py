@@ -41,9 +41,7 @@ class ExtensionSystem(System):
 
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pairs:
         """See `System.feed`."""
-        r, stride = self.recipe, self.net.stride
-        samples = round(r.data.seconds * r.data.rate_hz / stride) * stride
-        return Pairs(library, r.kind, r.degradation, r.optim.batch, samples, seed, self.device)
+        return Pairs(library, self.recipe, self.net.stride, seed, self.device)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the total, named "loss", and the parts of the loss of a batch.

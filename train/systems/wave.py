@@ -64,10 +64,7 @@ class WaveSystem(System):
 
     def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pairs:
         """See `System.feed`."""
-        r, stride = self.recipe, self.net.stride
-        samples = round(r.data.seconds * r.data.rate_hz / stride) * stride
-        batch = r.optim.batch
-        return Pairs(library, r.kind, r.degradation, batch, samples, seed, self.device)
+        return Pairs(library, self.recipe, self.net.stride, seed, self.device)
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
         """See `System.step`; the discriminator makes its step before the generator."""
