@@ -49,15 +49,16 @@ def other_folder(monkeypatch):
     shutil.rmtree(place)
 
 
-def run() -> Live:
+def run(flights: str | Path = ".") -> Live:
     """A run at the pace of a card, which has not started."""
-    return Live("null", "null", Denoise(generator_for(Identity())), duration_s=600)
+    effect = Denoise(generator_for(Identity()))
+    return Live("null", "null", effect, duration_s=600, flight_folder=flights)
 
 
 @pytest.fixture(scope="module")
-def live(folder):
+def live(folder, tmp_path_factory):
     """A run that can be controlled."""
-    with run() as live, Control(live, "call"):
+    with run(tmp_path_factory.mktemp("flights")) as live, Control(live, "call"):
         yield live
 
 
