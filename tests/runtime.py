@@ -13,7 +13,7 @@ import pytest
 @contextmanager
 def runtime_folder() -> Iterator[Path]:
     """A folder where no other run is, with a name that is short enough for a socket."""
-    with (
+    with (  # a page that leaves may look for runs once more while the folder is removed
         pytest.MonkeyPatch.context() as patch,
         tempfile.TemporaryDirectory(prefix="rtd", ignore_cleanup_errors=True) as place,
     ):
