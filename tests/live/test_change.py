@@ -121,12 +121,19 @@ class Held(Halve):
         return stage
 
 
-def test_files_end_whole_after_the_delay_has_risen(tmp_path):
+def test_files_end_whole_after_the_delay_has_risen(tmp_path, monkeypatch):
     """The end of the input comes out, although it is later than when the run began."""
     sf.write(tmp_path / "in.wav", NOISE.T, RATE, "FLOAT")
     out, effect = tmp_path / "out.wav", Held()
     with Live(f"file:{tmp_path / 'in.wav'}", f"file:{out}", effect, clock="fast") as live:
-        threading.Timer(1.0, effect.goes_on.set).start()
+        run = session(live)
+        asks = run.stage.change
+
+        def asked(*given) -> None:
+            asks(*given)
+            effect.goes_on.set()  # not sooner: a fast run could be over before the change
+
+        monkeypatch.setattr(run.stage, "change", asked)
         live.change(net(4096))
         assert live.wait(60)
         delay = live.form["delay_samples"]
