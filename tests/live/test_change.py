@@ -22,6 +22,7 @@ from rtdenoise.live.live import Live
 from rtdenoise.live.watch import BoardWatch
 from tests.live.array_card import ArrayCard
 from tests.live.test_live_api import Halve, Patient
+from tests.sounds import lag
 from tests.toy_nets import Breaks, Identity, generator_for, save
 
 RATE = 48_000
@@ -44,13 +45,6 @@ def session(live) -> Any:
 def heard(card: ArrayCard) -> np.ndarray:
     """What the first speaker got."""
     return np.concatenate(card.heard)[:, 0]
-
-
-def lag(out, audio) -> int:
-    """By how many samples *out* is late, by correlation."""
-    size = 1 << (out.size + audio.size).bit_length()
-    both = np.fft.rfft(out, size) * np.conj(np.fft.rfft(audio, size))
-    return int(np.argmax(np.fft.irfft(both)[: size // 2]))
 
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])
