@@ -30,12 +30,13 @@ def folder(monkeypatch):
         yield place
 
 
-@pytest.fixture
-def noise(folder):
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory):
     """A file of noise that is longer than any test."""
+    path = tmp_path_factory.mktemp("noise") / "noise.wav"
     audio = np.random.default_rng(440).uniform(-0.2, 0.2, RATE).astype(np.float32)
-    sf.write(folder / "noise.wav", np.tile(audio, 300), RATE, "PCM_16")
-    return folder / "noise.wav"
+    sf.write(path, np.tile(audio, 300), RATE, "PCM_16")
+    return path
 
 
 @pytest.fixture
