@@ -19,7 +19,8 @@ from train.team import Team
 @pytest.fixture
 def net() -> Banded:
     """A net far from where it starts."""
-    return shaken("banded")
+    net: Banded = shaken("banded")
+    return net
 
 
 def test_it_starts_as_nearly_the_identity_and_is_small():

@@ -16,7 +16,8 @@ from train.spectra import hann, spectra
 @pytest.fixture
 def net() -> Extension:
     """A net far from where it starts."""
-    return shaken("extension")
+    net: Extension = shaken("extension")
+    return net
 
 
 def limited(cutoff_bin: int, hops: int = 40) -> torch.Tensor:

@@ -12,7 +12,8 @@ from train.networks.spectral import WINDOW, Spectral
 @pytest.fixture(params=["flat", "deeper"])
 def net(request) -> Spectral:
     """A net far from where it starts, without and with a second GRU."""
-    return shaken(request.param)
+    net: Spectral = shaken(request.param)
+    return net
 
 
 @pytest.mark.parametrize("quiet", [0.0, 1e-40, 1e-5])
