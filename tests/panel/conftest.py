@@ -15,7 +15,7 @@ from rtdenoise.cli.panel import live_words, store
 from rtdenoise.live.control import Control
 from rtdenoise.live.live import Live
 from rtdenoise.panel.desk import Commands, Desk
-from rtdenoise.panel.server import Panel
+from rtdenoise.panel.server import MOST_FEEDS, Panel
 from tests.runtime import runtime_folder
 from tests.toy_nets import Identity, save
 
@@ -70,3 +70,5 @@ def panel(desk):
     panel.serve()
     yield panel
     panel.close()
+    for _ in range(MOST_FEEDS):  # the threads of its pages, which would make the folder again
+        assert panel.feeds.acquire(timeout=20)
