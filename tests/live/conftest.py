@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +15,10 @@ from tests.runtime import runtime_folder
 from tests.toy_nets import Identity, generator_for
 
 
-def run() -> Live:
-    """A run at the pace of a card, which has not started."""
-    return Live("null", "null", Denoise(generator_for(Identity())), duration_s=600)
+def run(folder: Path) -> Live:
+    """A run at the pace of a card, which has not started, and whose marks are in *folder*."""
+    effect = Denoise(generator_for(Identity()))
+    return Live("null", "null", effect, duration_s=600, flight_folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +38,14 @@ def other_folder():
 @pytest.fixture(scope="module")
 def live(folder):
     """A run that the tests of a file share."""
-    with run() as live, Control(live, "call"):
+    with run(folder.parent) as live, Control(live, "call"):
         yield live
 
 
 @pytest.fixture
 def own(other_folder):
     """A run of the test's own."""
-    with run() as live, Control(live):
+    with run(other_folder.parent) as live, Control(live):
         yield live
 
 

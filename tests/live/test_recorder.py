@@ -364,6 +364,7 @@ class Stuck(Effect):
         return block
 
 words = ["live", "--in", "null", "--out", "null", "--duration", "9", "--record", sys.argv[1]]
+words += ["--flight-recorder", "0"]
 live.run(parser().parse_args(words), lambda args: Stuck())
 """
 
