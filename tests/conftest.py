@@ -57,7 +57,10 @@ def clips() -> Path:
 
 @pytest.fixture(scope="module")
 def browser():
-    """A real Chromium, without a window and without a sound card."""
+    """A real Chromium, without a window and without a sound card.
+
+    Its event loop ends with the file: it keeps others in this process from having one.
+    """
     driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:

@@ -37,6 +37,14 @@ def read(path, block=1000):
         return np.concatenate(parts, axis=1)
 
 
+def lag(late, early):
+    """Samples by which *late* is behind *early*, both (n,), by correlation."""
+    size = 1 << (len(late) + len(early)).bit_length()
+    both = np.fft.irfft(np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size)))
+    at = int(np.argmax(both))
+    return at - size if at > size // 2 else at
+
+
 def tell_files(folder):
     """Names in a folder, hidden ones included."""
     return sorted(p.name for p in Path(folder).iterdir())

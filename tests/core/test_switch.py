@@ -12,6 +12,7 @@ from rtdenoise.core.stream import Stream
 from rtdenoise.core.switch import FADE_S, WARM_S, Switch
 from rtdenoise.nets.box import find
 from rtdenoise.nets.line import Line
+from tests.sounds import lag
 from tests.toy_nets import Identity, Smoother, generator_for
 
 RATE = 48_000
@@ -36,13 +37,6 @@ def switched(stage, others, audio, every, block=512) -> np.ndarray:
         out.append(np.array(switch.push(audio[:, at : at + block])))
     assert not todo
     return np.concatenate(out, axis=1)
-
-
-def lag(out, audio) -> int:
-    """By how many samples *out* is late, by correlation."""
-    size = 1 << (out.size + audio.size).bit_length()
-    both = np.fft.rfft(out, size) * np.conj(np.fft.rfft(audio, size))
-    return int(np.argmax(np.fft.irfft(both)[: size // 2]))
 
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])

@@ -22,6 +22,7 @@ from rtdenoise.live.live import Live
 from rtdenoise.live.watch import BoardWatch
 from tests.live.array_card import ArrayCard
 from tests.live.test_live_api import Halve, Patient
+from tests.sounds import lag
 from tests.toy_nets import Breaks, Identity, generator_for, save
 
 RATE = 48_000
@@ -44,13 +45,6 @@ def session(live) -> Any:
 def heard(card: ArrayCard) -> np.ndarray:
     """What the first speaker got."""
     return np.concatenate(card.heard)[:, 0]
-
-
-def lag(out, audio) -> int:
-    """By how many samples *out* is late, by correlation."""
-    size = 1 << (out.size + audio.size).bit_length()
-    both = np.fft.rfft(out, size) * np.conj(np.fft.rfft(audio, size))
-    return int(np.argmax(np.fft.irfft(both)[: size // 2]))
 
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])
@@ -121,12 +115,19 @@ class Held(Halve):
         return stage
 
 
-def test_files_end_whole_after_the_delay_has_risen(tmp_path):
+def test_files_end_whole_after_the_delay_has_risen(tmp_path, monkeypatch):
     """The end of the input comes out, although it is later than when the run began."""
     sf.write(tmp_path / "in.wav", NOISE.T, RATE, "FLOAT")
     out, effect = tmp_path / "out.wav", Held()
     with Live(f"file:{tmp_path / 'in.wav'}", f"file:{out}", effect, clock="fast") as live:
-        threading.Timer(1.0, effect.goes_on.set).start()
+        run = session(live)
+        asks = run.stage.change
+
+        def asked(*given) -> None:
+            asks(*given)
+            effect.goes_on.set()  # not sooner: a fast run could be over before the change
+
+        monkeypatch.setattr(run.stage, "change", asked)
         live.change(net(4096))
         assert live.wait(60)
         delay = live.form["delay_samples"]

@@ -18,7 +18,7 @@ import soundfile as sf
 import rtdenoise
 from rtdenoise.chain.effect import Denoise
 from rtdenoise.core import tape
-from rtdenoise.live import blackbox
+from rtdenoise.live import blackbox, tap as tap_module, tapfile
 from rtdenoise.live.blackbox import FlightRecorder
 from rtdenoise.live.flight import PREFIX, FlightError, read, taken, write
 from rtdenoise.live.live import Live
@@ -191,6 +191,14 @@ def test_a_fault_writes_a_flight_if_that_is_wished(tmp_path, tap, monkeypatch):
     assert not quiet.exists()
 
 
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """A folder of taps without those of other runs of this user, which may be dead as well."""
+    monkeypatch.setattr(tapfile, "tap_folder", lambda: tmp_path)
+    monkeypatch.setattr(tap_module, "tap_folder", lambda: tmp_path)
+
+
+@pytest.mark.usefixtures("alone")
 def test_the_next_start_writes_what_a_dead_host_left(tmp_path):
     """With `on_glitch` it does so of its own accord; a live host's tap is left alone."""
     dead, lives = Tap(RATE, 1, 480, 1.0), Tap(RATE, 1, 480, 1.0)
@@ -209,7 +217,8 @@ def test_the_next_start_writes_what_a_dead_host_left(tmp_path):
     lives.close()
 
 
-def test_dead_hosts_do_not_fill_the_memory(tmp_path):
+@pytest.mark.usefixtures("alone")
+def test_dead_hosts_do_not_fill_the_memory():
     """At a start, the newest two taps of dead hosts stay, and older ones are removed."""
     dead = [Tap(RATE, 1, 480, 0.1) for _ in range(4)]
     for number, each in enumerate(dead):

@@ -15,6 +15,7 @@ from rtdenoise.core.stream import Stream
 from rtdenoise.nets.box import load
 from rtdenoise.nets.line import Line
 from tests.live.virtual_card import AlsaCard, needs_portaudio
+from tests.sounds import lag
 from tests.toy_nets import Identity, Smoother, save
 
 # A busy machine has late hops, and late hops are dry, as they must be (test_live.py). Here the
@@ -50,12 +51,6 @@ def voice(clips):
     return sf.read(clips / "noisy.flac", dtype="float32", frames=120_000)[0][None]
 
 
-def shift(heard: np.ndarray, sent: np.ndarray) -> int:
-    """Samples by which *heard* is late, by correlation."""
-    n = 1 << 18
-    return int(np.argmax(np.fft.irfft(np.fft.rfft(heard, n) * np.conj(np.fft.rfft(sent, n)))))
-
-
 @pytest.mark.parametrize("block", ["512", "480", "128", "0"])
 def test_the_speakers_give_what_a_file_gives_shifted_by_the_latency(tmp_path, voice, block):
     """Sample for sample, at any block size; the delay is the stated one and the card's buffer."""
@@ -65,7 +60,7 @@ def test_the_speakers_give_what_a_file_gives_shifted_by_the_latency(tmp_path, vo
     common = ("--channels", "1", "--rate", "48000", "--block", block)
     identity = live(card, "-m", str(save(Identity(), tmp_path / "id.pt")), *common)
     sent = voice[0, :60_000]
-    late = shift(card.heard(1)[0, :72_000], sent)
+    late = lag(card.heard(1)[0, :72_000], sent)
     stated = round(48 * identity["latency_ms"]["window, resampler, effects"])
     live(card, "-m", str(model), *common)
     heard = card.heard(1)[0, late : late + len(sent)]
@@ -94,7 +89,7 @@ def test_a_card_at_44100_hz(tmp_path, voice):
     model = str(save(Identity(), tmp_path / "id.pt"))
     summary = live(card, "-m", model, "--channels", "1", "--rate", "44100")
     heard, sent = card.heard(1)[0], voice[0, :50_000]
-    late = shift(heard[:72_000], sent)
+    late = lag(heard[:72_000], sent)
     offline = process(Line(load(model), Stream(44_100, 1)), voice)[0, : len(sent)]
 
     assert summary["rate"] == 44_100

@@ -309,7 +309,7 @@ import mmap, struct, sys
 from rtdenoise import Board, Live
 there = open(sys.argv[1], "r+b")
 count = mmap.mmap(there.fileno(), 8)
-with Live("null", "null", Board(), record=sys.argv[2]) as live:
+with Live("null", "null", Board(), record=sys.argv[2], tap_seconds=0) as live:
     while not live.wait(0.001):
         count[:] = struct.pack("d", live.summary()["seconds"])
 """
@@ -364,6 +364,7 @@ class Stuck(Effect):
         return block
 
 words = ["live", "--in", "null", "--out", "null", "--duration", "9", "--record", sys.argv[1]]
+words += ["--flight-recorder", "0"]
 live.run(parser().parse_args(words), lambda args: Stuck())
 """
 

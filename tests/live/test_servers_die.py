@@ -10,7 +10,7 @@ import time
 import pytest
 import soundfile as sf
 
-from tests.live.sound_servers import Command, Jack, Pulse, until
+from tests.live.sound_servers import Command, Jack, Pulse, Server, until
 from tests.toy_nets import Identity, save
 
 
@@ -26,14 +26,20 @@ def recorded_s(tmp_path) -> float:
     return float(sf.info(tmp_path / "r.wav").duration)
 
 
+def sounding(server: Server, device: str, *flags: str) -> Command:
+    """The command on a device of *server*, from which there is sound."""
+    live = Command(server, "--in", device, "--out", device, *flags)
+    live.expect("latency in ms")
+    live.sounds()
+    return live
+
+
 @pytest.mark.jack
 @pytest.mark.slow
 def test_jackd_is_killed_and_started_again(tmp_path, flags):
     """Closing a stream of a dead server hangs, and PortAudio's end aborts; sound all the same."""
     with Jack(tmp_path) as server:
-        live = Command(server, "--in", "system", "--out", "system", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "system", *flags)
         for _ in range(2):
             server.kill()
             live.expect("is gone; waiting until it is back")
@@ -53,9 +59,7 @@ def test_jackd_is_killed_and_started_again(tmp_path, flags):
 def test_jackd_hangs_and_goes_on(tmp_path, flags):
     """A server that answers nothing is waited for as one that is dead; it is the same one then."""
     with Jack(tmp_path) as server:
-        live = Command(server, "--in", "system", "--out", "system", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "system", *flags)
         server.server.send_signal(signal.SIGSTOP)
         live.expect("is gone; waiting until it is back")
         time.sleep(1)
@@ -75,9 +79,7 @@ def test_jackd_hangs_and_goes_on(tmp_path, flags):
 def test_without_waiting_the_end_of_jackd_is_exit_code_3(tmp_path, flags, how):
     """Neither the exit handler of sounddevice nor a stream that never closes keeps the process."""
     with Jack(tmp_path) as server:
-        live = Command(server, "--in", "system", "--out", "system", "--no-wait", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "system", "--no-wait", *flags)
         server.server.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)
         code, said = live.end(None)
 
@@ -91,9 +93,7 @@ def test_without_waiting_the_end_of_jackd_is_exit_code_3(tmp_path, flags, how):
 def test_ctrl_c_while_jackd_is_dead_ends_it(tmp_path, flags):
     """The recording is whole, and the exit code is that of any end by Ctrl-C."""
     with Jack(tmp_path) as server:
-        live = Command(server, "--in", "system", "--out", "system", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "system", *flags)
         server.kill()
         live.expect("is gone; waiting")
         code, said = live.end()
@@ -136,9 +136,7 @@ def test_an_idle_client_of_jack_exits_with_its_own_code(tmp_path, alive):
 def test_the_pulse_server_is_killed_and_started_again(tmp_path, flags):
     """Its devices are not even listed meanwhile."""
     with Pulse(tmp_path) as server:
-        live = Command(server, "--in", "pulse", "--out", "pulse", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "pulse", *flags)
         server.kill()
         live.expect("is gone; waiting until it is back")
         (tmp_path / "native").unlink(missing_ok=True)
@@ -164,9 +162,7 @@ def test_the_default_device_is_followed_by_the_server(tmp_path, flags):
         return sinks.get(streams[1]) if streams else None
 
     with Pulse(tmp_path) as server:
-        live = Command(server, "--in", "pulse", "--out", "pulse", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "pulse", *flags)
         until("at first", lambda: at(server) == "first")
         server.ask("pactl", "set-default-sink", "second")
         until("at the new default", lambda: at(server) == "second")
@@ -183,9 +179,7 @@ def test_the_default_device_is_followed_by_the_server(tmp_path, flags):
 def test_the_last_sink_is_unloaded_and_loaded(tmp_path, flags):
     """The server stays; the sink and its source go, as an interface that is unplugged."""
     with Pulse(tmp_path) as server:
-        live = Command(server, "--in", "pulse", "--out", "pulse", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "pulse", *flags)
         server.unload("second")
         server.unload("first")
         live.expect("is gone; waiting until it is back")
@@ -202,9 +196,7 @@ def test_the_last_sink_is_unloaded_and_loaded(tmp_path, flags):
 def test_a_stopped_process_goes_on_without_a_word(tmp_path, flags):
     """As after the sleep of a laptop: the device was not gone."""
     with Pulse(tmp_path) as server:
-        live = Command(server, "--in", "pulse", "--out", "pulse", *flags)
-        live.expect("latency in ms")
-        live.sounds()
+        live = sounding(server, "pulse", *flags)
         live.process.send_signal(signal.SIGSTOP)
         time.sleep(3)
         live.process.send_signal(signal.SIGCONT)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,29 +15,28 @@ from rtdenoise.cli.panel import live_words, store
 from rtdenoise.live.control import Control
 from rtdenoise.live.live import Live
 from rtdenoise.panel.desk import Commands, Desk
-from rtdenoise.panel.server import Panel
+from rtdenoise.panel.server import MOST_FEEDS, Panel
+from tests.runtime import runtime_folder
 from tests.toy_nets import Identity, save
 
 RATE = 48_000
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture
 def folder(monkeypatch):
-    """A runtime folder and settings of its own; a socket's name must be short."""
-    place = Path(tempfile.mkdtemp(prefix="rtd"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "settings"))
-    yield place
-    shutil.rmtree(place, ignore_errors=True)  # a page that leaves may look for runs once more
+    """A runtime folder and settings of its own."""
+    with runtime_folder() as place:
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "settings"))
+        yield place
 
 
-@pytest.fixture
-def noise(folder):
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory):
     """A file of noise that is longer than any test."""
+    path = tmp_path_factory.mktemp("noise") / "noise.wav"
     audio = np.random.default_rng(440).uniform(-0.2, 0.2, RATE).astype(np.float32)
-    sf.write(folder / "noise.wav", np.tile(audio, 300), RATE, "PCM_16")
-    return folder / "noise.wav"
+    sf.write(path, np.tile(audio, 300), RATE, "PCM_16")
+    return path
 
 
 @pytest.fixture
@@ -74,15 +70,5 @@ def panel(desk):
     panel.serve()
     yield panel
     panel.close()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A real Chromium, without a window."""
-    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs chromium (make system)")
-    with driver.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    for _ in range(MOST_FEEDS):  # the threads of its pages, which would make the folder again
+        assert panel.feeds.acquire(timeout=20)

@@ -12,7 +12,7 @@ from rtdenoise.chain.boardfile import open_board
 from rtdenoise.cli.panel import options
 from rtdenoise.errors import AudioError, DeviceError, Problem, UsageError
 from rtdenoise.live import presets
-from rtdenoise.panel import boards
+from rtdenoise.panel import boards, child
 from rtdenoise.panel.child import LINES
 from rtdenoise.panel.desk import Commands, Desk
 
@@ -135,8 +135,9 @@ def test_a_run_that_fails_says_why(folder):
         assert len(said["lines"]) == LINES
 
 
-def test_a_run_that_does_not_listen_is_ended(folder):
+def test_a_run_that_does_not_listen_is_ended(folder, monkeypatch):
     """Asked, told, and then killed: the panel never leaves a run of its own behind."""
+    monkeypatch.setattr(child, "TERMINATE_S", 0.2)  # it is stopped, and hears nothing at all
     words = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     command = (sys.executable, "-c", f"print(1); {words}")
     desk = Desk(Commands(lambda _: command, (), lambda *_: folder))

@@ -15,6 +15,7 @@ from rtdenoise.live import presets
 from rtdenoise.live.control import Control
 from rtdenoise.live.hosts import Host
 from rtdenoise.live.live import Live
+from rtdenoise.live.tapfile import tap_folder
 
 pytestmark = pytest.mark.browser
 LONG_MS = 40_000  # a guard against hanging: a run starts in a few seconds
@@ -329,3 +330,5 @@ def test_a_run_is_started_killed_and_started_again(opened, panel, folder, noise)
     page.click("#stop")
     page.wait_for_selector("#gone:has-text('was stopped')")
     assert again.summary()["code"] == 0
+    for left in tap_folder().glob(f"rtdenoise-{child.pid}-*"):  # memory, which it cannot free
+        left.unlink(missing_ok=True)

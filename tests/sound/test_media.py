@@ -16,7 +16,7 @@ from rtdenoise.files.ends import open_input
 from rtdenoise.sound.formats import MEDIA
 from rtdenoise.sound.media import MediaReader
 from rtdenoise.sound.remux import MediaWriter
-from tests.sounds import write
+from tests.sounds import lag, write
 
 av = pytest.importorskip("av", reason="needs the extra: pip install 'rtdenoise[media]'")
 RATE = 48_000
@@ -106,14 +106,6 @@ def samples(path) -> tuple[np.ndarray, float]:
     """The sound (channels, n) and the time stamp of its first sample."""
     with MediaReader(path) as reader:
         return np.concatenate(list(reader), 1), reader.start_s
-
-
-def lag(late: np.ndarray, early: np.ndarray) -> int:
-    """Samples by which *late* follows *early*, both (n,)."""
-    size = 1 << (len(late) + len(early)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size)))
-    at = int(product.argmax())
-    return at - size if at > size // 2 else at
 
 
 def packets(path, kind: str) -> list[tuple[bytes, float]]:

@@ -7,21 +7,16 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.train.networks.shaken import EXTENSION, shaken
 from train.networks.extension import GUARD, LEAST_BIN, Extension
 from train.networks.spectral import FRAMING, HOP, WINDOW
 from train.spectra import hann, spectra
-
-SMALL = {"hidden": 24, "layers": 2, "bands": 24, "channels": 2}
 
 
 @pytest.fixture
 def net() -> Extension:
     """A net far from where it starts."""
-    torch.manual_seed(0)
-    net = Extension(**SMALL)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+    net: Extension = shaken("extension")
     return net
 
 
@@ -63,7 +58,7 @@ def test_what_is_below_the_end_of_the_band_passes_untouched(net):
     cutoff = 170
     x = spectra(limited(cutoff), FRAMING)
     hops = x.shape[2]
-    level, raw = torch.zeros(1, hops, 1), torch.zeros(1, hops, SMALL["bands"])
+    level, raw = torch.zeros(1, hops, 1), torch.zeros(1, hops, EXTENSION["bands"])
     re, im = net.add(x[:, 0], x[:, 1], raw, level, ending_at(cutoff, hops))
 
     assert torch.equal(re[:, :, :cutoff], x[:, 0, :, :cutoff])
@@ -75,7 +70,7 @@ def test_what_is_below_the_end_of_the_band_passes_untouched(net):
 def test_a_complete_band_gets_nothing(net):
     """A recording of full bandwidth comes out as it came in."""
     x = spectra(limited(FRAMING.bins), FRAMING)
-    level, raw = torch.zeros(1, x.shape[2], 1), torch.zeros(1, x.shape[2], SMALL["bands"])
+    level, raw = torch.zeros(1, x.shape[2], 1), torch.zeros(1, x.shape[2], EXTENSION["bands"])
     out = net.add(x[:, 0], x[:, 1], raw, level, torch.zeros(1, x.shape[2], FRAMING.bins))
 
     assert torch.equal(torch.stack(out, 1), x)
@@ -107,30 +102,3 @@ def test_the_excitation_has_unit_power(net):
     power = (a.square() + b.square())[:, :, 175:]
 
     assert abs(10 * torch.log10(power.mean())) < 1.0
-
-
-def test_silence_in_silence_out(net):
-    """Exactly, also right after a voice."""
-    _, state = net(torch.randn(2, 10, WINDOW), net.initial_state(2))
-    out, _ = net(torch.zeros(2, 20, WINDOW), state)
-
-    assert not out.any()
-
-
-@pytest.mark.parametrize("level_db", [-200, -60, 0, 120])
-def test_any_level_gives_finite_sound_and_state(net, level_db):
-    """Also DC, which has no band at all."""
-    out, state = net(10 ** (level_db / 20) * torch.ones(1, 20, WINDOW), net.initial_state(1))
-
-    assert torch.isfinite(out).all()
-    assert torch.isfinite(state).all()
-
-
-def test_channels_do_not_hear_each_other(net):
-    """A silent channel beside a loud one stays silent."""
-    both = torch.stack([torch.zeros(20, WINDOW), torch.randn(20, WINDOW)])
-    out, _ = net(both, net.initial_state(2))
-    alone, _ = net(both[1:], net.initial_state(1))
-
-    torch.testing.assert_close(out[1:], alone, atol=1e-5, rtol=0)
-    assert not out[0].any()
