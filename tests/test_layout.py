@@ -100,6 +100,7 @@ def rooms() -> dict[str, dict[str, Room]]:
 
 ROOMS = rooms()
 FILES = sorted(file for tree in TREES for file in (REPOSITORY / tree).rglob("*.py"))
+TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
 
 
 def place(file: Path) -> tuple[str, str, str]:
@@ -193,7 +194,7 @@ def test_only_the_command_line_names_its_options(file):
             assert "rtdenoise " not in told or "`rtdenoise" not in told, f"line {node.lineno}"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(REPOSITORY)))
+@pytest.mark.parametrize("file", FILES + TESTS, ids=lambda f: str(f.relative_to(REPOSITORY)))
 def test_a_file_fits_in_the_head(file):
     """At most 400 lines, and no bag of helpers."""
     assert len(file.read_text().splitlines()) <= 400
