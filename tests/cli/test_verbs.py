@@ -26,7 +26,7 @@ def test_the_verbs_print_and_exit_as_they_say(tmp_path, capsys):
     own = next(row for row in report["timings"] if row["name"].startswith("paced, 48000"))
     assert report["offline_x"] > 0
     assert report["verdict"] == own["verdict"]
-    assert bool(report["others"]) == (own["verdict"] != "yes")
+    assert report["others"] == {}  # whatever the verdict: no model of the box does the same
     assert main(["models"]) == 0
     capsys.readouterr()
     assert main(["info", "nosuch"]) == 4
