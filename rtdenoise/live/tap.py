@@ -153,10 +153,9 @@ class Tap:
         if not self._open:
             flags, began_s = flags | tape.MISSED, time.perf_counter()
         self._open = False
-        newest = stage.newest
-        if self._stage is None or self._stage() is not newest:
-            flags |= tape.CHANGED if self._stage is not None else 0
-            self._stage = ref(newest)  # no more, so that another thread frees the old one
+        was, newest = stage.stage if self._stage is None else self._stage(), stage.newest
+        flags |= tape.CHANGED * (was is not newest)
+        self._stage = ref(newest)  # no more, so that another thread frees the old one
         now = (session.xruns_in, session.xruns_out, session.clipped, session.faults, session.gaps)
         if now != self._before:
             for bit, new, old in zip(OWN_FLAGS, now, self._before, strict=True):

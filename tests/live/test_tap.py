@@ -12,18 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile as sf
 
-import rtdenoise
 from rtdenoise.core import tape
 from rtdenoise.core.blend import Blend, Strength
 from rtdenoise.core.counters import Counters
 from rtdenoise.core.stage import Chain
 from rtdenoise.core.stream import Stream
 from rtdenoise.core.switch import Switch
-from rtdenoise.live.live import Live
 from rtdenoise.live.session import Session
-from rtdenoise.live.tap import Tap, TapReader, open_tap
+from rtdenoise.live.tap import Tap, TapReader
 from rtdenoise.live.tapfile import TapError, left_behind, taps
 
 RATE = 48_000
@@ -246,15 +243,13 @@ def test_a_stage_that_tells_its_settings_is_not_asked_elsewhere(tmp_path):
     assert calls["flags"].tolist() == [0]
 
 
-def test_a_change_of_the_effect_is_a_flag_of_one_call():
-    """That in which the old effect is heard last; the facts are those of the new one."""
-    with Live("null", "null", rtdenoise.Board([]), duration_s=60) as live:
-        assert live.change(rtdenoise.DryWet(rtdenoise.Board([]), 30))
-        reader = TapReader(str(live.tap))
-        flags = reader.calls()["flags"]
-
-    assert reader.host()["effect"]["mix"] == 30
-    assert np.count_nonzero(flags & tape.CHANGED) == 1
+def test_a_change_before_the_first_call_is_a_flag_of_it(tap):
+    """The effect that the run began with is heard while the new one settles."""
+    session = session_with(tap)
+    session.change(Negative(), Counters(), 0.01, lambda: None, 8)
+    for _ in range(2):
+        push(session, np.zeros((1, 8), np.float32))
+    assert (tap.reader().calls()["flags"] & tape.CHANGED).tolist() == [tape.CHANGED, 0]
 
 
 def test_the_sound_is_the_same_with_and_without_a_tap(tap):
@@ -347,51 +342,3 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     assert len(found) == 1
     assert np.array_equal(128 * TapReader(found[0]).last(1.0)[0], ramp(0, 100))
-
-
-def test_live_has_a_tap(tmp_path):
-    """A run's tap holds its input and its output, sample for sample, and ends with the run."""
-    noise = np.random.default_rng(6).uniform(-0.5, 0.5, (RATE, 1)).astype(np.float32)
-    sf.write(tmp_path / "in.wav", noise, RATE, "FLOAT")
-    live = Live(
-        f"file:{tmp_path / 'in.wav'}", f"file:{tmp_path / 'out.wav'}", rtdenoise.Board([]),
-        block=480, clock="real",  # a fast run could be over before the reader comes
-    )  # fmt: skip
-    with live:
-        assert live.tap is not None
-        reader = TapReader(live.tap)
-        live.wait()
-    dry, wet = reader.last(60)
-
-    assert reader.position == RATE
-    assert np.array_equal(dry, noise.T)
-    assert np.array_equal(wet, noise.T)
-    assert (reader.calls()["frames"] == 480).all()
-    assert not Path(reader.name).exists()
-
-
-def test_live_can_do_without_a_tap():
-    """`tap_seconds=0` makes none, and the run has nothing to say about it."""
-    with Live("null", "null", rtdenoise.Board([]), duration_s=0.1, tap_seconds=0) as live:
-        live.wait()
-        assert live.tap is None
-        assert live.notes() == []
-    with pytest.raises(rtdenoise.UsageError, match=r"tap_seconds = -1: wanted 0 to 3600"):
-        Live("null", "null", tap_seconds=-1)
-
-
-def test_a_tap_that_cannot_be_made_is_told_once(tmp_path):
-    """Where there is no room, the run goes on without a tap and says why, one time."""
-    resource = pytest.importorskip("resource")
-    code = f"""
-import resource, rtdenoise
-resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, {resource.RLIM_INFINITY}))
-with rtdenoise.Live("null", "null", rtdenoise.Board([]), duration_s=0.1) as live:
-    live.wait()
-    print(live.tap, live.notes(), live.notes(), live.summary()["callbacks"])
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    want = "None ['this run has no flight recorder: file too large'] [] 10\n"
-    assert ran.stdout == want, ran.stderr
-    with open_tap(session_with(None), 512, 0, lambda: (Strength(), False), print) as none:
-        assert none is None
