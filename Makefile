@@ -4,6 +4,7 @@
 # make lint         run the linter, the formatter's check and the type checker
 # make train-demo   train a tiny net on the clips here and score it, in two minutes
 # make bench        measure whether this machine is fast enough for live use
+# make models-check check that no model eats what it should keep: a minute a model
 # make wheel        build dist/rtdenoise-*.whl
 # make clean        remove .venv, build folders and caches
 #
@@ -21,7 +22,7 @@ EXTRA_INDEX = $(shell $(PYTHON) -c 'import sys, urllib.request as u; i = sys.arg
 	"$(TORCH_INDEX)" 2>/dev/null)
 
 .DELETE_ON_ERROR: # a venv that failed half-way is not a venv
-.PHONY: help demo test fuzz lint train-demo bench wheel clean system
+.PHONY: help demo test fuzz lint train-demo bench models-check wheel clean system
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -68,6 +69,9 @@ train-demo: .venv/dev
 
 bench: .venv/core
 	$(BIN)/rtdenoise bench
+
+models-check: .venv/core
+	OMP_NUM_THREADS=1 $(BIN)/python tools/models_check.py
 
 wheel: .venv/core
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

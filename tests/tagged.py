@@ -52,6 +52,9 @@ class Through:
     def latency(self, sample_rate):
         return 0
 
+    def rate_of_result(self, sample_rate):
+        return sample_rate
+
     def render(self, blocks, stream, counters):
         yield from blocks
 

@@ -83,6 +83,15 @@ class Effect(ABC):
         """Return the latency in samples of a stream at *sample_rate* Hz with any block size."""
         return self.stage(Stream(check_rate(sample_rate), 1)).latency
 
+    def rate_of_result(self, sample_rate: int) -> int:
+        """Return the rate in Hz that holds what this effect makes of sound at *sample_rate* Hz.
+
+        It is higher for an effect that adds frequencies which the sound does not have. A file gets
+        this rate; a stream and an array keep theirs.
+        """
+        inner = (effect for effect in self.inner if isinstance(effect, Effect))
+        return max([sample_rate, *(effect.rate_of_result(sample_rate) for effect in inner)])
+
     def warm_up(self, channels: int) -> None:  # noqa: B027 - most effects need none
         """Run the nets of this effect on *channels* channels until they reach their full speed."""
 
@@ -312,6 +321,12 @@ class Denoise(Knobbed, Blended):
     def stage(self, stream: Stream, counters: Counters | None = None) -> Blend:
         """See `Effect.stage`."""
         return self._made(Line(self.net, stream, self.strength, counters))
+
+    def rate_of_result(self, sample_rate: int) -> int:
+        """See `Effect.rate_of_result`."""
+        if self.net.card.task != "superres":
+            return sample_rate
+        return max(sample_rate, self.net.card.sample_rate)
 
     def warm_up(self, channels: int) -> None:
         """See `Effect.warm_up`."""

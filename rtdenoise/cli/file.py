@@ -60,6 +60,7 @@ from .arguments import (
     strength,
 )
 from .editor import add_editor, check_editor, edit
+from .fitting import for_music, music_sentence
 from .reporter import Reporter, as_dict
 
 if TYPE_CHECKING:
@@ -273,8 +274,6 @@ class _Work:
     def __call__(self, job: Job, effect: Effect) -> dict[str, Any]:
         """Process one file with an effect; return the line that --json prints."""
         from ..files.offline import process_file
-        from ..files.picture import BeforeAfter
-        from ..files.reference import Against
         from ..sound.pending import make_folder
 
         if self.args.output_dir:
@@ -282,10 +281,7 @@ class _Work:
         listeners: dict[str, Any] = {}
 
         def listen(reader: Input) -> list[Listener]:
-            if self.args.reference:
-                listeners["scores"] = Against(self._reference(job), reader)
-            if job.second is not None:
-                listeners["picture"] = BeforeAfter(reader.rate, reader.channels, reader.frames)
+            listeners.update(self._listeners(job, effect, reader))
             return list(listeners.values())
 
         with self._picture(job) as picture:
@@ -311,10 +307,27 @@ class _Work:
         if "scores" in listeners:
             scores = listeners["scores"].result()
             line |= {"reference": self._reference(job), "scores": scores}
+        if "kind" in listeners and listeners["kind"].music:
+            line["warnings"].append(music_sentence(self.model, str(for_music(effect))))
         if picture is not None:
             line["picture"] = job.second
             line["warnings"] += picture.notes
         return line
+
+    def _listeners(self, job: Job, effect: Effect, reader: Input) -> dict[str, Listener]:
+        """Return what hears the file beside the effect, by name."""
+        from ..files.kinds import Kind
+        from ..files.picture import BeforeAfter
+        from ..files.reference import Against
+
+        made: dict[str, Listener] = {}
+        if for_music(effect):
+            made["kind"] = Kind(reader.rate)
+        if self.args.reference:
+            made["scores"] = Against(self._reference(job), reader)
+        if job.second is not None:
+            made["picture"] = BeforeAfter(reader.rate, reader.channels, reader.frames)
+        return made
 
     def _picture(self, job: Job) -> AbstractContextManager[Pending | None]:
         """Return the file for the picture of *job*, opened before the work; None: it has none."""

@@ -8,6 +8,7 @@ it delivers in bursts of up to 137 ms, which live sound cannot wait for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from math import gcd
 
@@ -49,6 +50,31 @@ class Converter:
     def reset(self) -> None:
         """Forget all samples."""
         self._resampler.reset()
+
+
+def converted(
+    blocks: Iterable[Samples], channels: int, from_hz: int, to_hz: int
+) -> Iterator[Samples]:
+    """Yield a whole recording at another rate: aligned, and as long to the nearest sample.
+
+    Args:
+        blocks: The recording, as blocks (channels, n) float32 without NaN and infinity.
+        channels: Channel count of the recording.
+        from_hz: Sample rate of the recording in Hz.
+        to_hz: Sample rate of the result in Hz.
+    """
+    converter, read, given = Converter(channels, from_hz, to_hz), 0, 0
+    for block in blocks:
+        read += block.shape[1]
+        out = converter.push(block)
+        given += out.shape[1]
+        yield out
+    wanted = round(read * to_hz / from_hz)
+    silence = np.zeros((channels, SPAN), np.float32)
+    while given < wanted:
+        out = converter.push(silence)[:, : wanted - given]
+        given += out.shape[1]
+        yield out
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from ..audio import Samples
+from ..core.resample import converted
 from ..errors import AudioError, Problem, printable
 from ..sound.bitrate import BitRate, chosen, limits
 from ..sound.carry import Sound
@@ -43,6 +44,34 @@ class Input(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class AtRate:
+    """An input as it is at another sample rate: as many seconds, with the same start.
+
+    Args:
+        reader: The open input.
+        rate: The sample rate in Hz.
+    """
+
+    bit_rate: BitRate | None = None  # that of the other rate says nothing
+
+    def __init__(self, reader: Input, rate: int) -> None:
+        self.reader, self.rate = reader, rate
+        self.path, self.name, self.warnings = reader.path, reader.name, reader.warnings
+        self.channels, self.seconds = reader.channels, reader.seconds
+        self.frames = round(reader.frames * rate / reader.rate)
+        self.format, self.subtype, self.endian = reader.format, reader.subtype, reader.endian
+        self.raw, self.close = reader.raw, reader.close
+
+    def __iter__(self) -> Iterator[Samples]:
+        yield from converted(self.reader, self.channels, self.reader.rate, self.rate)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 Output = SoundWriter | MediaWriter
 
 
@@ -74,7 +103,8 @@ def open_output(
     Raises:
         AudioError: If the output cannot be written, or its format cannot hold the sound.
     """
-    media = reader if isinstance(reader, MediaReader) else None
+    source = reader.reader if isinstance(reader, AtRate) else reader
+    media = source if isinstance(source, MediaReader) else None
     if is_media(target) or (media and Path(target).suffix.lower() not in SUFFIXES):
         return MediaWriter(
             target,
@@ -95,7 +125,7 @@ def open_output(
         subtype,
         kbps=chosen(subtype, reader) if kbps is None else kbps,
         endian=reader.endian if format == reader.format else "FILE",
-        original=Sound(original, reader.format),
+        original=Sound(original, reader.format, counts=not isinstance(reader, AtRate)),
         overwrite=overwrite,
         like=reader.path,
     )

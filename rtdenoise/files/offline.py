@@ -13,11 +13,12 @@ import numpy as np
 from ..audio import Samples
 from ..core.counters import Counters
 from ..core.kernels import all_finite, clean
+from ..core.resample import converted
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
 from ..sound.pending import same_file
 from ..sound.reader import BLOCK
-from .ends import Input, Output, losses, open_input, open_output
+from .ends import AtRate, Input, Output, losses, open_input, open_output
 
 AUDIBLE = 2.0**-16  # half a step of 16 bits: what is softer at its peak is silence there
 
@@ -33,6 +34,10 @@ class Renders(Protocol):
 
     def latency(self, sample_rate: float) -> int:
         """Return the samples by which the output would be late in a stream at *sample_rate* Hz."""
+        ...
+
+    def rate_of_result(self, sample_rate: int) -> int:
+        """Return the rate in Hz that holds what this makes of sound at *sample_rate* Hz."""
         ...
 
 
@@ -143,7 +148,7 @@ class _Heard:
 
 
 class _Watched:
-    """The blocks of a file, made finite and shown to listeners before the effect gets them."""
+    """The blocks of a file, finite and at *rate*; listeners see them before the effect does."""
 
     def __init__(
         self,
@@ -151,28 +156,33 @@ class _Watched:
         counters: Counters,
         listeners: Sequence[Listener],
         watch: Callable[[float], None],
+        rate: int,
     ) -> None:
-        self.reader, self.counters = reader, counters
+        self.reader, self.counters, self.rate = reader, counters, rate
         self.listeners, self.watch = listeners, watch
         self.nonfinite, self.partial = 0, ""
 
     def _readable(self) -> Iterator[Samples]:
-        """Yield all that can be read, and keep what is said of the rest."""
+        """Yield all that can be read, made finite, and keep what is said of the rest."""
         try:
-            yield from self.reader
+            for block in self.reader:
+                self.nonfinite += clean(block, block)
+                yield block
         except AudioError as error:
             if error.problem is not Problem.PARTIAL:
                 raise
             self.partial = str(error)
 
     def __iter__(self) -> Iterator[Samples]:
-        for block in self._readable():
-            self.nonfinite += clean(block, block)
+        blocks = self._readable()
+        if self.rate != self.reader.rate:
+            blocks = converted(blocks, self.reader.channels, self.reader.rate, self.rate)
+        for block in blocks:
             for listener in self.listeners:
                 listener.before(block)
             yield block
             self.check()
-            self.watch(block.shape[1] / self.reader.rate)
+            self.watch(block.shape[1] / self.rate)
 
     def check(self) -> None:
         """Raise if a net failed: live it goes dry, but a file must not look finished then."""
@@ -201,7 +211,8 @@ def process_file(
     """Process the sound file *source* with an effect, and write it to *target*.
 
     The output has the rate, the channels, the length and the timing of the input, and its format
-    and subtype as far as the suffix of *target* allows. A lossy output has the bit rate of a lossy
+    and subtype as far as the suffix of *target* allows. An effect that adds frequencies gets the
+    rate that holds them (`Effect.rate_of_result`). A lossy output has the bit rate of a lossy
     input. It appears when it is whole, or never. Of an input that is cut off or damaged, what can
     be read is processed, and the report says so.
 
@@ -222,15 +233,17 @@ def process_file(
         ModelError: If the net failed in any window.
     """
     start = time.perf_counter()
-    with open_input(source, block) as reader, reader.raw() as original:
-        there = reader.bit_rate  # before the output can take the place of the input
+    with open_input(source, block) as opened, opened.raw() as original:
+        there = opened.bit_rate  # before the output can take the place of the input
+        rate = effect.rate_of_result(opened.rate)
+        reader = opened if rate == opened.rate else AtRate(opened, rate)
         writer = open_output(target, reader, original, kbps, overwrite)
         stream, counters = Stream(reader.rate, reader.channels), Counters()
         latency = effect.latency(reader.rate)  # before the sound: some VST3s are good for one run
         with writer:
             heard = _Heard(reader)
             listeners = [heard, *listen(reader)]
-            source_blocks = _Watched(reader, counters, listeners, watch)
+            source_blocks = _Watched(opened, counters, listeners, watch, rate)
             for out in effect.render(source_blocks, stream, counters):
                 for listener in listeners:
                     listener.after(out)

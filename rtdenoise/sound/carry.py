@@ -1,8 +1,8 @@
-"""What a sound file holds beside its samples, brought into a copy of the same length and rate.
+"""What a sound file holds beside its samples, brought into a copy of the same length.
 
 Between files of one family (`FAMILIES`), chunks, blocks and frames are copied as they are. Between
-families, texts and pictures are (`tags.py`). What was measured on the samples of the original is
-left out, because it is wrong for those of the copy.
+families, and to another rate, texts and pictures are (`tags.py`). What was measured on the samples
+of the original is left out, because it is wrong for those of the copy.
 """
 
 from __future__ import annotations
@@ -45,10 +45,12 @@ class Sound:
     Attributes:
         file: The bytes.
         format: Format as libsndfile names it: "WAV", "FLAC", ...
+        counts: Whether positions counted in its samples hold for the copy, which has its rate.
     """
 
     file: BinaryIO
     format: str
+    counts: bool = True
 
     @property
     def family(self) -> str:
@@ -66,12 +68,13 @@ def carry(
     Args:
         original: The file with the tags.
         copy: A whole file without tags, open to read and write; its samples may differ, but not
-            their rate and number.
+            their number, unless *original* says that its own do not count.
         coding: How *copy* is encoded, as a line of the coding history of a bext chunk (EBU R 98).
         folder: Folder for a temporary file.
         check: Function that raises an error if the samples of *copy* cannot be read any more.
     """
-    tags, warnings, alike = Tags(), list[str](), original.family == copy.family
+    tags, warnings = Tags(counts=original.counts), list[str]()
+    alike = original.counts and original.family == copy.family
     copier = COPIERS.get(copy.family) if alike else None
     left: list[str] = []
     try:

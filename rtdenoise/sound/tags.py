@@ -97,6 +97,7 @@ class Tags:
         framed: Names of what only *frames* hold, each as often as it is there.
         others: Names of what has no place here, each as often as it is there.
         measured: Names of what was left out because it was measured on the samples.
+        counts: Whether places counted in samples hold for the copy.
     """
 
     texts: list[tuple[str, str]] = field(default_factory=list)
@@ -105,6 +106,7 @@ class Tags:
     framed: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     measured: list[str] = field(default_factory=list)
+    counts: bool = True
 
     @property
     def filled(self) -> bool:
@@ -120,7 +122,7 @@ class Tags:
 
     def stale(self, name: str) -> bool:
         """Return whether *name* is of the old samples or their encoding; the former is noted."""
-        if _MEASURED.fullmatch(name):
+        if _MEASURED.fullmatch(name) or (name == "TIME_REFERENCE" and not self.counts):
             self.measured.append(name.removeprefix("TXXX:").removeprefix("COMM:").split(":")[0])
             return True
         return bool(_ENCODING.fullmatch(name))

@@ -27,6 +27,10 @@ class Through:
         """Return no latency."""
         return 0
 
+    def rate_of_result(self, sample_rate: int) -> int:
+        """Return the rate as it is."""
+        return sample_rate
+
     def render(
         self, blocks: Iterable[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:

@@ -57,6 +57,10 @@ class Same:
         """None."""
         return 0
 
+    def rate_of_result(self, sample_rate):
+        """The same."""
+        return sample_rate
+
 
 def tones(rate, channels, seconds=0.15):
     """Each channel has another tone, which fades in and out: coders know nothing easier."""

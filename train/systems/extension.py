@@ -22,6 +22,7 @@ from .base import Batch, Number, System, as_number
 APART = 8  # windows between two in which the end of the band is learnt: it moves slowly
 FAINT = 1e-7  # power of the target, about -100 dBFS, below which nothing is missing
 EDGE_WEIGHT = 10.0
+FULL_HZ = 19_000  # a recording whose band reaches this teaches the energies of all bands
 HALF = 0.5  # share of a bin's amplitude from which it counts as missing
 
 
@@ -55,7 +56,9 @@ class ExtensionSystem(System):
         both = spectra(torch.cat([x, y]), FRAMING)
         power = both.square().sum(1)
         px, py = power[: len(x)], power[len(x) :]
-        keep = band_mask(bandwidth_hz, FRAMING)
+        # Little is above the band of a full one, and that is to be learnt as well.
+        whole_hz = torch.where(bandwidth_hz < FULL_HZ, bandwidth_hz, FRAMING.rate_hz / 2)
+        keep = band_mask(whole_hz, FRAMING)
         energy, means, powers = net.see(both[: len(x), 0], both[: len(x), 1])
         level = net.level(means)
         apart = slice(APART - 1, None, APART)
