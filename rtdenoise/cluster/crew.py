@@ -1,0 +1,295 @@
+"""Who works on what: batches of items go to workers that may be lost, and lines come back.
+
+A worker gets one batch at a time, so that the batch is to blame if the worker dies. A lost batch is
+given again, an item at a time; an item that has lost its workers `MOST_LOSSES` times fails, and the
+others go on. What is held is what the workers work on and as much again, whatever the number of
+items. Nothing here knows of Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from ..errors import Problem, UsageError, last_line, printable
+from ..files.results import FAILED, Line
+from .items import Item
+from .progress import Progress
+from .store import redacted
+
+MOST_LOSSES = 3
+# Small items share a call, because a driver makes about 2000 calls a second.
+MOST_ITEMS, MOST_BYTES = 16, 2 * 2**20
+TICK_S = 0.2  # between two looks at Ctrl-C and at batches that take too long
+LOOK_S = 5.0  # between two looks at how many workers the cluster can have
+GRACE_S = 30.0  # beyond the time limit of an item, which its worker keeps itself
+PATIENCE_S = 15.0  # until a line says that no worker has begun
+IDLE_S = 20.0  # until a worker goes if no item is left for it
+
+LOG = logging.getLogger("rtdenoise")
+
+
+class Lost(Exception):  # noqa: N818 - not an error of ours
+    """A worker's process has ended, or does not answer; the message says why."""
+
+
+class Hand(Protocol):
+    """A worker process. Its futures raise `Lost` if it is lost."""
+
+    def begin(self) -> Future[tuple[str, str]]:
+        """Start it, and return its name, and why it cannot be used. Empty: it can."""
+        ...
+
+    def work(self, items: list[Item]) -> Future[list[Line]]:
+        """Work on *items*, and return a line of the results log for each."""
+        ...
+
+    def end(self) -> None:
+        """End the process at once, whatever it does."""
+        ...
+
+
+@dataclass
+class _Batch:
+    """Items that one call works on, and how often their worker was lost."""
+
+    items: list[Item]
+    losses: int = 0
+
+
+@dataclass(eq=False)
+class _Member:
+    """A worker of the crew.
+
+    Attributes:
+        hand: Its process.
+        since_s: When it got its batch or, without one, when it had nothing more to do.
+        name: Host and process. Empty: it has not begun yet.
+        batch: What it works on.
+        ended: Whether it was ended because it took too long.
+    """
+
+    hand: Hand
+    since_s: float
+    name: str = ""
+    batch: _Batch | None = None
+    ended: bool = False
+
+
+def batches(items: Iterable[Item]) -> Iterator[_Batch]:
+    """Yield *items* as batches: small ones together, each other one alone."""
+    held: list[Item] = []
+    size = 0
+    for item in items:
+        large = MOST_BYTES if item.size is None else item.size
+        if held and (len(held) == MOST_ITEMS or size + large > MOST_BYTES):
+            yield _Batch(held)
+            held, size = [], 0
+        held.append(item)
+        size += large
+    if held:
+        yield _Batch(held)
+
+
+class Crew:
+    """Workers that process items.
+
+    Args:
+        hire: Function that returns a new worker, which may have to wait for a place to run.
+        wanted: Function that returns how many workers there should be; nodes come and go.
+        progress: The numbers of the run.
+        timeout_s: Time limit of an item in seconds. None: there is none.
+    """
+
+    def __init__(
+        self,
+        hire: Callable[[], Hand],
+        wanted: Callable[[], int],
+        progress: Progress,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._hire, self._wanted, self._progress = hire, wanted, progress
+        self._timeout_s = timeout_s
+        self._members: set[_Member] = set()
+        self._idle: deque[_Member] = deque()
+        self._refused: dict[_Member, str] = {}  # they keep their place, so that none comes there
+        self._begun = False  # whether any worker has
+        self._stillborn = 0  # workers that were lost before any had begun
+        self._ready: deque[_Batch] = deque()
+        self._flying = 0
+        self._answers: SimpleQueue[tuple[_Member, Future[Any]]] = SimpleQueue()
+        self._start_s = time.monotonic()
+        self._most, self._look_s, self._told = 0, 0.0, False
+
+    def run(self, items: Iterable[Item]) -> Iterator[tuple[Item, Line]]:
+        """Yield each item with its line, as they come. All workers end with the generator.
+
+        Raises:
+            UsageError: If no worker can be used.
+        """
+        todo = batches(items)
+        try:
+            while True:
+                self._fill(todo)
+                if not self._ready and not self._flying:
+                    return
+                self._staff()
+                self._give()
+                try:
+                    member, answer = self._answers.get(timeout=TICK_S)
+                except Empty:
+                    self._wait()
+                else:
+                    yield from self._take(member, answer)
+                self._progress.tick()
+        finally:
+            for member in [*self._members, *self._refused]:
+                member.hand.end()
+            self._progress.staff(0)
+
+    def _fill(self, todo: Iterator[_Batch]) -> None:
+        """Have a batch ready for each worker."""
+        now_s = time.monotonic()
+        if now_s >= self._look_s:
+            self._most, self._look_s = self._wanted(), now_s + LOOK_S
+        while len(self._ready) < max(1, self._most):
+            batch = next(todo, None)
+            if batch is None:
+                return
+            self._ready.append(batch)
+
+    def _staff(self) -> None:
+        """Hire workers, as many as there is work for."""
+        most = min(self._most - len(self._refused), len(self._ready) + self._flying)
+        while len(self._members) < most:
+            member = _Member(self._hire(), time.monotonic())
+            self._members.add(member)
+            self._call(member, member.hand.begin())
+
+    def _give(self) -> None:
+        """Give each idle worker a batch."""
+        while self._ready and self._idle:
+            member = self._idle.popleft()
+            member.batch, member.since_s = self._ready.popleft(), time.monotonic()
+            self._flying += 1
+            self._call(member, member.hand.work(member.batch.items))
+
+    def _call(self, member: _Member, answer: Future[Any]) -> None:
+        """Have the answer of a call in the queue when it comes."""
+        answer.add_done_callback(lambda done: self._answers.put((member, done)))
+
+    def _take(self, member: _Member, answer: Future[Any]) -> Iterator[tuple[Item, Line]]:
+        """Yield the lines that an answer brings, or gives an end to."""
+        batch, error = member.batch, answer.exception()
+        if member not in self._members:  # it was ended because it was idle
+            return
+        if batch is None:
+            self._welcome(member, answer)
+            return
+        member.batch, member.since_s = None, time.monotonic()
+        self._flying -= 1
+        if isinstance(error, Lost):
+            self._leave(member)
+            yield from self._again(batch, member, error)
+            return
+        self._idle.append(member)
+        if error is not None:  # of our own: a worker never raises for the fault of an item
+            yield from self._split(batch, member, last_line(error))
+            return
+        for item, line in zip(batch.items, answer.result(), strict=True):
+            yield item, {**line, "worker": member.name}
+
+    def _welcome(self, member: _Member, answer: Future[Any]) -> None:
+        """Take a worker that has begun, or has not."""
+        error = answer.exception()
+        if isinstance(error, Lost):
+            self._leave(member)
+            self._stillborn += not self._begun
+            if self._stillborn >= MOST_LOSSES and not self._begun:
+                raise UsageError(
+                    f"{self._stillborn} workers ended while they loaded the model ({error})"
+                )
+            return
+        name, refusal = answer.result() if error is None else ("", last_line(error))
+        if refusal:
+            self._refuse(member, name, refusal)
+            return
+        member.name, self._begun = name, True
+        self._idle.append(member)
+        self._count()
+
+    def _refuse(self, member: _Member, name: str, refusal: str) -> None:
+        """Leave a worker out that cannot be used; without any other this is the end."""
+        self._members.discard(member)
+        self._refused[member] = refusal
+        text = printable(f"worker {name}: {refusal}" if name else refusal)
+        if not self._members:
+            raise UsageError(text)
+        if list(self._refused.values()).count(refusal) == 1:  # once, not for each CPU
+            LOG.warning("left out: %s", text)
+
+    def _leave(self, member: _Member) -> None:
+        """Take a worker out of the crew, and look for the room that the cluster has without it."""
+        self._members.discard(member)
+        member.hand.end()  # one that does not answer may still run
+        self._look_s = 0.0
+        self._count()
+
+    def _count(self) -> None:
+        self._progress.staff(sum(bool(member.name) for member in self._members))
+
+    def _again(self, batch: _Batch, member: _Member, error: Lost) -> Iterator[tuple[Item, Line]]:
+        """Have a lost batch worked on again, unless it has been lost too often."""
+        if member.ended and len(batch.items) == 1:
+            item, why = batch.items[0], f"took more than {self._timeout_s:g} s"
+            yield item, _failed(item, why, member.name)
+            return
+        batch.losses += not member.ended
+        if batch.losses < MOST_LOSSES or len(batch.items) > 1:
+            alone = [_Batch([item], batch.losses) for item in batch.items]
+            self._ready.extendleft(reversed(alone))
+            return
+        item, why = batch.items[0], f"its worker was lost {batch.losses} times ({error})"
+        yield item, _failed(item, why, member.name)
+
+    def _split(self, batch: _Batch, member: _Member, why: str) -> Iterator[tuple[Item, Line]]:
+        """Have the items of a batch that failed worked on one by one."""
+        if len(batch.items) == 1:
+            yield batch.items[0], _failed(batch.items[0], why, member.name)
+            return
+        self._ready.extendleft(_Batch([item], batch.losses) for item in reversed(batch.items))
+
+    def _wait(self) -> None:
+        """Look at what takes too long, while no answer comes."""
+        now_s = time.monotonic()
+        if not self._begun and not self._told and now_s - self._start_s > PATIENCE_S:
+            self._told = True
+            LOG.warning("no worker has begun yet: the cluster may have no free CPU")
+        for member in list(self._members):
+            since_s = now_s - member.since_s
+            if member.batch is not None and self._timeout_s is not None:
+                if since_s > len(member.batch.items) * self._timeout_s + GRACE_S:
+                    member.ended = True
+                    member.hand.end()
+            elif member in self._idle and not self._ready and since_s > IDLE_S:
+                self._idle.remove(member)
+                self._leave(member)
+
+
+def _failed(item: Item, why: str, worker: str) -> Line:
+    """Return the line of an item whose worker could not tell what became of it."""
+    source = redacted(item.source)
+    return {
+        "input": source,
+        "output": redacted(item.target),
+        "status": FAILED,
+        "error": printable(f"{source}: {why}"),
+        "problem": str(Problem.NONE),
+        "worker": worker,
+    }
