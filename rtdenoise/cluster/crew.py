@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from ..errors import Problem, UsageError, last_line, printable
+from ..errors import Problem, RtdenoiseError, UsageError, last_line, printable
 from ..files.results import FAILED, Line
 from .items import Item
 from .progress import Progress
@@ -42,8 +42,8 @@ class Lost(Exception):  # noqa: N818 - not an error of ours
 class Hand(Protocol):
     """A worker process. Its futures raise `Lost` if it is lost."""
 
-    def begin(self) -> Future[tuple[str, str]]:
-        """Start it, and return its name, and why it cannot be used. Empty: it can."""
+    def begin(self) -> Future[tuple[str, RtdenoiseError | None]]:
+        """Start it, and return its name, and why it cannot be used. None: it can."""
         ...
 
     def work(self, items: list[Item]) -> Future[list[Line]]:
@@ -118,7 +118,9 @@ class Crew:
         self._timeout_s = timeout_s
         self._members: set[_Member] = set()
         self._idle: deque[_Member] = deque()
-        self._refused: dict[_Member, str] = {}  # they keep their place, so that none comes there
+        # Workers that cannot be used keep their place, so that no other comes there.
+        self._refused: dict[_Member, RtdenoiseError] = {}
+        self._reasons: set[str] = set()
         self._begun = False  # whether any worker has
         self._stillborn = 0  # workers that were lost before any had begun
         self._ready: deque[_Batch] = deque()
@@ -131,7 +133,7 @@ class Crew:
         """Yield each item with its line, as they come. All workers end with the generator.
 
         Raises:
-            UsageError: If no worker can be used.
+            RtdenoiseError: If no worker can be used.
         """
         todo = batches(items)
         try:
@@ -206,7 +208,11 @@ class Crew:
             yield item, {**line, "worker": member.name}
 
     def _welcome(self, member: _Member, answer: Future[Any]) -> None:
-        """Take a worker that has begun, or has not."""
+        """Take a worker that has begun, or has not.
+
+        Raises:
+            RtdenoiseError: If no worker can be used.
+        """
         error = answer.exception()
         if isinstance(error, Lost):
             self._leave(member)
@@ -216,23 +222,27 @@ class Crew:
                     f"{self._stillborn} workers ended while they loaded the model ({error})"
                 )
             return
-        name, refusal = answer.result() if error is None else ("", last_line(error))
-        if refusal:
-            self._refuse(member, name, refusal)
-            return
-        member.name, self._begun = name, True
-        self._idle.append(member)
-        self._count()
+        name, fault = answer.result() if error is None else ("", UsageError(last_line(error)))
+        if fault is None:
+            member.name, self._begun = name, True
+            self._idle.append(member)
+            self._count()
+        else:
+            self._members.discard(member)
+            text = printable(f"the worker {name or 'of Ray'}: {fault}")
+            self._refused[member] = type(fault)(text, fault.problem)
+        if self._begun or not self._members:
+            self._tell()
 
-    def _refuse(self, member: _Member, name: str, refusal: str) -> None:
-        """Leave a worker out that cannot be used; without any other this is the end."""
-        self._members.discard(member)
-        self._refused[member] = refusal
-        text = printable(f"worker {name}: {refusal}" if name else refusal)
-        if not self._members:
-            raise UsageError(text)
-        if list(self._refused.values()).count(refusal) == 1:  # once, not for each CPU
-            LOG.warning("left out: %s", text)
+    def _tell(self) -> None:
+        """Tell which workers cannot be used, a line a reason; without any other this is the end."""
+        for fault in self._refused.values():
+            if not self._members:
+                raise fault
+            reason = str(fault).partition(": ")[2]
+            if reason not in self._reasons:
+                self._reasons.add(reason)
+                LOG.warning("left out: %s", fault)
 
     def _leave(self, member: _Member) -> None:
         """Take a worker out of the crew, and look for the room that the cluster has without it."""

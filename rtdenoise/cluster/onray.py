@@ -11,6 +11,7 @@ bytes each time, so that it does no harm if an item is done twice.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from .. import __version__
@@ -86,15 +86,15 @@ class _Actor:
     """What an actor of Ray runs."""
 
     def begin(self, settings: Settings, needs: Needs, make: Callable[[Settings], Work]) -> Any:
-        """Load the net; return the name of the worker, and why it cannot be used."""
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        refusal = needs.lacking()
-        if not refusal:
-            try:
-                self._work = make(settings)
-            except RtdenoiseError as error:
-                refusal = str(error)
-        return name, refusal
+        """Load the net; see `crew.Hand.begin`."""
+        name, lacking = f"{socket.gethostname()}:{os.getpid()}", needs.lacking()
+        if lacking:
+            return name, UsageError(lacking)
+        try:
+            self._work = make(settings)
+        except RtdenoiseError as error:
+            return name, error
+        return name, None
 
     def work(self, items: list[Item]) -> list[Line]:
         """Return the lines of *items*."""
@@ -113,7 +113,7 @@ class _Process:
     def __init__(self, ray: Any, actor: Any, first: Sequence[Any]) -> None:
         self._ray, self._actor, self._first = ray, actor, first
 
-    def begin(self) -> Future[tuple[str, str]]:
+    def begin(self) -> Future[tuple[str, RtdenoiseError | None]]:
         """See `crew.Hand.begin`."""
         return self._answer(self._actor.begin.remote(*self._first))
 
@@ -302,9 +302,12 @@ def _seen(first: Item) -> Iterator[tuple[str, ...]]:
         return
     folder = Path(local(first.target)).parent
     make_folder(folder)
+    mark = folder / f".rtdenoise-{secrets.token_hex(6)}"
     try:
-        mark = NamedTemporaryFile(dir=folder, prefix=".rtdenoise-", suffix=".seen")
+        mark.touch()
     except OSError as error:
         raise UsageError(f"cannot write to {printable(folder)}: {reason_of(error)}") from None
-    with mark:
-        yield (*paths, os.path.realpath(mark.name))
+    try:
+        yield (*paths, os.path.realpath(mark))
+    finally:
+        mark.unlink(missing_ok=True)
