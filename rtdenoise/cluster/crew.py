@@ -42,7 +42,7 @@ class Lost(Exception):  # noqa: N818 - not an error of ours
 class Hand(Protocol):
     """A worker process. Its futures raise `Lost` if it is lost."""
 
-    def begin(self) -> Future[tuple[str, RtdenoiseError | None]]:
+    def begin(self) -> Future[tuple[str, RtdenoiseError | str | None]]:
         """Start it, and return its name, and why it cannot be used. None: it can."""
         ...
 
@@ -222,7 +222,7 @@ class Crew:
                     f"{self._stillborn} workers ended while they loaded the model ({error})"
                 )
             return
-        name, fault = answer.result() if error is None else ("", UsageError(last_line(error)))
+        name, fault = answer.result() if error is None else ("", last_line(error))
         if fault is None:
             member.name, self._begun = name, True
             self._idle.append(member)
@@ -230,7 +230,8 @@ class Crew:
         else:
             self._members.discard(member)
             text = printable(f"the worker {name or 'of Ray'}: {fault}")
-            self._refused[member] = type(fault)(text, fault.problem)
+            kind = type(fault) if isinstance(fault, RtdenoiseError) else UsageError
+            self._refused[member] = kind(text)
         if self._begun or not self._members:
             self._tell()
 

@@ -8,12 +8,12 @@ from contextlib import closing
 from threading import Event
 
 from ..files import batch
-from ..files.results import Line, ResultsLog
+from ..files.results import ResultsLog
 from .items import Item
+from .progress import Progress
 from .work import Settings, Worker
 
 # An engine processes items and writes their lines to the log; it tells `Progress` of each line.
-Progress = Callable[[Line], None]
 Engine = Callable[[Iterator[Item], Settings, ResultsLog, Progress], None]
 
 
@@ -32,8 +32,9 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
         log.part() as part,
         closing(batch.run(items, worker, worker.begin, threads, stop, prepare)) as results,
     ):
-        for _, line in results:
+        progress.staff(threads)
+        for item, line in results:
             if isinstance(line, Exception):
                 raise line
             part.write(line)
-            progress(line)
+            progress(line, item.size)

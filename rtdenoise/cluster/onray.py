@@ -10,11 +10,13 @@ bytes each time, so that it does no harm if an item is done twice.
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import RtdenoiseError, UsageError, last_line, printable, reason_of
+from ..errors import UsageError, last_line, printable, reason_of
 from ..files.results import Line, ResultsLog
 from ..sound.pending import make_folder
 from .crew import Crew, Lost
@@ -47,58 +49,80 @@ Work = Callable[[Item], Line]
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What a worker must have, so that its outputs are those of the driver's machine.
+class Start:
+    """What a worker begins with.
 
     Attributes:
-        version: The version of rtdenoise.
-        packages: Packages of extras.
-        paths: Files and folders that both must see.
+        settings: What is done to every item.
+        make: Function that loads what works on items.
+        packages: Packages of extras that it must have.
+        paths: Files and folders of the driver's machine that it must see.
     """
 
-    version: str
+    settings: Settings
+    make: Callable[[Settings], Work]
     packages: tuple[str, ...]
     paths: tuple[str, ...]
 
-    def lacking(self) -> str:
-        """Return what this process lacks, as a sentence. Empty: nothing."""
-        if __version__ != self.version:
-            return (
-                f"it has rtdenoise {__version__}, and this machine {self.version}: install the "
-                "same version on every node"
-            )
+    def __call__(self) -> Work:
+        """Return what works on items in this process.
+
+        Raises:
+            RtdenoiseError: If this process lacks something, or the model cannot be loaded.
+        """
         for package in self.packages:
             if find_spec(package) is None:
-                return (
+                raise UsageError(
                     f"it lacks the package {package}, which this machine has: pip install "
                     "'rtdenoise[cluster]' there, or what else brings it"
                 )
         for path in self.paths:
             if not os.path.exists(path):
-                return (
-                    f"it does not see {printable(path)} of this machine: files of a cluster must "
-                    "be on a disk that all nodes share, or in a store (s3://...)"
+                raise UsageError(
+                    f"it does not see {printable(path)} of this machine: wanted a disk that all "
+                    "nodes share, or a store (s3://...)"
                 )
-        return ""
+        return self.make(self.settings)
 
 
-class _Actor:
-    """What an actor of Ray runs."""
+def actor() -> type:
+    """Return the class of the actors.
 
-    def begin(self, settings: Settings, needs: Needs, make: Callable[[Settings], Work]) -> Any:
-        """Load the net; see `crew.Hand.begin`."""
-        name, lacking = f"{socket.gethostname()}:{os.getpid()}", needs.lacking()
-        if lacking:
-            return name, UsageError(lacking)
-        try:
-            self._work = make(settings)
-        except RtdenoiseError as error:
-            return name, error
-        return name, None
+    It is pickled by value, as all classes in functions are, and imports nothing before it is there:
+    so a worker with another rtdenoise, or with none, can say so.
+    """
 
-    def work(self, items: list[Item]) -> list[Line]:
-        """Return the lines of *items*."""
-        return [self._work(item) for item in items]
+    class Actor:
+        """A process that works on items."""
+
+        def begin(self, version: str, start: bytes) -> tuple[str, Any]:
+            """Load the net; see `crew.Hand.begin`."""
+            import os
+            import pickle
+            import socket
+
+            name = f"{socket.gethostname()}:{os.getpid()}"
+            wanted = f"rtdenoise {version} of this machine: install it on every node"
+            try:
+                import rtdenoise
+                from rtdenoise.errors import RtdenoiseError
+
+                if rtdenoise.__version__ != version:
+                    return name, f"it has rtdenoise {rtdenoise.__version__}, wanted {wanted}"
+                load = pickle.loads(start)
+            except (ImportError, AttributeError) as error:
+                return name, f"it cannot import rtdenoise ({error}), wanted {wanted}"
+            try:
+                self.work_on = load()
+            except RtdenoiseError as error:
+                return name, error
+            return name, None
+
+        def work(self, items: list[Item]) -> list[Line]:
+            """Return the lines of *items*."""
+            return [self.work_on(item) for item in items]
+
+    return Actor
 
 
 class _Process:
@@ -107,15 +131,15 @@ class _Process:
     Args:
         ray: The package.
         actor: The actor.
-        first: What its `begin` gets.
+        start: What it begins with, pickled.
     """
 
-    def __init__(self, ray: Any, actor: Any, first: Sequence[Any]) -> None:
-        self._ray, self._actor, self._first = ray, actor, first
+    def __init__(self, ray: Any, actor: Any, start: bytes) -> None:
+        self._ray, self._actor, self._start = ray, actor, start
 
-    def begin(self) -> Future[tuple[str, RtdenoiseError | None]]:
+    def begin(self) -> Future[tuple[str, Any]]:
         """See `crew.Hand.begin`."""
-        return self._answer(self._actor.begin.remote(*self._first))
+        return self._answer(self._actor.begin.remote(__version__, self._start))
 
     def work(self, items: list[Item]) -> Future[list[Line]]:
         """See `crew.Hand.work`."""
@@ -182,7 +206,7 @@ def connected(address: str | None) -> Iterator[Any]:
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         try:
-            ray.init(address or None, log_to_driver=False, logging_level="error")
+            ray.init(address or None, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             raise _refused(address, error) from None
         finally:
@@ -261,10 +285,11 @@ class OnRay:
         first = next(items, None)
         if first is None:
             return
-        with connected(self.address) as ray, log.part("ray") as part, _seen(first) as paths:
+        with connected(self.address) as ray, log.part() as part, _seen(first) as paths:
             packages = tuple(name for name in EXTRAS if find_spec(name) is not None)
-            begin = (settings, Needs(__version__, packages, paths), self.make)
-            kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor)
+            start = pickle.dumps(Start(settings, self.make, packages, paths))
+            options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
+            kind = ray.remote(**options, scheduling_strategy="SPREAD")(actor())
             if not wanted(ray, settings.jobs):
                 raise UsageError(
                     f"the Ray cluster at {printable(self.address or 'this machine')} has no CPUs: "
@@ -272,14 +297,14 @@ class OnRay:
                     "autoscaler for"
                 )
             crew = Crew(
-                lambda: _Process(ray, kind.options(scheduling_strategy="SPREAD").remote(), begin),
+                lambda: _Process(ray, kind.remote(), start),
                 lambda: wanted(ray, settings.jobs),
                 progress,
                 settings.timeout_s,
             )
             for item, line in crew.run(chain([first], items)):
                 part.write(line)
-                progress.note(line, item.size)
+                progress(line, item.size)
 
 
 def wanted(ray: Any, jobs: int | None) -> int:

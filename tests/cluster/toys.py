@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -75,6 +74,3 @@ def main(address: str, folder: str, *names: str) -> None:
     todo = [each for each in items(Path(folder), names) if not Path(each.target).exists()]
     OnRay(address, Toy)(iter(todo), Settings(), ResultsLog(Path(folder, "log.jsonl")), Progress())
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
