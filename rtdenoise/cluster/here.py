@@ -13,7 +13,7 @@ from .items import Item
 from .progress import Progress
 from .work import Settings, Worker
 
-# An engine processes items and writes their lines to the log; it tells `Progress` of each line.
+# An engine processes items, writes their lines to a part of the log, and tells its progress.
 Engine = Callable[[Iterator[Item], Settings, ResultsLog, Progress], None]
 
 
@@ -37,4 +37,4 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
             if isinstance(line, Exception):
                 raise line
             part.write(line)
-            progress(line, item.size)
+            progress.note(line, item.size)

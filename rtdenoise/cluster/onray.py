@@ -304,7 +304,7 @@ class OnRay:
             )
             for item, line in crew.run(chain([first], items)):
                 part.write(line)
-                progress(line, item.size)
+                progress.note(line, item.size)
 
 
 def wanted(ray: Any, jobs: int | None) -> int:

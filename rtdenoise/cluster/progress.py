@@ -45,7 +45,7 @@ class Progress:
     >>> progress = Progress(items=4, clock=lambda: now_s[0])
     >>> progress.staff(2)
     >>> now_s[0] = 1800.0
-    >>> progress({"status": "done", "seconds": 90.0})
+    >>> progress.note({"status": "done", "seconds": 90.0})
     >>> facts = progress.facts()
     >>> facts["core_hours"], facts["eta_s"], facts["core_hours_expected"]
     (1.0, 5400.0, 4.0)
@@ -69,7 +69,7 @@ class Progress:
         self._now = _Mark(self._start_s)
         self._marks = deque([self._now])
 
-    def __call__(self, line: dict[str, Any], size: int | None = None) -> None:
+    def note(self, line: dict[str, Any], size: int | None = None) -> None:
         """Take the line of the results log of an item whose input has *size* bytes."""
         self._counts[line["status"]] += 1
         self._sized &= size is not None
