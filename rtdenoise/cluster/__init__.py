@@ -1,0 +1,1 @@
+"""Archives and long recordings, by as many cores and machines as there are."""
