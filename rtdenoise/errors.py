@@ -42,6 +42,8 @@ class Problem(StrEnum):
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
     NO_HOST = "no host"  # no run is there to be controlled
     HOSTS = "hosts"  # there are several, and none was chosen
+    STORE = "store"  # a store of objects does not answer, refuses, or needs a package
+    TIME_OUT = "time out"  # an item took longer than it may
     SOUND_SERVER = "sound server"  # PulseAudio or PipeWire does not answer, or refuses
 
 

@@ -56,6 +56,8 @@ DOORS = {
     "pyroomacoustics": {"degrade"},
     "onnxruntime": {"nets/onnx", "proof/quality"},
     "speechmos": {"proof/quality"},
+    "fsspec": {"cluster/store"},
+    "pyarrow": {"cluster/items"},
 }
 TRAIN_DOORS = {
     "lightning_fabric": {"train/team"},

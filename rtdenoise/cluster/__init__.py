@@ -1,1 +1,1 @@
-"""Archives and long recordings, by as many cores and machines as there are."""
+"""Archives: many recordings, here or in stores, by one machine or by many."""

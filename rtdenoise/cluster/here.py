@@ -1,0 +1,39 @@
+"""The engine of one machine: threads that share the net."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from threading import Event
+
+from ..files import batch
+from ..files.results import Line, ResultsLog
+from .items import Item
+from .work import Settings, Worker
+
+# An engine processes items and writes their lines to the log; it tells `Progress` of each line.
+Progress = Callable[[Line], None]
+Engine = Callable[[Iterator[Item], Settings, ResultsLog, Progress], None]
+
+
+def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Progress) -> None:
+    """Process items in threads of this process; see `Engine`.
+
+    Raises:
+        ModelError: If a model cannot be loaded.
+        UsageError: If a setting is out of range, or the log cannot be written.
+    """
+    stop = Event()
+    worker = Worker(settings, stop)
+    threads = settings.jobs or os.cpu_count() or 1
+    prepare = worker.begin().prepare_thread
+    with (
+        log.part() as part,
+        closing(batch.run(items, worker, worker.begin, threads, stop, prepare)) as results,
+    ):
+        for _, line in results:
+            if isinstance(line, Exception):
+                raise line
+            part.write(line)
+            progress(line)
