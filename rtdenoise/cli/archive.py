@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..cluster.progress import Progress
 from ..errors import Problem, UsageError, printable
 from .advice import with_advice
 from .arguments import DEFAULT_MODEL, file_name, parameters, strength
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..cluster.items import Item
     from ..cluster.work import Settings
     from ..files.results import Line, ResultsLog
+    from .meters import Gauge
 
 HERE, RAY = "here", "ray"
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -59,7 +61,15 @@ def add_archive(parser: argparse._ActionsContainer) -> None:
         "--on",
         default=None,
         metavar="ENGINE",
-        help="where: here (default), or a Ray cluster: ray, or ray://HOST:PORT",
+        help="where: here (default), or a Ray cluster: ray (the one of this machine, or that of "
+        "RAY_ADDRESS), HOST:PORT from one of its nodes, ray://HOST:PORT from anywhere",
+    )
+    parser.add_argument(
+        "--longest",
+        type=float,
+        metavar="S",
+        help="cut longer recordings into pieces of S seconds (600 or more), which all cores and "
+        "nodes share, and join them: equal to the uncut one within 1e-5 of full scale",
     )
     parser.add_argument(
         "--timeout",
@@ -83,7 +93,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 def is_archive(args: argparse.Namespace) -> bool:
     """Return whether the flags ask for what this file does: an option of it, or a URL."""
-    options = (args.log, args.manifest, args.shard, args.on, args.timeout)
+    options = (args.log, args.manifest, args.shard, args.on, args.timeout, args.longest)
     named = [*args.inputs, args.out or "", args.output_dir or ""]
     return args.retry_failed or any(o is not None for o in options) or any(map(URL.match, named))
 
@@ -91,12 +101,14 @@ def is_archive(args: argparse.Namespace) -> bool:
 def run_archive(args: argparse.Namespace, advice: dict[Problem, str]) -> int:
     """Process the items; return the exit code."""
     from ..files.results import ResultsLog
+    from .meters import Gauge
 
     _check(args)
     engine, settings = _engine(args.on or HERE), _settings(args)
     log = ResultsLog(args.log, "{}of{}".format(*args.shard) if args.shard else "")
-    told = Told(args, advice)
-    engine(_items(args, log), settings, log, told)
+    with Gauge(args.quiet) as gauge:
+        told = Told(args, advice, gauge)
+        engine(_items(args, log), settings, log, told)
     log.part().close()
     merged = log.merge()
     return told.end(log, merged)
@@ -124,6 +136,8 @@ def _check(args: argparse.Namespace) -> None:
         f"--jobs {args.jobs}: wanted 1 or more": args.jobs is not None and args.jobs < 1,
         f"--timeout {args.timeout}: wanted more than 0 s": args.timeout is not None
         and not args.timeout > 0,
+        f"--longest {args.longest}: wanted more than 0 s": args.longest is not None
+        and not args.longest > 0,
         f"--log {args.log}: a log is on a disk of this machine": args.log and URL.match(args.log),
     }
     for message, refused in refusals.items():
@@ -133,11 +147,15 @@ def _check(args: argparse.Namespace) -> None:
 
 def _engine(where: str) -> Engine:
     """Return the engine that --on means."""
-    if where != HERE:
-        raise UsageError(f"--on {where}: wanted here, ray or ray://HOST:PORT")
-    from ..cluster import here
+    if where == HERE:
+        from ..cluster import here
 
-    return here.run
+        return here.run
+    if where != RAY and ":" not in where:
+        raise UsageError(f"--on {where}: wanted here, ray, HOST:PORT or ray://HOST:PORT")
+    from ..cluster.onray import OnRay
+
+    return OnRay(None if where == RAY else where)
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -163,6 +181,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         quality_kbps=args.quality,
         reference=args.reference,
         timeout_s=args.timeout,
+        longest_s=args.longest,
         force=args.force,
         skip_existing=args.skip_existing,
         jobs=args.jobs,
@@ -186,15 +205,17 @@ def _items(args: argparse.Namespace, log: ResultsLog) -> Iterator[Item]:
     yield from items.claimed(found, log, args.retry_failed)
 
 
-class Told:
+class Told(Progress):
     """What is told of a run: lines for people on stderr, JSON lines on stdout, the exit code.
 
     Args:
         args: The parsed arguments of the verb: `json`, `quiet` and `log` are used.
         advice: What to type about each problem.
+        gauge: What shows how far the run is.
     """
 
-    def __init__(self, args: argparse.Namespace, advice: dict[Problem, str]) -> None:
+    def __init__(self, args: argparse.Namespace, advice: dict[Problem, str], gauge: Gauge) -> None:
+        super().__init__(show=gauge, every_s=gauge.every_s)
         self.args, self.advice = args, advice | ADVICE
         self.counts: Counter[str] = Counter()
 
@@ -202,6 +223,7 @@ class Told:
         """Take the line of an item."""
         from ..files.results import DONE, FAILED, finite
 
+        super().note(line, size)
         partial = line.get("partial")
         self.counts["failed" if partial else line["status"]] += 1
         if self.args.json:
@@ -234,5 +256,6 @@ class Told:
             where = f"; results in {printable(log.path)}" if log.path else ""
             if log.path and log.shard and not merged:
                 where = f"; results in {printable(log.part().name)} until all shards have ended"
-            print(f"{counts}{where}", file=sys.stderr)
+            cost = f"{self.facts()['core_hours']:.4f} core-hours"
+            print(f"{counts}, {cost}{where}", file=sys.stderr)
         return 1 if self.counts["failed"] else 0

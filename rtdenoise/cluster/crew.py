@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -29,7 +29,7 @@ MOST_ITEMS, MOST_BYTES = 16, 2 * 2**20
 TICK_S = 0.2  # between two looks at Ctrl-C and at batches that take too long
 LOOK_S = 5.0  # between two looks at how many workers the cluster can have
 GRACE_S = 30.0  # beyond the time limit of an item, which its worker keeps itself
-PATIENCE_S = 15.0  # until a line says that no worker has begun
+PATIENCE_S, GIVE_UP_S = 60.0, 1800.0  # without any worker: until it is told, and until the end
 IDLE_S = 20.0  # until a worker goes if no item is left for it
 
 LOG = logging.getLogger("rtdenoise")
@@ -82,21 +82,6 @@ class _Member:
     ended: bool = False
 
 
-def batches(items: Iterable[Item]) -> Iterator[_Batch]:
-    """Yield *items* as batches: small ones together, each other one alone."""
-    held: list[Item] = []
-    size = 0
-    for item in items:
-        large = MOST_BYTES if item.size is None else item.size
-        if held and (len(held) == MOST_ITEMS or size + large > MOST_BYTES):
-            yield _Batch(held)
-            held, size = [], 0
-        held.append(item)
-        size += large
-    if held:
-        yield _Batch(held)
-
-
 class Crew:
     """Workers that process items.
 
@@ -124,47 +109,63 @@ class Crew:
         self._begun = False  # whether any worker has
         self._stillborn = 0  # workers that were lost before any had begun
         self._ready: deque[_Batch] = deque()
+        self._drawn: Item | None = None  # it was too large for the last batch
         self._flying = 0
         self._answers: SimpleQueue[tuple[_Member, Future[Any]]] = SimpleQueue()
-        self._start_s = time.monotonic()
-        self._most, self._look_s, self._told = 0, 0.0, False
+        self._most, self._look_s = 0, 0.0
+        self._staffed_s, self._told, self._check_s = time.monotonic(), False, 0.0
 
-    def run(self, items: Iterable[Item]) -> Iterator[tuple[Item, Line]]:
+    def run(self, items: Iterator[Item]) -> Iterator[tuple[Item, Line]]:
         """Yield each item with its line, as they come. All workers end with the generator.
 
         Raises:
             RtdenoiseError: If no worker can be used.
         """
-        todo = batches(items)
         try:
             while True:
-                self._fill(todo)
+                self._fill(items)
                 if not self._ready and not self._flying:
                     return
                 self._staff()
                 self._give()
                 try:
                     member, answer = self._answers.get(timeout=TICK_S)
-                except Empty:
-                    self._wait()
-                else:
                     yield from self._take(member, answer)
+                except Empty:
+                    pass
+                self._check()
                 self._progress.tick()
         finally:
             for member in [*self._members, *self._refused]:
                 member.hand.end()
             self._progress.staff(0)
 
-    def _fill(self, todo: Iterator[_Batch]) -> None:
+    def _fill(self, items: Iterator[Item]) -> None:
         """Have a batch ready for each worker."""
         now_s = time.monotonic()
         if now_s >= self._look_s:
             self._most, self._look_s = self._wanted(), now_s + LOOK_S
         while len(self._ready) < max(1, self._most):
-            batch = next(todo, None)
-            if batch is None:
+            batch = self._batch(items)
+            if not batch:
                 return
-            self._ready.append(batch)
+            self._ready.append(_Batch(batch))
+
+    def _batch(self, items: Iterator[Item]) -> list[Item]:
+        """Return the next small items, or one that is not small, or none."""
+        batch: list[Item] = []
+        size = 0
+        while len(batch) < MOST_ITEMS:
+            item = self._drawn or next(items, None)
+            self._drawn = None
+            if item is None:
+                break
+            size += MOST_BYTES if item.size is None or item.section else item.size
+            if batch and size > MOST_BYTES:
+                self._drawn = item
+                break
+            batch.append(item)
+        return batch
 
     def _staff(self) -> None:
         """Hire workers, as many as there is work for."""
@@ -189,8 +190,6 @@ class Crew:
     def _take(self, member: _Member, answer: Future[Any]) -> Iterator[tuple[Item, Line]]:
         """Yield the lines that an answer brings, or gives an end to."""
         batch, error = member.batch, answer.exception()
-        if member not in self._members:  # it was ended because it was idle
-            return
         if batch is None:
             self._welcome(member, answer)
             return
@@ -276,10 +275,21 @@ class Crew:
             return
         self._ready.extendleft(_Batch([item], batch.losses) for item in reversed(batch.items))
 
-    def _wait(self) -> None:
-        """Look at what takes too long, while no answer comes."""
+    def _check(self) -> None:
+        """Look now and then at what takes too long.
+
+        Raises:
+            UsageError: If there has been no worker for `GIVE_UP_S`.
+        """
         now_s = time.monotonic()
-        if not self._begun and not self._told and now_s - self._start_s > PATIENCE_S:
+        if now_s < self._check_s:
+            return
+        self._check_s = now_s + 1.0
+        if any(member.name for member in self._members):
+            self._staffed_s, self._told = now_s, False
+        elif now_s - self._staffed_s > GIVE_UP_S:
+            raise UsageError(f"the cluster has had no worker for {GIVE_UP_S:g} s")
+        elif now_s - self._staffed_s > PATIENCE_S and not self._told:
             self._told = True
             LOG.warning("no worker has begun yet: the cluster may have no free CPU")
         for member in list(self._members):

@@ -9,6 +9,7 @@ from threading import Event
 
 from ..files import batch
 from ..files.results import ResultsLog
+from .flow import Flow
 from .items import Item
 from .progress import Progress
 from .work import Settings, Worker
@@ -24,17 +25,18 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
         ModelError: If a model cannot be loaded.
         UsageError: If a setting is out of range, or the log cannot be written.
     """
-    stop = Event()
+    stop, flow = Event(), Flow(items)
     worker = Worker(settings, stop)
     threads = settings.jobs or os.cpu_count() or 1
     prepare = worker.begin().prepare_thread
     with (
         log.part() as part,
-        closing(batch.run(items, worker, worker.begin, threads, stop, prepare)) as results,
+        closing(batch.run(flow, worker, worker.begin, threads, stop, prepare)) as results,
     ):
         progress.staff(threads)
-        for item, line in results:
-            if isinstance(line, Exception):
-                raise line
-            part.write(line)
-            progress.note(line, item.size)
+        for item, result in results:
+            if isinstance(result, Exception):
+                raise result
+            if line := flow.take(item, result):
+                part.write(line)
+                progress.note(line, item.size)

@@ -23,6 +23,7 @@ from ..files.results import FAILED, Known, ResultsLog
 from ..sound.formats import readable
 from ..sound.pending import STD
 from . import store
+from .section import Section
 
 COLUMNS = ("input", "output", "size")  # of a manifest; the first is needed
 ROWS = 1024  # of a parquet file at a time
@@ -40,6 +41,7 @@ class Item:
         stamp: What a listing said of its content, see `store.Facts`. Empty: nothing.
         known: What the results log knows of the output.
         fault: Why it cannot be processed. None: nothing is known against it.
+        section: What of it is to be done. None: all.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Item:
     stamp: str = ""
     known: Known = Known()  # noqa: RUF009 - it is frozen
     fault: RtdenoiseError | None = None
+    section: Section | None = None
 
 
 def target_of(naming: Naming, source: str, below: str) -> str:

@@ -30,6 +30,7 @@ from ..errors import UsageError, last_line, printable, reason_of
 from ..files.results import Line, ResultsLog
 from ..sound.pending import make_folder
 from .crew import Crew, Lost
+from .flow import Flow
 from .items import Item
 from .progress import Progress
 from .store import is_url, local
@@ -302,9 +303,11 @@ class OnRay:
                 progress,
                 settings.timeout_s,
             )
-            for item, line in crew.run(chain([first], items)):
-                part.write(line)
-                progress.note(line, item.size)
+            flow = Flow(chain([first], items))
+            for item, answer in crew.run(flow):
+                if line := flow.take(item, answer):
+                    part.write(line)
+                    progress.note(line, item.size)
 
 
 def wanted(ray: Any, jobs: int | None) -> int:

@@ -319,6 +319,20 @@ def put(path: str, target: str, key: str) -> None:
         )
 
 
+def remove(name: str) -> None:
+    """Remove a file or an object, if it is there.
+
+    Raises:
+        AudioError: If the store does not answer, or refuses.
+    """
+    if not is_url(name) or name.startswith("file://"):
+        Path(local(name)).unlink(missing_ok=True)
+        return
+    files, place = _filesystem(name)
+    with _told("remove", name), suppress(FileNotFoundError):
+        files.rm_file(place)
+
+
 def key_of(target: str) -> str:
     """Return the key that a store keeps beside an object that `put` made. Empty: it keeps none."""
     if PACKAGES.get(scheme(target)) not in NOTES:

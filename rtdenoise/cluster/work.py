@@ -10,11 +10,13 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Thread, local
 from typing import Any, TypeVar
 
 from ..chain.boardfile import board_from
@@ -23,14 +25,17 @@ from ..core.blend import Strength
 from ..errors import AudioError, ModelError, Problem, RtdenoiseError, UsageError, printable
 from ..files.digest import digest, of_file, of_tree, of_values
 from ..files.ends import Input
-from ..files.offline import Listener, process_file
+from ..files.offline import Listener, Report, process_file
 from ..files.reference import Against
 from ..files.results import DONE, FAILED, SKIPPED, Line
 from ..nets import box
-from . import store
+from . import cuts, store
+from .cuts import Cut
 from .items import Item
+from .section import Section
 
 Result = TypeVar("Result")
+CUT = "cut"  # the status of a line that says into which pieces its item is to be cut
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
@@ -53,7 +58,8 @@ class Settings:
         timeout_s: Seconds that an item may take. None: any time.
         force: Whether files may be replaced that are not of this log.
         skip_existing: Whether inputs are skipped whose output is there and not of this log.
-        jobs: Items at once on one machine. None: one a core.
+        longest_s: Seconds of the pieces into which longer recordings are cut. None: they are not.
+        jobs: Items at once. None: one a core.
         contents: The digest of the model or board; see `known`. Empty: not known.
     """
 
@@ -68,6 +74,7 @@ class Settings:
     timeout_s: float | None = None
     force: bool = False
     skip_existing: bool = False
+    longest_s: float | None = None
     jobs: int | None = None
     contents: str = ""
 
@@ -155,6 +162,7 @@ class Worker:
         self._stop = stop or Event()
         self._effect = self.settings.effect()
         self.name = f"{platform.node()}:{os.getpid()}"
+        self._kept = local()  # the input whose pieces a thread works on
 
     def begin(self) -> Effect:
         """Return the effect for the next item, made in the main thread, as some plugins want."""
@@ -178,7 +186,7 @@ class Worker:
             if item.fault is not None:
                 raise item.fault
             deadline = _Deadline(self.settings.timeout_s, shown, self._stop)
-            line |= deadline.within(lambda: self._work(item, effect, deadline))
+            line |= deadline.within(lambda: self._do(item, effect, deadline))
         except Stopped:
             raise
         except RtdenoiseError as error:
@@ -189,10 +197,16 @@ class Worker:
         took = time.perf_counter() - start
         return line | {"took_s": round(took, 3), "worker": self.name}
 
-    def _work(self, item: Item, effect: Effect, deadline: _Deadline) -> Line:
-        """Process an item, unless its output is what it would be."""
+    def _do(self, item: Item, effect: Effect, deadline: _Deadline) -> Line:
+        """Do what is to be done of an item."""
         if self.settings.timeout_s is not None:
             effect.prepare_thread()  # this is a thread of its own
+        if item.section is not None and item.section.number is not None:
+            return self._piece(item, item.section, item.section.number, effect, deadline)
+        return self._work(item, effect, deadline)
+
+    def _work(self, item: Item, effect: Effect, deadline: _Deadline) -> Line:
+        """Process an item, unless its output is what it would be."""
         before, there = store.facts(item.source), store.facts(item.target)
         if store.same_place(item.source, item.target):
             raise UsageError(f"{printable(item.target)} is the input itself", Problem.ITSELF)
@@ -213,12 +227,46 @@ class Worker:
                 return {"status": SKIPPED, "key": key}
             told: dict[str, Any] = {"key": key, "content": content, "stamp": stamp}
             force = self.settings.force or ours
+            if there is None or force:
+                planned = self._planned(item, path, effect, key)
+                if len(planned) > 1:
+                    return told | {"status": CUT, "cuts": planned}
             with store.placed(item.target, key, force) as out:
                 told |= self._process(item, path, out, effect, force, deadline)
         if store.facts(item.source) != before:
             raise AudioError(f"{printable(store.redacted(item.source))} changed while it was read")
+        for name in item.section.names(item.target) if item.section else ():
+            store.remove(name)  # of a store; `cuts.join` removes files of this machine
         made = store.facts(item.target)
         return told | {"status": DONE, "bytes": made.size if made else -1}
+
+    def _planned(self, item: Item, path: str, effect: Effect, key: str) -> list[Cut]:
+        """Return the pieces into which an item is to be cut, if it is whole."""
+        if item.section is not None and item.section.key != key:
+            raise AudioError(f"{printable(store.redacted(item.source))} has changed meanwhile")
+        if item.section is not None or self.settings.longest_s is None:
+            return []
+        return cuts.plan(path, effect, self.settings.longest_s)
+
+    def _piece(
+        self, item: Item, section: Section, number: int, effect: Effect, deadline: _Deadline
+    ) -> Line:
+        """Process a piece of an item into a file of its own, unless it is there."""
+        name = section.names(item.target)[number]
+        if store.facts(name) is None:
+            path = self._fetched(item, section.key)
+            with store.placed(name, section.key, True) as out:
+                cuts.piece(path, effect, section.cuts[number], out, deadline.watch)
+        return {"status": DONE}
+
+    def _fetched(self, item: Item, key: str) -> str:
+        """Return a local file with the content of *item*, which this thread keeps a while."""
+        if getattr(self._kept, "key", None) != key:
+            self._kept.__dict__.pop("files", ExitStack()).close()
+            self._kept.files = ExitStack()
+            self._kept.path = self._kept.files.enter_context(store.fetched(item.source))
+            self._kept.key = key
+        return str(self._kept.path)
 
     def _process(
         self, item: Item, path: str, out: str, effect: Effect, force: bool, deadline: _Deadline
@@ -231,8 +279,9 @@ class Worker:
                 scores.append(Against(self._reference(item), reader))
             return list(scores)
 
+        held = ExitStack()
         try:
-            report = process_file(
+            report = self._maker(item, held)(
                 path,
                 out,
                 effect,
@@ -244,6 +293,7 @@ class Worker:
         except RtdenoiseError as error:
             raise type(error)(_named(str(error), item, path, out), error.problem) from None
         finally:
+            held.close()
             for score in scores:
                 score.close()
         told = {
@@ -258,6 +308,14 @@ class Worker:
         if scores:
             told["scores"] = scores[0].result()
         return told
+
+    def _maker(self, item: Item, held: ExitStack) -> Callable[..., Report]:
+        """Return what makes the output of *item*, whose pieces stay until *held* is closed."""
+        if item.section is None:
+            return process_file
+        names = item.section.names(item.target)
+        files = [held.enter_context(store.fetched(name)) for name in names]
+        return partial(cuts.join, planned=item.section.cuts, files=files)
 
     def _reference(self, item: Item) -> str:
         """Return the name of the clean recording for an item."""

@@ -73,4 +73,3 @@ def main(address: str, folder: str, *names: str) -> None:
     """Be a driver: toys on items which have no output yet."""
     todo = [each for each in items(Path(folder), names) if not Path(each.target).exists()]
     OnRay(address, Toy)(iter(todo), Settings(), ResultsLog(Path(folder, "log.jsonl")), Progress())
-
