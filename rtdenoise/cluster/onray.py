@@ -286,7 +286,7 @@ class OnRay:
         first = next(items, None)
         if first is None:
             return
-        with connected(self.address) as ray, log.part() as part, _seen(first) as paths:
+        with connected(self.address) as ray, log.part() as part, seen(first) as paths:
             packages = tuple(name for name in EXTRAS if find_spec(name) is not None)
             start = pickle.dumps(Start(settings, self.make, packages, paths))
             options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
@@ -316,7 +316,7 @@ def wanted(ray: Any, jobs: int | None) -> int:
 
 
 @contextmanager
-def _seen(first: Item) -> Iterator[tuple[str, ...]]:
+def seen(first: Item) -> Iterator[tuple[str, ...]]:
     """Give paths of this machine that each worker must see while a block runs.
 
     They are the first input, and a hidden file in the folder of the first output: a folder of the

@@ -20,7 +20,7 @@ PACE_S = 0.15
 
 def journal(text: str) -> None:
     """Append a line to the journal, as one write, so that processes do not mix theirs."""
-    with open(os.environ[JOURNAL], "ab", buffering=0) as file:
+    with Path(os.environ[JOURNAL]).open("ab", buffering=0) as file:
         file.write(f"{text}\n".encode())
 
 
@@ -72,4 +72,6 @@ def items(folder: Path, names) -> list[Item]:
 def main(address: str, folder: str, *names: str) -> None:
     """Be a driver: toys on items which have no output yet."""
     todo = [each for each in items(Path(folder), names) if not Path(each.target).exists()]
-    OnRay(address, Toy)(iter(todo), Settings(), ResultsLog(Path(folder, "log.jsonl")), Progress())
+    log = ResultsLog(Path(folder, "log.jsonl"))
+    OnRay(address, Toy)(iter(todo), Settings(), log, Progress())
+    log.merge()
