@@ -258,7 +258,7 @@ class Crew:
         """Have a lost batch worked on again, unless it has been lost too often."""
         if member.ended and len(batch.items) == 1:
             item, why = batch.items[0], f"took more than {self._timeout_s:g} s"
-            yield item, _failed(item, why, member.name)
+            yield item, _failed(item, why, member.name, Problem.TIME_OUT)
             return
         batch.losses += not member.ended
         if batch.losses < MOST_LOSSES or len(batch.items) > 1:
@@ -303,14 +303,15 @@ class Crew:
                 self._leave(member)
 
 
-def _failed(item: Item, why: str, worker: str) -> Line:
+def _failed(item: Item, why: str, worker: str, problem: Problem = Problem.NONE) -> Line:
     """Return the line of an item whose worker could not tell what became of it."""
     source = redacted(item.source)
     return {
         "input": source,
         "output": redacted(item.target),
+        "below": item.below,
         "status": FAILED,
         "error": printable(f"{source}: {why}"),
-        "problem": str(Problem.NONE),
+        "problem": str(problem),
         "worker": worker,
     }

@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,14 @@ class Start:
         settings: What is done to every item.
         make: Function that loads what works on items.
         packages: Packages of extras that it must have.
-        paths: Files and folders of the driver's machine that it must see.
+        folder: The folder in which the driver is, from where relative names begin.
+        paths: Files of the driver's machine that it must see.
     """
 
     settings: Settings
     make: Callable[[Settings], Work]
     packages: tuple[str, ...]
+    folder: str
     paths: tuple[str, ...]
 
     def __call__(self) -> Work:
@@ -77,11 +79,13 @@ class Start:
                     f"it lacks the package {package}, which this machine has: pip install "
                     "'rtdenoise[cluster]' there, or what else brings it"
                 )
+        with suppress(OSError):  # where all names are URLs, it need not be there
+            os.chdir(self.folder)
         for path in self.paths:
             if not os.path.exists(path):
                 raise UsageError(
-                    f"it does not see {printable(path)} of this machine: wanted a disk that all "
-                    "nodes share, or a store (s3://...)"
+                    f"it does not see {printable(path)}, which this machine does: wanted a disk "
+                    "that all nodes share, or a store (s3://...)"
                 )
         return self.make(self.settings)
 
@@ -283,12 +287,13 @@ class OnRay:
         Raises:
             UsageError: If the cluster cannot be used, or the log cannot be written.
         """
-        first = next(items, None)
-        if first is None:
+        first = list(islice(items, 64))
+        seen = next((item for item in first if item.fault is None), None)
+        if not first:
             return
-        with connected(self.address) as ray, log.part() as part, seen(first) as paths:
+        with connected(self.address) as ray, log.part() as part, witnesses(seen) as paths:
             packages = tuple(name for name in EXTRAS if find_spec(name) is not None)
-            start = pickle.dumps(Start(settings, self.make, packages, paths))
+            start = pickle.dumps(Start(settings, self.make, packages, str(Path.cwd()), paths))
             options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
             kind = ray.remote(**options, scheduling_strategy="SPREAD")(actor())
             if not wanted(ray, settings.jobs):
@@ -303,7 +308,7 @@ class OnRay:
                 progress,
                 settings.timeout_s,
             )
-            flow = Flow(chain([first], items))
+            flow = Flow(chain(first, items))
             for item, answer in crew.run(flow):
                 if line := flow.take(item, answer):
                     part.write(line)
@@ -316,19 +321,19 @@ def wanted(ray: Any, jobs: int | None) -> int:
 
 
 @contextmanager
-def seen(first: Item) -> Iterator[tuple[str, ...]]:
-    """Give paths of this machine that each worker must see while a block runs.
+def witnesses(item: Item | None) -> Iterator[tuple[str, ...]]:
+    """Give names of files of this machine that each worker must see while a block runs.
 
-    They are the first input, and a hidden file in the folder of the first output: a folder of the
+    They are the input of an item, and a hidden file in the folder of its output: a folder of the
     same name on another machine would not have it.
     """
-    paths = []
-    if not is_url(first.source) and os.path.exists(first.source):
-        paths.append(os.path.realpath(first.source))
-    if is_url(first.target) or not first.target:
-        yield tuple(paths)
+    names = []
+    if item is not None and not is_url(item.source) and os.path.exists(item.source):
+        names.append(item.source)
+    if item is None or is_url(item.target):
+        yield tuple(names)
         return
-    folder = Path(local(first.target)).parent
+    folder = Path(local(item.target)).parent
     make_folder(folder)
     mark = folder / f".rtdenoise-{secrets.token_hex(6)}"
     try:
@@ -336,6 +341,6 @@ def seen(first: Item) -> Iterator[tuple[str, ...]]:
     except OSError as error:
         raise UsageError(f"cannot write to {printable(folder)}: {reason_of(error)}") from None
     try:
-        yield (*paths, os.path.realpath(mark))
+        yield (*names, str(mark))
     finally:
         mark.unlink(missing_ok=True)
