@@ -100,10 +100,12 @@ def is_archive(args: argparse.Namespace) -> bool:
 
 def run_archive(args: argparse.Namespace, advice: dict[Problem, str]) -> int:
     """Process the items; return the exit code."""
+    from ..cluster.store import check_folder
     from ..files.results import ResultsLog
     from .meters import Gauge
 
     _check(args)
+    check_folder(args.output_dir or args.out or "")
     engine, settings = _engine(args.on or HERE), _settings(args)
     log = ResultsLog(args.log, "{}of{}".format(*args.shard) if args.shard else "")
     with Gauge(args.quiet) as gauge:

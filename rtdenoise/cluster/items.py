@@ -125,6 +125,7 @@ def _root_name(name: str) -> str:
 
 def _remote(name: str, naming: Naming, recursive: bool, place: str) -> Iterator[Item]:
     """Yield the items that a URL means: an object, or all below it."""
+    target_of(naming, name, "x")  # before the store is asked
     about = None if name.endswith("/") else store.facts(name)
     if about is not None or store.scheme(name) in store.WEB:
         yield _item(naming, name, store.base_name(name), about)
@@ -172,11 +173,13 @@ def _local(name: str, naming: Naming, recursive: bool, place: str) -> Iterator[I
 
 def _is_result(name: str, naming: Naming) -> bool:
     """Return whether a file is what the rules would make of another file beside it."""
-    text = naming.suffix or naming.usual
     path = Path(name)
-    if naming.folder is not None or not path.stem.endswith(text):
-        return False
-    return os.path.lexists(path.with_name(path.stem.removesuffix(text) + path.suffix))
+    texts = {naming.usual, naming.suffix or naming.usual} if naming.folder is None else set()
+    return any(
+        path.stem.endswith(text)
+        and os.path.lexists(path.with_name(path.stem.removesuffix(text) + path.suffix))
+        for text in texts
+    )
 
 
 def _folder(name: str, naming: Naming, place: str) -> Iterator[Item]:

@@ -139,9 +139,9 @@ def _why(error: BaseException) -> str:
         return "no credentials were found: set them up as for the store's own tools"
     if isinstance(error, PermissionError):
         return f"access denied ({said.removeprefix('PermissionError: ')})"
-    if isinstance(error, FileNotFoundError):
-        return f"there is no such {'bucket' if 'bucket' in said.lower() else 'object'}"
-    return said
+    if "NoSuchBucket" in said:
+        return "there is no such bucket"
+    return "there is no such object" if isinstance(error, FileNotFoundError) else said
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
@@ -179,7 +179,7 @@ def _made(kind: str, host: str) -> Any:
     if package == "s3fs":
         settings["config_kwargs"] = PATIENCE
     with _told("use", f"{kind}://{host}"):
-        return files(use_listings_cache=False, **settings)
+        return files(use_listings_cache=False, skip_instance_cache=True, **settings)
 
 
 def facts(name: str) -> Facts | None:
@@ -202,8 +202,8 @@ def facts(name: str) -> Facts | None:
             info = files.info(path)
             return None if info.get("type") == "directory" else _remote_facts(info)
         except FileNotFoundError as error:
-            if error.__cause__ is not None and getattr(error.__cause__, "status", 404) != 404:
-                raise
+            if scheme(name) in WEB and getattr(error.__cause__, "status", None) != 404:
+                raise  # HTTP's way to say that something else went wrong
             return None
 
 
@@ -281,14 +281,33 @@ def placed(target: str, key: str, overwrite: bool) -> Iterator[str]:
         make_folder(Path(local(target)).parent)
         yield local(target)
         return
-    if scheme(target) in WEB:
-        raise UsageError(f"{printable(redacted(target))}: nothing can be written by HTTP")
     if not overwrite and facts(target) is not None:
         raise exists_error(redacted(target))
     with _folder(None) as folder:
         path = folder / f"output{PurePosixPath(base_name(target)).suffix}"
         yield str(path)
         put(str(path), target, key)
+
+
+def check_folder(folder: str) -> None:
+    """Check that a folder of outputs can be one, before any work is done.
+
+    Raises:
+        UsageError: If it cannot be written by its scheme, a package is missing, its store does not
+            answer, or it has no such bucket. Whether it may be written shows when it is.
+    """
+    if not is_url(folder) or folder.startswith("file://"):
+        return
+    shown = printable(redacted(folder))
+    if scheme(folder) in WEB:
+        raise UsageError(f"{shown}: nothing can be written by HTTP", Problem.STORE)
+    files, path = _filesystem(folder)
+    try:
+        with _told("use", folder):
+            files.info(path.partition("/")[0] if scheme(folder) in PACKAGES else "/")
+    except AudioError as error:
+        if not isinstance(error.__context__, PermissionError):  # it may be written, not listed
+            raise UsageError(str(error), Problem.STORE) from None
 
 
 def put(path: str, target: str, key: str) -> None:

@@ -43,7 +43,7 @@ Line = dict[str, Any]
 TABLE = """
 CREATE TABLE outputs (
     name BLOB PRIMARY KEY, made INTEGER, claimed BLOB,
-    status TEXT, input TEXT, file INTEGER, offset INTEGER
+    status TEXT, input BLOB, file INTEGER, offset INTEGER
 ) WITHOUT ROWID"""
 # The last line of an output counts, but that a file was made stays true.
 NOTE = """
@@ -103,8 +103,9 @@ class ResultsLog:
                 self._read(file)
 
     def _check(self, path: Path) -> None:
-        if path.is_dir():
-            raise UsageError(f"the log {printable(path)} is a folder, wanted a file")
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no file"
+            raise UsageError(f"the log {printable(path)} is {what}, wanted a file")
         if not path.parent.is_dir():
             reason = explain(FileNotFoundError(), path.parent)
             raise UsageError(f"cannot write the log {printable(path)}: {reason}")
@@ -140,7 +141,8 @@ class ResultsLog:
         if status == BEGUN:
             self._index.execute(MADE, (name,))
         elif status in (DONE, FAILED):
-            row = (name, status == DONE, status, line.get("input", ""), file, offset)
+            source = _bytes(str(line.get("input")))  # a name may have bytes that are no UTF-8
+            row = (name, status == DONE, status, source, file, offset)
             self._index.execute(NOTE, row)
 
     def claim(self, output: str, source: str) -> Known | None:
@@ -333,8 +335,12 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
+
+
 def _hash(name: str) -> bytes:
-    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(_bytes(name), digest_size=16).digest()
 
 
 def _name(line: Line) -> bytes:
