@@ -68,7 +68,7 @@ def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:
     Args:
         source: Name of the recording.
         effect: The effect.
-        longest_s: Seconds of a piece; fewer, or more, where a run of the effect cannot begin.
+        longest_s: Most seconds of a piece, but for the places where a run of the effect can begin.
 
     Raises:
         AudioError: If the recording cannot be read.
@@ -82,7 +82,8 @@ def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:
 def cuts(frames: int, rate: int, effect: Effect, longest_s: float) -> list[Cut]:
     """Return the pieces of a recording of *frames* samples at *rate* Hz; see `plan`."""
     step = memory.grid(effect, rate)
-    size = max(1, int(longest_s * rate) // step) * step
+    count = ceil(frames / max(1, longest_s * rate))
+    size = max(1, ceil(frames / max(1, count) / step)) * step  # all as long as each other
     beyond = ceil(memory.seconds(effect) * rate)
     starts = range(0, max(1, frames), size)
     stops = [*starts[1:], None]
@@ -105,7 +106,8 @@ def piece(
         effect: The effect.
         cut: The piece.
         target: Name of its file, which appears when it is whole, and replaces what has its name.
-        watch: Function that is called after each block with its seconds; it may raise to stop.
+        watch: Function that is called after each block with the seconds of it that belong to the
+            piece; it may raise to stop the work.
 
     Raises:
         AudioError: If the recording cannot be read, or the file cannot be written.
@@ -121,8 +123,9 @@ def piece(
         unheard = cut.beyond
         for dry, wet in pairs:
             writer.write(wet)
-            watch(wet.shape[1] / reader.rate)
-            if cut.stop is None or (over := cut.start + writer.frames - cut.stop) <= 0:
+            over = 0 if cut.stop is None else cut.start + writer.frames - cut.stop
+            watch(max(0, wet.shape[1] - max(0, over)) / reader.rate)
+            if over <= 0:
                 continue
             unheard -= sounding(dry[:, max(0, dry.shape[1] - over) :])
             if unheard <= 0 or over >= cut.beyond + MOST_SILENCE_S * reader.rate:

@@ -22,7 +22,7 @@ from ..core.loudness import HOP_S
 from ..errors import UsageError
 from ..nets.card import Card
 
-NET_S = 40.0  # of sound, after which the nets of the box have forgotten all that was before
+NET_S = 240.0  # of sound, in which the nets of the box forget all that was before, with margin
 LEVEL_S = 90.0  # an `AutoLevel` weighs the last 5 s of a voice, pauses left out
 NATIVE_S = 30.0  # the reverberation and the releases of native plugins
 # Plugins that count from the start of the recording: the phase of a wave, the frames of a codec.
@@ -36,8 +36,8 @@ def check(effect: Effect) -> None:
         UsageError: If there is such an effect in it; the message names it.
     """
     for part in within(effect):
-        if isinstance(part, Effect):
-            continue
+        if isinstance(part, Effect) or hasattr(part, "__iter__"):
+            continue  # what is in it comes by itself
         name = part.name if native.is_external(part) else type(part).__name__
         if native.is_external(part):
             why = "nobody knows how long a VST3 or an Audio Unit remembers its sound"

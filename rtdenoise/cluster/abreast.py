@@ -1,0 +1,86 @@
+"""A long recording on all cores of one machine: its pieces side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from copy import deepcopy
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from ..chain.effect import Effect
+from ..files import batch
+from ..files.offline import Report
+from ..sound.pending import STD
+from .cuts import Cut, join, piece
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """The end of the work on a piece because another one has failed."""
+
+
+def process(
+    source: str | Path,
+    target: str | Path,
+    effect: Effect,
+    planned: Sequence[Cut],
+    key: str,
+    threads: int,
+    watch: Callable[[float], None] = lambda seconds: None,
+    **settings: Any,
+) -> Report:
+    """Process a recording in pieces that threads share, and write the output.
+
+    The pieces wait for each other in hidden files beside the output. What a run that was killed has
+    finished of them is there for the next one; after the join they are removed.
+
+    Args:
+        source: Name of the recording.
+        target: Name of the output.
+        effect: The effect, of which each piece gets a copy.
+        planned: The pieces, as `cuts.plan` gives them.
+        key: Digest of the recording, the effect and its settings.
+        threads: Number of pieces at once.
+        watch: Function that is called after each block of a piece with its seconds; it may raise
+            to stop the work.
+        settings: Those of `process_file`.
+
+    Raises:
+        AudioError: If the recording cannot be read, or a file cannot be written.
+        ModelError: If a net failed in any window.
+    """
+    files = {cut: _folder(target) / f".{cut.name(key)}" for cut in planned}
+    stop = Event()
+
+    def checked(seconds: float) -> None:
+        if stop.is_set():
+            raise _Stopped
+        watch(seconds)
+
+    def work(cut: Cut, own: Effect) -> None:
+        if not files[cut].exists():
+            piece(source, own, cut, files[cut], checked)
+
+    runs = batch.run(planned, work, lambda: deepcopy(effect), threads, stop, effect.prepare_thread)
+    with closing(runs):
+        for _, result in runs:
+            if isinstance(result, Exception):
+                raise result
+    return join(
+        source,
+        target,
+        effect,
+        planned,
+        list(files.values()),
+        watch=lambda seconds: watch(0.0),
+        **settings,
+    )
+
+
+def _folder(target: str | Path) -> Path:
+    """Return the folder for the pieces of *target*."""
+    if str(target) == STD or (Path(target).exists() and not Path(target).is_file()):
+        return Path(tempfile.gettempdir())
+    return Path(target).absolute().parent
