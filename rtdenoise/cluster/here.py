@@ -6,14 +6,23 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from threading import Event
+from typing import Protocol
 
 from ..files import batch
 from ..files.results import Line, ResultsLog
 from .items import Item
 from .work import Settings, Worker
 
-# An engine processes items and writes their lines to the log; it tells `Progress` of each line.
-Progress = Callable[[Line], None]
+
+class Progress(Protocol):
+    """What is told how far a run is."""
+
+    def note(self, line: Line, size: int | None = None) -> None:
+        """Take the line of an item whose input has *size* bytes; "skipped" ones come as well."""
+        ...
+
+
+# An engine processes items, writes their lines to a part of the log, and tells its progress.
 Engine = Callable[[Iterator[Item], Settings, ResultsLog, Progress], None]
 
 
@@ -32,8 +41,8 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
         log.part() as part,
         closing(batch.run(items, worker, worker.begin, threads, stop, prepare)) as results,
     ):
-        for _, line in results:
+        for item, line in results:
             if isinstance(line, Exception):
                 raise line
             part.write(line)
-            progress(line)
+            progress.note(line, item.size)

@@ -346,6 +346,18 @@ def _whole(source: str) -> str:
     return "/".join(part for part in Path(path).parts if part not in ("..", "/"))
 
 
+def from_failures(log: ResultsLog) -> Iterator[Item]:
+    """Yield the items that failed in the last run, by what their lines say."""
+    for line in log.failed():
+        source, output = line["input"], line.get("output")
+        if output and "***" not in source + output:
+            yield Item(source, None, output, str(line.get("below", source)))
+        else:
+            hidden = f"{printable(source)}: the log does not keep what opens it"
+            error = UsageError(hidden if output else line.get("error", ""), Problem.RETRY)
+            yield _faulty(source, error)
+
+
 def shard(items: Iterable[Item], number: int, count: int) -> Iterator[Item]:
     """Yield the items of one of *count* shards, which together are all items.
 

@@ -199,7 +199,8 @@ def facts(name: str) -> Facts | None:
     files, path = _filesystem(name)
     with _told("read", name):
         try:
-            return _remote_facts(files.info(path))
+            info = files.info(path)
+            return None if info.get("type") == "directory" else _remote_facts(info)
         except FileNotFoundError as error:
             if error.__cause__ is not None and getattr(error.__cause__, "status", 404) != 404:
                 raise

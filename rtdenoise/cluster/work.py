@@ -120,7 +120,7 @@ def _contents(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [_contents(inner) for inner in value]
-    if isinstance(value, str) and Path(value).is_absolute() and os.path.exists(value):
+    if isinstance(value, str) and os.path.exists(value) and (os.sep in value or "." in value):
         return of_tree(value)  # a VST3, an impulse response
     return value
 
@@ -129,10 +129,8 @@ def _of_model(name: Any) -> str:
     """Return the digest of a model by its name or path."""
     try:
         return of_file(box.place(name))
-    except ModelError:
-        return of_values(asdict(box.card(name)))  # of another maker: its card has its versions
-    except OSError as error:
-        raise ModelError(f"cannot read the model {printable(name)}: {error.strerror}") from None
+    except (ModelError, OSError):  # of another maker: its card has its versions; or it is missing
+        return of_values(asdict(box.card(name)))
 
 
 class Worker:
@@ -175,6 +173,7 @@ class Worker:
         effect = self.begin() if effect is None else effect
         shown = printable(store.redacted(item.source))
         line: Line = {"input": store.redacted(item.source), "output": store.redacted(item.target)}
+        line["below"] = item.below
         try:
             if item.fault is not None:
                 raise item.fault

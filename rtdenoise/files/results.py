@@ -5,6 +5,7 @@ costs the last line at most. At the end the parts are merged into `NAME.jsonl`, 
 the last line of each output, sorted by the names of the inputs. A line has the keys
 
 * input, output: names, without passwords and signatures; a failure before any work has no output
+* below: the place of the input below what was listed
 * status: "done", "failed" or "skipped" (the output was there; such a line is not kept)
 * key, content, stamp: see `digest.digest`; that of the input's bytes; what its store says of it
 * seconds, rate, channels, format, bytes: of the output
@@ -262,11 +263,15 @@ class Part:
         path: Name of the file. None: the lines are not kept.
         number: Its number among the files of the log.
 
+    Attributes:
+        name: Name of the file. Empty: there is none.
+
     Raises:
         UsageError: If another run writes it, or it cannot be written.
     """
 
     def __init__(self, log: ResultsLog, path: Path | None, number: int = -1) -> None:
+        self.name = "" if path is None else str(path)
         self._log, self._path, self._number = log, path, number
         self._file: FileIO | None = None
         if path is None:
