@@ -67,6 +67,13 @@ def add_archive(parser: argparse._ActionsContainer) -> None:
         metavar="S",
         help="give up an input that takes more seconds, as one on a drive that hangs",
     )
+    parser.add_argument(
+        "--longest",
+        type=float,
+        metavar="S",
+        help="cut what is longer than S seconds into pieces that share the cores (600 or more: "
+        "each goes on for about 3 minutes, until its net agrees with the next one's)",
+    )
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -83,7 +90,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 def is_archive(args: argparse.Namespace) -> bool:
     """Return whether the flags ask for what this file does: an option of it, or a URL."""
-    options = (args.log, args.manifest, args.shard, args.on, args.timeout)
+    options = (args.log, args.manifest, args.shard, args.on, args.timeout, args.longest)
     named = [*args.inputs, args.out or "", args.output_dir or ""]
     return args.retry_failed or any(o is not None for o in options) or any(map(URL.match, named))
 
@@ -124,6 +131,8 @@ def _check(args: argparse.Namespace) -> None:
         f"--jobs {args.jobs}: wanted 1 or more": args.jobs is not None and args.jobs < 1,
         f"--timeout {args.timeout}: wanted more than 0 s": args.timeout is not None
         and not args.timeout > 0,
+        f"--longest {args.longest}: wanted more than 0 s": args.longest is not None
+        and not args.longest > 0,
         f"--log {args.log}: a log is on a disk of this machine": args.log and URL.match(args.log),
     }
     for message, refused in refusals.items():
@@ -163,6 +172,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         quality_kbps=args.quality,
         reference=args.reference,
         timeout_s=args.timeout,
+        longest_s=args.longest,
         force=args.force,
         skip_existing=args.skip_existing,
         jobs=args.jobs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from copy import deepcopy
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 
 from ..chain.effect import Effect
 from ..files import batch
-from ..files.offline import Report
+from ..files.offline import Report, process_file
 from ..sound.pending import STD
-from .cuts import Cut, join, piece
+from .cuts import Cut, join, piece, plan
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error
@@ -25,13 +25,13 @@ def process(
     source: str | Path,
     target: str | Path,
     effect: Effect,
-    planned: Sequence[Cut],
+    longest_s: float | None,
     key: str,
     threads: int,
     watch: Callable[[float], None] = lambda seconds: None,
     **settings: Any,
 ) -> Report:
-    """Process a recording in pieces that threads share, and write the output.
+    """Process a recording, and if it is long, in pieces that threads share.
 
     The pieces wait for each other in hidden files beside the output. What a run that was killed has
     finished of them is there for the next one; after the join they are removed.
@@ -40,7 +40,7 @@ def process(
         source: Name of the recording.
         target: Name of the output.
         effect: The effect, of which each piece gets a copy.
-        planned: The pieces, as `cuts.plan` gives them.
+        longest_s: Most seconds of a piece. None: the recording stays whole.
         key: Digest of the recording, the effect and its settings.
         threads: Number of pieces at once.
         watch: Function that is called after each block of a piece with its seconds; it may raise
@@ -50,7 +50,11 @@ def process(
     Raises:
         AudioError: If the recording cannot be read, or a file cannot be written.
         ModelError: If a net failed in any window.
+        UsageError: If the recording is longer, and the effect never forgets.
     """
+    planned = [] if longest_s is None else plan(source, effect, longest_s)
+    if len(planned) < 2:
+        return process_file(source, target, effect, watch=watch, **settings)
     files = {cut: _folder(target) / f".{cut.name(key)}" for cut in planned}
     stop = Event()
 

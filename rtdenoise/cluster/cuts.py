@@ -72,15 +72,12 @@ def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:
 
     Raises:
         AudioError: If the recording cannot be read.
-        UsageError: If the effect never forgets (see `memory.check`).
+        UsageError: If it is longer, and the effect never forgets (see `memory.check`).
     """
-    memory.check(effect)
     with open_input(source) as reader:
-        return cuts(reader.frames, reader.rate, effect, longest_s)
-
-
-def cuts(frames: int, rate: int, effect: Effect, longest_s: float) -> list[Cut]:
-    """Return the pieces of a recording of *frames* samples at *rate* Hz; see `plan`."""
+        frames, rate = reader.frames, reader.rate
+    if frames > longest_s * rate:
+        memory.check(effect)
     step = memory.grid(effect, rate)
     count = ceil(frames / max(1, longest_s * rate))
     size = max(1, ceil(frames / max(1, count) / step)) * step  # all as long as each other

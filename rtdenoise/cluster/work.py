@@ -23,11 +23,12 @@ from ..core.blend import Strength
 from ..errors import AudioError, ModelError, Problem, RtdenoiseError, UsageError, printable
 from ..files.digest import digest, of_file, of_tree, of_values
 from ..files.ends import Input
-from ..files.offline import Listener, process_file
+from ..files.offline import Listener
 from ..files.reference import Against
 from ..files.results import DONE, FAILED, SKIPPED, Line
 from ..nets import box
 from . import store
+from .abreast import process as process_cut
 from .items import Item
 
 Result = TypeVar("Result")
@@ -51,6 +52,7 @@ class Settings:
         quality_kbps: Bit rate of lossy outputs in kb/s. None: that of the input.
         reference: Clean recording, or folder of them, to score against. None: no scores.
         timeout_s: Seconds that an item may take. None: any time.
+        longest_s: Most seconds of a piece; a longer recording is cut. None: none is cut.
         force: Whether files may be replaced that are not of this log.
         skip_existing: Whether inputs are skipped whose output is there and not of this log.
         jobs: Items at once on one machine. None: one a core.
@@ -66,6 +68,7 @@ class Settings:
     quality_kbps: float | None = None
     reference: str | None = None
     timeout_s: float | None = None
+    longest_s: float | None = None
     force: bool = False
     skip_existing: bool = False
     jobs: int | None = None
@@ -95,7 +98,7 @@ class Settings:
 
     def of_output(self, target: str) -> dict[str, Any]:
         """Return the settings that change the samples or the container of *target*."""
-        names = ("parameters", "mix", "atten_lim_db", "residual", "quality_kbps")
+        names = ("parameters", "mix", "atten_lim_db", "residual", "quality_kbps", "longest_s")
         values = asdict(self)
         suffix = Path(store.base_name(target)).suffix.lower()
         return {name: values[name] for name in names} | {"format": suffix}
@@ -214,14 +217,21 @@ class Worker:
             told: dict[str, Any] = {"key": key, "content": content, "stamp": stamp}
             force = self.settings.force or ours
             with store.placed(item.target, key, force) as out:
-                told |= self._process(item, path, out, effect, force, deadline)
+                told |= self._process(item, path, out, effect, force, deadline, key)
         if store.facts(item.source) != before:
             raise AudioError(f"{printable(store.redacted(item.source))} changed while it was read")
         made = store.facts(item.target)
         return told | {"status": DONE, "bytes": made.size if made else -1}
 
     def _process(
-        self, item: Item, path: str, out: str, effect: Effect, force: bool, deadline: _Deadline
+        self,
+        item: Item,
+        path: str,
+        out: str,
+        effect: Effect,
+        force: bool,
+        deadline: _Deadline,
+        key: str,
     ) -> Line:
         """Process the file *path* into *out*; return what the line tells of it."""
         scores: list[Against] = []
@@ -232,14 +242,17 @@ class Worker:
             return list(scores)
 
         try:
-            report = process_file(
+            report = process_cut(
                 path,
                 out,
                 effect,
+                self.settings.longest_s,
+                key,
+                self.settings.jobs or os.cpu_count() or 1,
+                deadline.watch,
                 kbps=self.settings.quality_kbps,
                 overwrite=force,
                 listen=listen,
-                watch=deadline.watch,
             )
         except RtdenoiseError as error:
             raise type(error)(_named(str(error), item, path, out), error.problem) from None
