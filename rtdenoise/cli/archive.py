@@ -71,8 +71,8 @@ def add_archive(parser: argparse._ActionsContainer) -> None:
         "--longest",
         type=float,
         metavar="S",
-        help="cut what is longer than S seconds into pieces that share the cores (600 or more: "
-        "each goes on for about 3 minutes, until its net agrees with the next one's)",
+        help="cut what is longer than S seconds into pieces that share the cores; wanted 600 or "
+        "more, because each takes 5 minutes more: docs/scale.md",
     )
 
 
