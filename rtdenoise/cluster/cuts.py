@@ -25,11 +25,11 @@ from ..core.counters import Counters
 from ..core.kernels import clean
 from ..core.stream import Stream
 from ..errors import AudioError, Problem
-from ..files.ends import Input, open_input
+from ..files.ends import Input, open_input, open_output
 from ..files.offline import Report, check_nets, process_file
 from ..sound.reader import BLOCK, SoundReader, skipped
 from ..sound.writer import SoundWriter
-from . import memory
+from . import memory, seams
 from .seams import Joiner, Piece, Reel, Seam, run, sounding
 
 FORMAT, SUBTYPE, SUFFIX = "W64", "FLOAT", ".w64"  # a W64 may have more than 4 GB
@@ -81,10 +81,22 @@ def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:
     step = memory.grid(effect, rate)
     count = ceil(frames / max(1, longest_s * rate))
     size = max(1, ceil(frames / max(1, count) / step)) * step  # all as long as each other
-    beyond = ceil(memory.seconds(effect) * rate)
+    beyond = ceil((memory.seconds(effect) + seams.CHECK_S) * rate)
     starts = range(0, max(1, frames), size)
     stops = [*starts[1:], None]
     return [Cut(start, stop, beyond) for start, stop in zip(starts, stops, strict=True)]
+
+
+def check_output(
+    source: str | Path, target: str | Path, kbps: float | None = None, overwrite: bool = False
+) -> None:
+    """Refuse, before any work, an output that `join` could not write; see `files.ends.open_output`.
+
+    Raises:
+        AudioError: If it exists and may not be replaced, or its format cannot hold the sound.
+    """
+    with open_input(source) as reader, reader.raw() as original:
+        open_output(target, reader, original, kbps, overwrite).discard()
 
 
 def piece(
