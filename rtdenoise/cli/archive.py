@@ -65,17 +65,17 @@ def add_archive(parser: argparse._ActionsContainer) -> None:
         "RAY_ADDRESS), HOST:PORT from one of its nodes, ray://HOST:PORT from anywhere",
     )
     parser.add_argument(
-        "--longest",
-        type=float,
-        metavar="S",
-        help="cut longer recordings into pieces of S seconds (600 or more), which all cores and "
-        "nodes share, and join them: equal to the uncut one within 1e-5 of full scale",
-    )
-    parser.add_argument(
         "--timeout",
         type=float,
         metavar="S",
         help="give up an input that takes more seconds, as one on a drive that hangs",
+    )
+    parser.add_argument(
+        "--longest",
+        type=float,
+        metavar="S",
+        help="cut what is longer than S seconds into pieces that all cores and nodes share; wanted "
+        "600 or more, because each takes 5 minutes more: docs/scale.md",
     )
 
 
@@ -154,7 +154,7 @@ def _engine(where: str) -> Engine:
 
         return here.run
     if where != RAY and ":" not in where:
-        raise UsageError(f"--on {where}: wanted here, ray, HOST:PORT or ray://HOST:PORT")
+        raise UsageError(f"--on {where}: wanted here, ray or an address of Ray: HOST:PORT, ray://HOST:PORT")
     from ..cluster.onray import OnRay
 
     return OnRay(None if where == RAY else where)
@@ -258,6 +258,7 @@ class Told(Progress):
             where = f"; results in {printable(log.path)}" if log.path else ""
             if log.path and log.shard and not merged:
                 where = f"; results in {printable(log.part().name)} until all shards have ended"
-            cost = f"{self.facts()['core_hours']:.4f} core-hours"
-            print(f"{counts}, {cost}{where}", file=sys.stderr)
+            if self.args.on not in (None, HERE):
+                counts += f", {self.facts()['core_hours']:.4f} core-hours"
+            print(f"{counts}{where}", file=sys.stderr)
         return 1 if self.counts["failed"] else 0

@@ -25,11 +25,11 @@ from ..core.counters import Counters
 from ..core.kernels import clean
 from ..core.stream import Stream
 from ..errors import AudioError, Problem
-from ..files.ends import Input, open_input
+from ..files.ends import Input, open_input, open_output
 from ..files.offline import Report, check_nets, process_file
 from ..sound.reader import BLOCK, SoundReader, skipped
 from ..sound.writer import SoundWriter
-from . import memory
+from . import memory, seams
 from .seams import Joiner, Piece, Reel, Seam, run, sounding
 
 FORMAT, SUBTYPE, SUFFIX = "W64", "FLOAT", ".w64"  # a W64 may have more than 4 GB
@@ -68,25 +68,35 @@ def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:
     Args:
         source: Name of the recording.
         effect: The effect.
-        longest_s: Seconds of a piece; fewer, or more, where a run of the effect cannot begin.
+        longest_s: Most seconds of a piece, but for the places where a run of the effect can begin.
 
     Raises:
         AudioError: If the recording cannot be read.
-        UsageError: If the effect never forgets (see `memory.check`).
+        UsageError: If it is longer, and the effect never forgets (see `memory.check`).
     """
-    memory.check(effect)
     with open_input(source) as reader:
-        return cuts(reader.frames, reader.rate, effect, longest_s)
-
-
-def cuts(frames: int, rate: int, effect: Effect, longest_s: float) -> list[Cut]:
-    """Return the pieces of a recording of *frames* samples at *rate* Hz; see `plan`."""
+        frames, rate = reader.frames, reader.rate
+    if frames > longest_s * rate:
+        memory.check(effect)
     step = memory.grid(effect, rate)
-    size = max(1, int(longest_s * rate) // step) * step
-    beyond = ceil(memory.seconds(effect) * rate)
+    count = ceil(frames / max(1, longest_s * rate))
+    size = max(1, ceil(frames / max(1, count) / step)) * step  # all as long as each other
+    beyond = ceil((memory.seconds(effect) + seams.CHECK_S) * rate)
     starts = range(0, max(1, frames), size)
     stops = [*starts[1:], None]
     return [Cut(start, stop, beyond) for start, stop in zip(starts, stops, strict=True)]
+
+
+def check_output(
+    source: str | Path, target: str | Path, kbps: float | None = None, overwrite: bool = False
+) -> None:
+    """Refuse, before any work, an output that `join` could not write; see `files.ends.open_output`.
+
+    Raises:
+        AudioError: If it exists and may not be replaced, or its format cannot hold the sound.
+    """
+    with open_input(source) as reader, reader.raw() as original:
+        open_output(target, reader, original, kbps, overwrite).discard()
 
 
 def piece(
@@ -105,7 +115,8 @@ def piece(
         effect: The effect.
         cut: The piece.
         target: Name of its file, which appears when it is whole, and replaces what has its name.
-        watch: Function that is called after each block with its seconds; it may raise to stop.
+        watch: Function that is called after each block with the seconds of it that belong to the
+            piece; it may raise to stop the work.
 
     Raises:
         AudioError: If the recording cannot be read, or the file cannot be written.
@@ -121,8 +132,9 @@ def piece(
         unheard = cut.beyond
         for dry, wet in pairs:
             writer.write(wet)
-            watch(wet.shape[1] / reader.rate)
-            if cut.stop is None or (over := cut.start + writer.frames - cut.stop) <= 0:
+            over = 0 if cut.stop is None else cut.start + writer.frames - cut.stop
+            watch(max(0, wet.shape[1] - max(0, over)) / reader.rate)
+            if over <= 0:
                 continue
             unheard -= sounding(dry[:, max(0, dry.shape[1] - over) :])
             if unheard <= 0 or over >= cut.beyond + MOST_SILENCE_S * reader.rate:

@@ -22,9 +22,9 @@ from ..core.loudness import HOP_S
 from ..errors import UsageError
 from ..nets.card import Card
 
-NET_S = 40.0  # of sound, after which the nets of the box have forgotten all that was before
+NET_S = 300.0  # of sound: the nets of the box hand over after 110 to 275 s
 LEVEL_S = 90.0  # an `AutoLevel` weighs the last 5 s of a voice, pauses left out
-NATIVE_S = 30.0  # the reverberation and the releases of native plugins
+OTHERS_S = 30.0  # the reverberation and the releases of plugins
 # Plugins that count from the start of the recording: the phase of a wave, the frames of a codec.
 NEVER = ("Chorus", "Phaser", "MP3Compressor", "Resample")
 
@@ -36,8 +36,8 @@ def check(effect: Effect) -> None:
         UsageError: If there is such an effect in it; the message names it.
     """
     for part in within(effect):
-        if isinstance(part, Effect):
-            continue
+        if isinstance(part, Effect) or hasattr(part, "__iter__"):
+            continue  # what is in it comes by itself
         name = part.name if native.is_external(part) else type(part).__name__
         if native.is_external(part):
             why = "nobody knows how long a VST3 or an Audio Unit remembers its sound"
@@ -58,10 +58,11 @@ def seconds(effect: Effect) -> float:
 
     They add up, because an effect gets the right sound only when those before it have forgotten.
     """
-    parts = list(within(effect))
-    seconds = sum(_net_s(part.net.card) for part in parts if isinstance(part, Denoise))
-    seconds += LEVEL_S * sum(isinstance(part, AutoLevel) for part in parts)
-    return seconds + NATIVE_S * any(not isinstance(part, Effect) for part in parts)
+    parts = [part for part in within(effect) if not getattr(part, "inner", ())]
+    nets = [part.net.card for part in parts if isinstance(part, Denoise)]
+    levels = [part for part in parts if isinstance(part, AutoLevel)]
+    others = len(parts) > len(nets) + len(levels)
+    return sum(map(_net_s, nets)) + LEVEL_S * len(levels) + OTHERS_S * others
 
 
 def _net_s(card: Card) -> float:

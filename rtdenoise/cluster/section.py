@@ -23,10 +23,14 @@ class Section:
     number: int | None = None
 
     def names(self, target: str) -> list[str]:
-        """Return the names of the files of all pieces, which are hidden beside the output.
+        """Return the names of the files of all pieces.
 
         >>> Section("k", (Cut(0, None, 9),)).names("s3://bucket/out/a.wav")
-        ['s3://bucket/out/.k-0-end.w64']
+        ['s3://bucket/out/.rtdenoise-k.pieces/k-0-end.w64']
         """
-        folder = target[: len(target) - len(store.base_name(target))]
-        return [f"{folder}.{cut.name(self.key)}" for cut in self.cuts]
+        return [f"{self.folder(target)}/{cut.name(self.key)}" for cut in self.cuts]
+
+    def folder(self, target: str) -> str:
+        """Return the folder of the pieces: hidden, beside the output."""
+        beside = target[: len(target) - len(store.base_name(target))]
+        return f"{beside}.rtdenoise-{self.key}.pieces"

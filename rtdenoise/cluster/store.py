@@ -265,7 +265,7 @@ def _folder(size: int | None) -> Iterator[Path]:
 
 
 @contextmanager
-def placed(target: str, key: str, overwrite: bool) -> Iterator[str]:
+def placed(target: str, key: str, overwrite: bool, keep: bool = True) -> Iterator[str]:
     """Give the path to write an output to; the output is at *target* after the block.
 
     Args:
@@ -273,6 +273,7 @@ def placed(target: str, key: str, overwrite: bool) -> Iterator[str]:
             let it appear whole, as `sound.pending` does.
         key: The key of the output, which a store keeps beside the object; see `key_of`.
         overwrite: Whether an object of this name may be replaced.
+        keep: Whether it is put into a store after the block.
 
     Raises:
         AudioError: If it cannot be written, or exists and may not be replaced.
@@ -286,7 +287,8 @@ def placed(target: str, key: str, overwrite: bool) -> Iterator[str]:
     with _folder(None) as folder:
         path = folder / f"output{PurePosixPath(base_name(target)).suffix}"
         yield str(path)
-        put(str(path), target, key)
+        if keep:
+            put(str(path), target, key)
 
 
 def check_folder(folder: str) -> None:
@@ -338,18 +340,18 @@ def put(path: str, target: str, key: str) -> None:
         )
 
 
-def remove(name: str) -> None:
-    """Remove a file or an object, if it is there.
+def remove(folder: str) -> None:
+    """Remove a folder and all that is in it, if it is there.
 
     Raises:
         AudioError: If the store does not answer, or refuses.
     """
-    if not is_url(name) or name.startswith("file://"):
-        Path(local(name)).unlink(missing_ok=True)
+    if not is_url(folder) or folder.startswith("file://"):
+        shutil.rmtree(local(folder), ignore_errors=True)
         return
-    files, place = _filesystem(name)
-    with _told("remove", name), suppress(FileNotFoundError):
-        files.rm_file(place)
+    files, place = _filesystem(folder)
+    with _told("remove", folder), suppress(FileNotFoundError):
+        files.rm(place, recursive=True)
 
 
 def key_of(target: str) -> str:

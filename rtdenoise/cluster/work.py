@@ -58,7 +58,7 @@ class Settings:
         timeout_s: Seconds that an item may take. None: any time.
         force: Whether files may be replaced that are not of this log.
         skip_existing: Whether inputs are skipped whose output is there and not of this log.
-        longest_s: Seconds of the pieces into which longer recordings are cut. None: they are not.
+        longest_s: Most seconds of a piece; a longer recording is cut. None: none is cut.
         jobs: Items at once. None: one a core.
         contents: The digest of the model or board; see `known`. Empty: not known.
     """
@@ -102,7 +102,7 @@ class Settings:
 
     def of_output(self, target: str) -> dict[str, Any]:
         """Return the settings that change the samples or the container of *target*."""
-        names = ("parameters", "mix", "atten_lim_db", "residual", "quality_kbps")
+        names = ("parameters", "mix", "atten_lim_db", "residual", "quality_kbps", "longest_s")
         values = asdict(self)
         suffix = Path(store.base_name(target)).suffix.lower()
         return {name: values[name] for name in names} | {"format": suffix}
@@ -235,8 +235,8 @@ class Worker:
                 told |= self._process(item, path, out, effect, force, deadline)
         if store.facts(item.source) != before:
             raise AudioError(f"{printable(store.redacted(item.source))} changed while it was read")
-        for name in item.section.names(item.target) if item.section else ():
-            store.remove(name)  # of a store; `cuts.join` removes files of this machine
+        if item.section is not None:
+            store.remove(item.section.folder(item.target))
         made = store.facts(item.target)
         return told | {"status": DONE, "bytes": made.size if made else -1}
 
@@ -246,7 +246,11 @@ class Worker:
             raise AudioError(f"{printable(store.redacted(item.source))} has changed meanwhile")
         if item.section is not None or self.settings.longest_s is None:
             return []
-        return cuts.plan(path, effect, self.settings.longest_s)
+        planned = cuts.plan(path, effect, self.settings.longest_s)
+        if len(planned) > 1:  # hours of work need not begin for a format that cannot hold the sound
+            with store.placed(item.target, "", True, keep=False) as out:
+                cuts.check_output(path, out, self.settings.quality_kbps, True)
+        return planned
 
     def _piece(
         self, item: Item, section: Section, number: int, effect: Effect, deadline: _Deadline

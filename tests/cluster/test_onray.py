@@ -177,8 +177,8 @@ def other_version(head, tmp_path):
     env = {"PYTHONPATH": f"{about.parent}:{ROOT}"}
     node = head.add_node(**{**NODE, "num_cpus": 1}, env_vars=env)
     yield (
-        r"rtdenoise: left out: the worker \S+: it has rtdenoise 9.9, wanted rtdenoise \S+ of this machine: "
-        r"install it on every node\n"
+        r"rtdenoise: left out: the worker \S+: it has rtdenoise 9.9, wanted rtdenoise \S+ of this "
+        r"machine: install it on every node\n"
     )
     head.remove_node(node, allow_graceful=False)
 
