@@ -15,7 +15,7 @@ from rtdenoise.errors import ModelError
 from rtdenoise.files.results import Line, ResultsLog
 
 JOURNAL = "RTDENOISE_TEST_JOURNAL"  # a file: "load PID" and "work PID NAME" of all processes
-PACE_S = 0.15
+PACE_S = 0.15  # of an item in seconds
 
 
 def journal(text: str) -> None:
