@@ -33,48 +33,66 @@ def lines(path: Path, kind: str) -> list[list[str]]:
     return [each for each in words if each[0] == kind]
 
 
+class Chaos:
+    """The cluster, and what has been killed of it.
+
+    Args:
+        dice: Random numbers.
+        journal: The journal of the toys.
+    """
+
+    def __init__(self, dice: random.Random, journal: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.dice, self.journal, self.killed = dice, journal, Counter[str]()
+        head = {**NODE, "num_cpus": 0, "include_dashboard": False}
+        self.cluster = Cluster(True, head_node_args=head)
+        self.nodes = [self.cluster.add_node(**NODE) for _ in range(2)]
+
+    def kill(self, driver: subprocess.Popen[bytes]) -> None:
+        """Kill a worker, a node or the driver, if there is a worker."""
+        loads = [int(pid) for _, pid in lines(self.journal, "load")]
+        there = [pid for pid in loads if Path(f"/proc/{pid}").exists()]
+        if not there:
+            return
+        kind = self.dice.choices(("worker", "node", "driver"), (6, 1, 1))[0]
+        self.killed[kind] += 1
+        if kind == "worker":
+            os.kill(self.dice.choice(there), signal.SIGKILL)
+        elif kind == "node":
+            self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
+            self.nodes.append(self.cluster.add_node(**NODE))
+        else:
+            driver.kill()
+
+    def run(self, command: list[str]) -> None:
+        """Run a driver again and again, until it comes to its end."""
+        while True:
+            with subprocess.Popen(command) as driver:
+                while driver.poll() is None:
+                    time.sleep(self.dice.uniform(0.5, 1.5))
+                    self.kill(driver)
+            if driver.returncode == 0:
+                return
+
+
 def main(count: int = 150, seed: int = 0) -> None:
     """Run *count* items to their end, and print what it took."""
-    from ray.cluster_utils import Cluster
-
-    dice, killed = random.Random(seed), Counter[str]()  # noqa: S311
     with tempfile.TemporaryDirectory() as place:
         folder, journal = Path(place), Path(place, "journal.txt")
         journal.touch()
         os.environ[JOURNAL] = str(journal)
-        head = {**NODE, "num_cpus": 0, "include_dashboard": False}
-        cluster = Cluster(True, head_node_args=head)
         names = [f"{number}.wav" for number in range(count)]
-        start = time.monotonic()
+        start, chaos = time.monotonic(), Chaos(random.Random(seed), journal)
         try:
-            nodes = [cluster.add_node(**NODE) for _ in range(2)]
-            while True:
-                command = [sys.executable, "-c", DRIVER, cluster.address, place, *names]
-                with subprocess.Popen(command) as driver:
-                    while driver.poll() is None:
-                        time.sleep(dice.uniform(0.5, 1.5))
-                        kind = dice.choices(("worker", "node", "driver"), (6, 1, 1))[0]
-                        there = [int(pid) for _, pid in lines(journal, "load")]
-                        there = [pid for pid in there if Path(f"/proc/{pid}").exists()]
-                        if not there:
-                            continue
-                        killed[kind] += 1
-                        if kind == "worker":
-                            os.kill(dice.choice(there), signal.SIGKILL)
-                        elif kind == "node":
-                            cluster.remove_node(nodes.pop(0), allow_graceful=False)
-                            nodes.append(cluster.add_node(**NODE))
-                        else:
-                            driver.kill()
-                if driver.returncode == 0:
-                    break
+            chaos.run([sys.executable, "-c", DRIVER, chaos.cluster.address, place, *names])
         finally:
-            cluster.shutdown()
+            chaos.cluster.shutdown()
         works = Counter(line[2] for line in lines(journal, "work"))
         log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         made = {p.name: p.read_bytes() for p in (folder / "out").glob("[!.]*")}
         statuses = Counter(line["status"] for line in log)
-        print(f"{count} items in {time.monotonic() - start:.0f} s; killed: {dict(killed)}")
+        print(f"{count} items in {time.monotonic() - start:.0f} s; killed: {dict(chaos.killed)}")
         print(f"done twice: {works.total() - count}; loads: {len(lines(journal, 'load'))}")
         print(f"lines: {dict(statuses)}, of {len({line['output'] for line in log})} outputs")
         right = made == {name: (name.encode() * 9)[::-1] for name in names}
