@@ -72,13 +72,14 @@ def target_of(naming: Naming, source: str, below: str) -> str:
                 Problem.ONE_OUTPUT,
             )
         return naming.target(store.local(source), below)
-    within = Naming(folder=".", suffix=naming.suffix).target(below, below)
-    return store.join(naming.folder, within)
+    if naming.suffix is not None:
+        below = f"{Path(below).with_suffix('')}{naming.suffix}{Path(below).suffix}"
+    return store.join(naming.folder, below)
 
 
 def _item(naming: Naming, source: str, below: str, facts: store.Facts | None = None) -> Item:
     """Return the item for an input."""
-    if ".." in PurePosixPath(below).parts:
+    if ".." in below.split("/"):
         return _faulty(source, AudioError(f"{printable(source)}: its name leads out of its folder"))
     size, stamp = (None, "") if facts is None else (facts.size, facts.stamp)
     return Item(source, size, target_of(naming, source, below), below, stamp)
@@ -131,16 +132,17 @@ def _remote(name: str, naming: Naming, recursive: bool, place: str) -> Iterator[
         yield _item(naming, name, store.base_name(name), about)
         return
     found = known = 0
-    root, suffixes = name.rstrip("/") + "/", set(readable())
+    root, suffixes = name.rstrip("/") + "/", tuple(readable())
+    start = root.partition("://")[2]
     avoid = f"{naming.folder.rstrip('/')}/" if naming.folder else "\0"
     for url, facts in store.listing(root):
         found += 1
         if not recursive:
             text = f"{printable(store.redacted(name))} is a folder, wanted a sound file"
             raise AudioError(text, Problem.FOLDER_IN)
-        below = url[url.index(root.partition("://")[2]) + len(root.partition("://")[2]) :]
-        hidden = any(part.startswith(".") and part != ".." for part in below.split("/"))
-        if hidden or PurePosixPath(url).suffix.lower() not in suffixes or url.startswith(avoid):
+        below = url[url.index(start) + len(start) :]
+        hidden = below.startswith(".") or "/." in below.replace("/../", "/")
+        if hidden or not url.lower().endswith(suffixes) or url.startswith(avoid):
             continue
         known += 1
         yield _item(naming, url, place + below, facts)
@@ -184,13 +186,13 @@ def _is_result(name: str, naming: Naming) -> bool:
 
 def _folder(name: str, naming: Naming, place: str) -> Iterator[Item]:
     """Yield the items in a folder and below it."""
-    known, number = set(readable()), 0
+    known, number = tuple(readable()), 0
     avoid = os.path.realpath(naming.folder) if naming.folder is not None else ""
     avoid = "" if avoid == os.path.realpath(name) else avoid
     for path, below in _walk(name, avoid, place):
         if isinstance(below, RtdenoiseError):
             yield _faulty(path, below)
-        elif os.path.splitext(path)[1].lower() in known and not _is_result(path, naming):  # noqa: PTH122
+        elif path.lower().endswith(known) and not _is_result(path, naming):
             yield _item(naming, path, below)
         else:
             continue

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -40,6 +41,7 @@ PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "a
 PACKAGES |= {"abfs": "adlfs", "abfss": "adlfs", "http": "aiohttp", "https": "aiohttp"}
 NOTES = {"s3fs": "Metadata", "gcsfs": "metadata", "adlfs": "metadata"}
 KEY = "rtdenoise-key"
+PAGE = 1000  # objects, the most that S3 lists at once
 # A store that does not answer is told within the time that people wait for.
 PATIENCE = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}
 LOGIN = re.compile(r"(?<=://)[^/\s@'\"]+@")
@@ -139,7 +141,7 @@ def _why(error: BaseException) -> str:
         return "no credentials were found: set them up as for the store's own tools"
     if isinstance(error, PermissionError):
         return f"access denied ({said.removeprefix('PermissionError: ')})"
-    if "NoSuchBucket" in said:
+    if "NoSuchBucket" in said or ("HeadBucket" in said and "404" in said):
         return "there is no such bucket"
     return "there is no such object" if isinstance(error, FileNotFoundError) else said
 
@@ -163,6 +165,7 @@ def _made(kind: str, host: str) -> Any:
     try:
         import fsspec
 
+        import_module(package)
         files = fsspec.get_filesystem_class(kind)
         settings = dict(files._get_kwargs_from_urls(f"{kind}://{host}/x"))
     except ImportError:
@@ -393,7 +396,7 @@ def _pages(files: Any, root: str) -> Iterator[tuple[str, dict[str, Any]]]:
     bucket, _, prefix = root.partition("/")
     more: dict[str, Any] = {}
     while True:
-        page = files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
+        page = files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=PAGE, **more)
         for entry in page.get("Contents", []):
             if not entry["Key"].endswith("/"):
                 yield f"{bucket}/{entry['Key']}", {**entry, "size": entry["Size"]}

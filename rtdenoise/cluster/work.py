@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
@@ -127,6 +129,9 @@ def _contents(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [_contents(inner) for inner in value]
+    if isinstance(value, str) and re.fullmatch(r"[\w.]+:\w+", value):  # the effect of a user
+        program = find_spec(value.partition(":")[0])
+        return [value, of_file(program.origin) if program and program.origin else ""]
     if isinstance(value, str) and os.path.exists(value) and (os.sep in value or "." in value):
         return of_tree(value)  # a VST3, an impulse response
     return value
@@ -181,7 +186,7 @@ class Worker:
         effect = self.begin() if effect is None else effect
         shown = printable(store.redacted(item.source))
         line: Line = {"input": store.redacted(item.source), "output": store.redacted(item.target)}
-        line["below"] = item.below
+        line["below"] = store.redacted(item.below)
         try:
             if item.fault is not None:
                 raise item.fault

@@ -262,20 +262,26 @@ def test_kill_9_loses_nothing_and_repeats_little(here, models, rng):
 EFFECT = """
 import threading
 from rtdenoise import Effect
-from rtdenoise.core.stage import Stage
 
 class Waits(Effect):
     over = threading.Event()
+
     def stage(self, stream, counters=None):
-        return self
-    latency_samples = 0
-    def latency(self, rate):
-        return 0
-    def render(self, blocks, stream, counters):
-        for block in blocks:
-            if block.shape[0] == 2:
-                self.over.wait()
-            yield block
+        return Waiting(stream)
+
+class Waiting:
+    latency = 0
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def push(self, block):
+        if self.stream.channels == 2:
+            Waits.over.wait()
+        return block.copy()
+
+    def reset(self):
+        pass
 """
 
 
@@ -292,6 +298,8 @@ def test_an_item_that_hangs_is_given_up(run, here, monkeypatch):
     assert counts == (3, 0, 2), err  # the stereo ones hang
     assert "b c.wav took more than 3 s. Give it longer with --timeout S" in err
     assert run(*flags, "--retry-failed", inputs=("-O", "out"), model=None)[0] == (2, 0, 0)
+    Path("waits.py").write_text(EFFECT + "# another program\n")
+    assert run(*flags, model=None)[0] == (5, 0, 0)
 
 
 @pytest.mark.parametrize(
