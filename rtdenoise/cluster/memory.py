@@ -22,7 +22,7 @@ from ..core.loudness import HOP_S
 from ..errors import UsageError
 from ..nets.card import Card
 
-NET_S = 300.0  # of sound: the nets of the box hand over after 110 to 275 s
+NET_S = 300.0  # of sound: the nets of the box agreed after 110 to 272 s
 LEVEL_S = 90.0  # an `AutoLevel` weighs the last 5 s of a voice, pauses left out
 OTHERS_S = 30.0  # the reverberation and the releases of plugins
 # Plugins that count from the start of the recording: the phase of a wave, the frames of a codec.

@@ -5,8 +5,9 @@ taken until those of the next piece have been the same for `CHECK_S` seconds of 
 how long an effect remembers decides how much work there is, and not what comes out: if it is too
 short, the run before goes on for longer.
 
-Two samples are the same if they differ by less than `SAME` times the peak of the input around them,
-as if the sound there were at full scale: what is soft at a seam may be loud later.
+Two samples are the same if they differ by less than `SAME` times the peak of the input in the fifth
+of a second before, as if the sound there were at full scale: what is soft at a seam may be loud
+later.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from ..core.stream import Stream
 from ..errors import AudioError
 
 # Measured by tools/cuts_bench.py: no hand-over by these left a difference of more than 2.5e-6, the
-# rounding of float32 in batches of another size. Of those by 1e-5 and 2 s one in ten left more than
-# 1e-5, because what a net remembers is not always heard.
+# rounding of float32 in batches of another size. Of those by 1e-5 and 2 s, one in ten left more
+# than 1e-5, because what a net remembers is not always heard.
 CHECK_S = 10.0  # of sound, in which the samples of two runs must be the same
 SAME = 2e-6
 SOUND = 2.0**-14  # peak of sound: noise of -93 dBFS, below which the nets of the box hear silence
-STEP = 1024  # samples that are compared at once
+STEP, STEPS = 1024, 9  # samples that are compared at once, and how many of these are "around"
 
 
 def sounding(block: Samples) -> int:
@@ -145,6 +146,7 @@ class Joiner:
         self._wanted = round(CHECK_S * stream.rate)
         self.seams: list[Seam] = []
         self._at, self._agreed = 0, 0
+        self._levels = deque([0.0], STEPS)
         self._before: Reel | None = None
         self._turn()
 
@@ -192,10 +194,11 @@ class Joiner:
 
     def _compared(self, dry: Samples, before: Samples, own: Samples) -> Samples:
         """Return *before*, and leave its run if it has agreed with *own* for long enough."""
-        seam, level = self.seams[-1], np.abs(dry).max()
+        seam, level = self.seams[-1], float(np.abs(dry).max())
+        self._levels.append(level)
         error = float(np.abs(before - own).max())
         seam.error, seam.frames = max(seam.error, error), seam.frames + dry.shape[1]
-        if not error <= SAME * min(1.0, max(level, SOUND)):  # NaN is never the same
+        if not error <= SAME * min(1.0, max(*self._levels, SOUND)):  # NaN is never the same
             self._agreed, seam.error = 0, 0.0
         elif level > SOUND:
             self._agreed += dry.shape[1]
