@@ -154,7 +154,9 @@ def _engine(where: str) -> Engine:
 
         return here.run
     if where != RAY and ":" not in where:
-        raise UsageError(f"--on {where}: wanted here, ray or an address of Ray: HOST:PORT, ray://HOST:PORT")
+        raise UsageError(
+            f"--on {where}: wanted here, ray or an address of Ray: HOST:PORT, ray://HOST:PORT"
+        )
     from ..cluster.onray import OnRay
 
     return OnRay(None if where == RAY else where)

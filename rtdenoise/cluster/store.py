@@ -268,7 +268,7 @@ def _folder(size: int | None) -> Iterator[Path]:
 
 
 @contextmanager
-def placed(target: str, key: str, overwrite: bool, keep: bool = True) -> Iterator[str]:
+def placed(target: str, key: str, overwrite: bool) -> Iterator[str]:
     """Give the path to write an output to; the output is at *target* after the block.
 
     Args:
@@ -276,7 +276,6 @@ def placed(target: str, key: str, overwrite: bool, keep: bool = True) -> Iterato
             let it appear whole, as `sound.pending` does.
         key: The key of the output, which a store keeps beside the object; see `key_of`.
         overwrite: Whether an object of this name may be replaced.
-        keep: Whether it is put into a store after the block.
 
     Raises:
         AudioError: If it cannot be written, or exists and may not be replaced.
@@ -290,8 +289,7 @@ def placed(target: str, key: str, overwrite: bool, keep: bool = True) -> Iterato
     with _folder(None) as folder:
         path = folder / f"output{PurePosixPath(base_name(target)).suffix}"
         yield str(path)
-        if keep:
-            put(str(path), target, key)
+        put(str(path), target, key)
 
 
 def check_folder(folder: str) -> None:
@@ -344,17 +342,13 @@ def put(path: str, target: str, key: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Remove a folder and all that is in it, if it is there.
-
-    Raises:
-        AudioError: If the store does not answer, or refuses.
-    """
-    if not is_url(folder) or folder.startswith("file://"):
+    """Remove a folder and all that is in it, if it is there."""
+    if is_url(folder) and not folder.startswith("file://"):
+        files, place = _filesystem(folder)
+        with _told("remove", folder), suppress(FileNotFoundError):
+            files.rm(place, recursive=True)
+    else:
         shutil.rmtree(local(folder), ignore_errors=True)
-        return
-    files, place = _filesystem(folder)
-    with _told("remove", folder), suppress(FileNotFoundError):
-        files.rm(place, recursive=True)
 
 
 def key_of(target: str) -> str:

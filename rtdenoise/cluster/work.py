@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ from ..files.offline import Listener, Report, process_file
 from ..files.reference import Against
 from ..files.results import DONE, FAILED, SKIPPED, Line
 from ..nets import box
+from ..sound.pending import make_folder
 from . import cuts, store
 from .cuts import Cut
 from .items import Item
@@ -252,9 +254,12 @@ class Worker:
         if item.section is not None or self.settings.longest_s is None:
             return []
         planned = cuts.plan(path, effect, self.settings.longest_s)
-        if len(planned) > 1:  # hours of work need not begin for a format that cannot hold the sound
-            with store.placed(item.target, "", True, keep=False) as out:
-                cuts.check_output(path, out, self.settings.quality_kbps, True)
+        if len(planned) > 1:  # hours of work need not begin for a format that cannot hold it
+            there = store.is_url(item.target) and not item.target.startswith("file://")
+            folder = tempfile.gettempdir() if there else Path(store.local(item.target)).parent
+            make_folder(Path(folder))
+            out = Path(folder, store.base_name(item.target))
+            cuts.check_output(path, out, self.settings.quality_kbps, True)
         return planned
 
     def _piece(
