@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from rtdenoise.cluster.items import Item
+from rtdenoise.cluster.items import Item, claimed
 from rtdenoise.cluster.onray import OnRay
 from rtdenoise.cluster.progress import Progress
 from rtdenoise.cluster.work import Settings
@@ -70,8 +70,9 @@ def items(folder: Path, names) -> list[Item]:
 
 
 def main(address: str, folder: str, *names: str) -> None:
-    """Be a driver: toys on items which have no output yet."""
-    todo = [each for each in items(Path(folder), names) if not Path(each.target).exists()]
+    """Be a driver: toys on items that the log does not know to be done."""
     log = ResultsLog(Path(folder, "log.jsonl"))
-    OnRay(address, Toy)(iter(todo), Settings(), log, Progress())
+    todo = claimed(items(Path(folder), names), log)
+    rest = (item for item in todo if item.known.status != "done")
+    OnRay(address, Toy)(rest, Settings(), log, Progress())
     log.merge()
