@@ -15,9 +15,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rtdenoise
+from rtdenoise.cli import main
 from rtdenoise.cluster import onray
 from rtdenoise.cluster.onray import OnRay
 from rtdenoise.cluster.progress import Progress
@@ -25,6 +27,8 @@ from rtdenoise.cluster.work import Settings
 from rtdenoise.errors import ModelError, UsageError
 from rtdenoise.files.results import ResultsLog
 from tests.cluster.toys import JOURNAL, Toy, items
+from tests.sounds import noise, read, write
+from tests.toy_nets import Smoother, save
 
 ROOT = Path(__file__).parents[2]
 NODE = {"num_cpus": 2, "object_store_memory": 80 * 2**20}
@@ -217,6 +221,22 @@ def test_ctrl_c_ends_a_run_and_a_second_one_has_the_bytes_of_one_machine(
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(made) == 4
 
 
+def test_a_long_recording_is_shared_and_joined(head, nodes, tmp_path, monkeypatch, rng):
+    """It has the bytes that one machine makes of the same pieces, and nothing else is left."""
+    monkeypatch.chdir(tmp_path)
+    write("long.wav", noise(rng, 2, 4 * 44_100), 44_100, subtype="PCM_24")
+    model = str(save(Smoother(), tmp_path / "net.pt", config={"memory_s": 0.5}))
+    words = ["file", "long.wav", "-m", model, "-q"]
+    assert main([*words, "-O", "uncut"]) == 0
+    assert main([*words, "-O", "here", "--longest", "1.5"]) == 0
+    assert main([*words, "-O", "there", "--longest", "1.5", "--on", head.address]) == 0
+    uncut, here, there = (Path(folder, "long.wav") for folder in ("uncut", "here", "there"))
+
+    assert there.read_bytes() == here.read_bytes()
+    assert np.abs(read(there) - read(uncut)).max() <= 1e-5
+    assert [path.name for path in there.parent.iterdir()] == ["long.wav"]
+
+
 def test_workers_that_cannot_be_used_are_told_in_a_line(head, nodes, tmp_path):
     """A model that is not there is the error of the workers."""
     with pytest.raises(ModelError, match=r"^the worker \S+:\d+: there is no model none$"):
@@ -269,3 +289,11 @@ def test_a_wrong_address_is_told_at_once(monkeypatch, address, told):
         ):
             raise AssertionError("connected")
     assert "\n" not in str(caught.value)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    """One line says what to install."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'rtdenoise\[cluster\]'"):
+        with onray.connected("127.0.0.1:6379"):
+            raise AssertionError("connected")
