@@ -294,6 +294,8 @@ def test_a_wrong_address_is_told_at_once(monkeypatch, address, told):
 def test_without_ray_the_extra_is_named(monkeypatch):
     """One line says what to install."""
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install 'rtdenoise\[cluster\]'"):
-        with onray.connected("127.0.0.1:6379"):
-            raise AssertionError("connected")
+    with (
+        pytest.raises(UsageError, match=r"pip install 'rtdenoise\[cluster\]'"),
+        onray.connected("127.0.0.1:6379"),
+    ):
+        raise AssertionError("connected")
