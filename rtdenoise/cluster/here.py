@@ -35,7 +35,7 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
     """
     stop = Event()
     worker = Worker(settings, stop)
-    threads = settings.jobs or os.cpu_count() or 1
+    threads = settings.jobs or _cores()
     prepare = worker.begin().prepare_thread
     with (
         log.part() as part,
@@ -46,3 +46,10 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
                 raise line
             part.write(line)
             progress.note(line, item.size)
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use: a batch system gives it a part."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
