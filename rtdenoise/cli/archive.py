@@ -105,7 +105,8 @@ def run_archive(args: argparse.Namespace, advice: dict[Problem, str]) -> int:
     from .meters import Gauge
 
     _check(args)
-    check_folder(args.output_dir or args.out or "")
+    for place in filter(None, (args.output_dir, URL.match(args.out or "") and args.out)):
+        check_folder(place)
     engine, settings = _engine(args.on or HERE), _settings(args)
     log = ResultsLog(args.log, "{}of{}".format(*args.shard) if args.shard else "")
     with Gauge(args.quiet) as gauge:

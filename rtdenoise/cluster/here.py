@@ -27,7 +27,7 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
     """
     stop, flow = Event(), Flow(items)
     worker = Worker(settings, stop)
-    threads = settings.jobs or os.cpu_count() or 1
+    threads = settings.jobs or _cores()
     prepare = worker.begin().prepare_thread
     with (
         log.part() as part,
@@ -40,3 +40,10 @@ def run(items: Iterator[Item], settings: Settings, log: ResultsLog, progress: Pr
             if line := flow.take(item, result):
                 part.write(line)
                 progress.note(line, item.size)
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use: a batch system gives it a part."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

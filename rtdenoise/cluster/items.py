@@ -64,9 +64,9 @@ def target_of(naming: Naming, source: str, below: str) -> str:
     's3://bucket/out/a/b.wav'
     """
     if naming.output is not None:
-        return naming.output
+        return store.local(naming.output)
     if naming.folder is None:
-        if store.is_url(source) and not source.startswith("file://"):
+        if store.is_url(source):
             raise UsageError(
                 f"{printable(store.redacted(source))} is a URL: name a folder for its output",
                 Problem.ONE_OUTPUT,
@@ -82,7 +82,7 @@ def _item(naming: Naming, source: str, below: str, facts: store.Facts | None = N
     if ".." in below.split("/"):
         return _faulty(source, AudioError(f"{printable(source)}: its name leads out of its folder"))
     size, stamp = (None, "") if facts is None else (facts.size, facts.stamp)
-    return Item(source, size, target_of(naming, source, below), below, stamp)
+    return Item(store.local(source), size, target_of(naming, source, below), below, stamp)
 
 
 def _faulty(source: str, fault: RtdenoiseError) -> Item:
@@ -105,7 +105,7 @@ def from_listing(names: Iterable[str], naming: Naming, recursive: bool = False) 
     for name in names:
         place = f"{_root_name(name)}/" if len(roots) > 1 else ""
         try:
-            if store.is_url(name) and not name.startswith("file://"):
+            if store.is_url(name):
                 yield from _remote(name, naming, recursive, place)
             else:
                 yield from _local(store.local(name), naming, recursive, place)
@@ -114,7 +114,7 @@ def from_listing(names: Iterable[str], naming: Naming, recursive: bool = False) 
 
 
 def _may_be_folder(name: str) -> bool:
-    if store.is_url(name) and not name.startswith("file://"):
+    if store.is_url(name):
         return PurePosixPath(store.base_name(name)).suffix.lower() not in readable()
     return os.path.isdir(store.local(name))
 
@@ -128,7 +128,7 @@ def _remote(name: str, naming: Naming, recursive: bool, place: str) -> Iterator[
     """Yield the items that a URL means: an object, or all below it."""
     target_of(naming, name, "x")  # before the store is asked
     about = None if name.endswith("/") else store.facts(name)
-    if about is not None or store.scheme(name) in store.WEB:
+    if about is not None or (store.scheme(name) in store.WEB and not name.endswith("/")):
         yield _item(naming, name, store.base_name(name), about)
         return
     found = known = 0
@@ -187,7 +187,7 @@ def _is_result(name: str, naming: Naming) -> bool:
 def _folder(name: str, naming: Naming, place: str) -> Iterator[Item]:
     """Yield the items in a folder and below it."""
     known, number = tuple(readable()), 0
-    avoid = os.path.realpath(naming.folder) if naming.folder is not None else ""
+    avoid = os.path.realpath(store.local(naming.folder)) if naming.folder is not None else ""
     avoid = "" if avoid == os.path.realpath(name) else avoid
     for path, below in _walk(name, avoid, place):
         if isinstance(below, RtdenoiseError):
@@ -270,7 +270,7 @@ def _csv(path: str, shown: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]
             except StopIteration:
                 return
             except csv.Error as error:
-                yield rows.line_num, f"not CSV: {error}"
+                yield rows.reader.line_num, f"not CSV: {error}"
                 continue
             fits = "\0" not in row and None not in row.values()
             yield rows.line_num, row if fits else f"wanted {len(columns)} columns"
@@ -337,8 +337,10 @@ def _of_row(row: Mapping[str, Any] | str, naming: Naming, where: str) -> Item:
         return _faulty(where, UsageError(f"{where}: the size is no number of bytes"))
     if not output:
         return replace(_item(naming, source, _whole(source)), size=size)
-    folder = None if store.is_url(output) else naming.folder
-    return Item(source, size, output if folder is None else store.join(folder, output), output)
+    source, target = store.local(source), store.local(output)
+    if naming.folder is not None and not store.is_url(output):
+        target = store.join(naming.folder, target)
+    return Item(source, size, target, output)
 
 
 def _whole(source: str) -> str:

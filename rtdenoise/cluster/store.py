@@ -34,7 +34,7 @@ from ..errors import (
 from ..sound.inputs import check_readable
 from ..sound.pending import exists_error, make_folder, same_file
 
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+SCHEME = re.compile(r"(?!file:)([A-Za-z][A-Za-z0-9+.-]+)://")
 WEB = ("http", "https")
 # What installs a scheme of fsspec, and the argument of `put_file` that keeps texts beside a file.
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs"}
@@ -65,9 +65,9 @@ class Facts:
 
 
 def is_url(name: str) -> bool:
-    """Return whether *name* is a URL.
+    """Return whether *name* is a URL of something that is no file of this machine.
 
-    >>> is_url("s3://bucket/a.wav"), is_url("C://a.wav"), is_url("a.wav")
+    >>> is_url("s3://bucket/a.wav"), is_url("file:///a.wav"), is_url("a.wav")
     (True, False, False)
     """
     return SCHEME.match(name) is not None
@@ -94,7 +94,7 @@ def base_name(name: str) -> str:
     ('a b.wav', 'a b.wav')
     """
     if not is_url(name):
-        return Path(name).name
+        return Path(local(name)).name
     if scheme(name) in WEB:
         return PurePosixPath(unquote(urlsplit(name).path)).name
     return name.rstrip("/").rpartition("/")[2]
@@ -112,12 +112,12 @@ def join(folder: str, below: str) -> str:
     >>> join("s3://b/out/", "a/b.wav")
     's3://b/out/a/b.wav'
     """
-    return f"{folder.rstrip('/')}/{below}" if is_url(folder) else str(Path(folder, below))
+    return f"{folder.rstrip('/')}/{below}" if is_url(folder) else str(Path(local(folder), below))
 
 
 def same_place(a: str, b: str) -> bool:
     """Return whether two names mean one file or object."""
-    return a == b or (not (is_url(a) or is_url(b)) and same_file(a, b))
+    return a == b or (not (is_url(a) or is_url(b)) and same_file(local(a), local(b)))
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def facts(name: str) -> Facts | None:
         AudioError: If the store does not answer, or refuses.
         UsageError: If a package is missing.
     """
-    if not is_url(name) or name.startswith("file://"):
+    if not is_url(name):
         try:
             return _local_facts(os.stat(local(name)))  # noqa: PTH116 - a Path forgets a slash
         except (FileNotFoundError, NotADirectoryError):
@@ -231,7 +231,7 @@ def fetched(name: str) -> Iterator[str]:
     Raises:
         AudioError: If it cannot be read, or the store gives another number of bytes than it says.
     """
-    if not is_url(name) or name.startswith("file://"):
+    if not is_url(name):
         check_readable(local(name))
         yield local(name)
         return
@@ -280,7 +280,7 @@ def placed(target: str, key: str, overwrite: bool) -> Iterator[str]:
     Raises:
         AudioError: If it cannot be written, or exists and may not be replaced.
     """
-    if not is_url(target) or target.startswith("file://"):
+    if not is_url(target):
         make_folder(Path(local(target)).parent)
         yield local(target)
         return
@@ -299,7 +299,10 @@ def check_folder(folder: str) -> None:
         UsageError: If it cannot be written by its scheme, a package is missing, its store does not
             answer, or it has no such bucket. Whether it may be written shows when it is.
     """
-    if not is_url(folder) or folder.startswith("file://"):
+    if not is_url(folder):
+        if os.path.isfile(local(folder)):
+            text = f"the folder of outputs {printable(folder)} is a file, wanted a folder"
+            raise UsageError(text, Problem.ONE_OUTPUT)
         return
     shown = printable(redacted(folder))
     if scheme(folder) in WEB:

@@ -118,29 +118,6 @@ def test_what_changes_an_output_makes_it_again(run, here, models):
     assert run(model="my.pt")[0] == (5, 0, 0)
 
 
-def test_a_board_is_its_contents(run, here, models):
-    """Its models' and files' bytes, not its name; comments are nothing."""
-    shutil.copy(models[0], "net.pt")
-    shutil.copy("in/a.wav", "room.wav")
-    text = (
-        '[[effect]]\ntype = "Denoise"\nmodel = "net.pt"\n'
-        '[[effect]]\ntype = "Convolution"\nimpulse_response_filename = "room.wav"\n'
-    )
-
-    def over(name):
-        return run("--board", name, model=None)[0]
-
-    Path("b.toml").write_text(text)
-    assert over("b.toml") == (5, 0, 0)
-    Path("c.toml").write_text("# a comment\n" + text)
-    assert over("c.toml") == (0, 5, 0)
-    shutil.copy(models[1], "net.pt")
-    assert over("b.toml") == (5, 0, 0)
-    shutil.copy("in/e.wav", "room.wav")
-    assert over("b.toml") == (5, 0, 0)
-    assert over("b.toml") == (0, 5, 0)
-
-
 def test_shards_together_are_one_run(run, here):
     """Every item is in one of them, and the last one merges the log."""
     run()
@@ -318,6 +295,7 @@ def test_an_item_that_hangs_is_given_up(run, here, monkeypatch):
         (["in/a.wav", "--picture", "--log", "l.jsonl"], "--picture"),
         ([], "name the files to clean"),
         (["foo://b/a.wav", "-O", "out"], "foo:// is unknown"),
+        (["in/a.wav", "-O", "in/e.wav", "--log", "l.jsonl"], "e.wav is a file, wanted a folder"),
         (["in/a.wav", "-O", "http://host/x"], "nothing can be written by HTTP"),
         (["http://host/a.wav"], "is a URL: name a folder"),
         (["in/a.wav", "--log", "no/l.jsonl"], "mkdir -p no"),

@@ -324,6 +324,7 @@ def test_names_are_joined_and_split():
     assert store.join("out", "a/b.wav") == str(Path("out", "a", "b.wav"))
     assert store.base_name("s3://b/x?y#z%20.wav") == "x?y#z%20.wav"
     assert store.local("file:///tmp/a%20b.wav") == "/tmp/a b.wav"
+    assert store.join("file:///tmp/a%20b", "c.wav") == str(Path("/tmp/a b/c.wav"))
     with pytest.raises(UsageError, match="nothing can be written by HTTP"):
         store.check_folder("https://h/x")
     with pytest.raises(AudioError):
