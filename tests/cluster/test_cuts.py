@@ -197,7 +197,7 @@ def test_a_run_that_was_killed_goes_on_with_the_pieces_that_are_there(tmp_path, 
     assert tell_files(folder) == [cuts.plan(source, of, 1.0)[0].name("k")]
     (folder / "old-0-end.w64").write_bytes(b"of another model")
 
-    made = []
+    made: list[float] = []
     abreast.process(source, tmp_path / "out.wav", of, 1.0, "k", 1, made.append)
     assert sum(made) == pytest.approx(3.0, abs=0.1)
     assert tell_files(tmp_path) == ["in.wav", "out.wav"]
