@@ -212,8 +212,8 @@ def facts(name: str) -> Facts | None:
 
 def _local_facts(about: os.stat_result) -> Facts:
     """Return the facts about a file; its inode and its times change with its content."""
-    times = f"{about.st_mtime_ns:x}-{about.st_ctime_ns:x}-{about.st_ino:x}"
-    return Facts(about.st_size, f"{about.st_size:x}-{times}")
+    times = (about.st_mtime_ns, about.st_ctime_ns, about.st_ino)
+    return Facts(about.st_size, "-".join(f"{value:x}" for value in (about.st_size, *times)))
 
 
 def _remote_facts(info: Mapping[str, Any]) -> Facts:
@@ -245,10 +245,8 @@ def fetched(name: str) -> Iterator[str]:
             files.get_file(place, str(path))
         got = path.stat().st_size
         if about.size not in (None, got):
-            raise AudioError(
-                f"{printable(redacted(name))}: the store gave {got} of {about.size} bytes",
-                Problem.STORE,
-            )
+            text = f"{printable(redacted(name))}: the store gave {got} of {about.size} bytes"
+            raise AudioError(text, Problem.STORE)
         yield str(path)
 
 
@@ -339,19 +337,17 @@ def put(path: str, target: str, key: str) -> None:
                 raise
         size, there = Path(path).stat().st_size, files.info(place)["size"]
     if size != there:
-        raise AudioError(
-            f"{printable(redacted(target))}: the store kept {there} of {size} bytes", Problem.STORE
-        )
+        text = f"{printable(redacted(target))}: the store kept {there} of {size} bytes"
+        raise AudioError(text, Problem.STORE)
 
 
 def remove(folder: str) -> None:
     """Remove a folder and all that is in it, if it is there."""
-    if is_url(folder) and not folder.startswith("file://"):
-        files, place = _filesystem(folder)
-        with _told("remove", folder), suppress(FileNotFoundError):
-            files.rm(place, recursive=True)
-    else:
-        shutil.rmtree(local(folder), ignore_errors=True)
+    if not is_url(folder):
+        return shutil.rmtree(local(folder), ignore_errors=True)
+    files, place = _filesystem(folder)
+    with _told("remove", folder), suppress(FileNotFoundError):
+        files.rm(place, recursive=True)
 
 
 def key_of(target: str) -> str:
@@ -359,12 +355,10 @@ def key_of(target: str) -> str:
     if PACKAGES.get(scheme(target)) not in NOTES:
         return ""
     files, place = _filesystem(target)
-    with _told("read", target):
-        try:
-            notes = files.metadata(place) if hasattr(files, "metadata") else files.getxattr(place)
-        except FileNotFoundError:
-            return ""
-    return str(notes.get(KEY) or notes.get(KEY.replace("-", "_")) or "")
+    with _told("read", target), suppress(FileNotFoundError):
+        notes = files.metadata(place) if hasattr(files, "metadata") else files.getxattr(place)
+        return str(notes.get(KEY) or notes.get(KEY.replace("-", "_")) or "")
+    return ""
 
 
 def listing(url: str) -> Iterator[tuple[str, Facts]]:
@@ -377,15 +371,12 @@ def listing(url: str) -> Iterator[tuple[str, Facts]]:
     """
     files, root = _filesystem(url)
     if scheme(url) in WEB:
-        raise UsageError(
-            f"{printable(redacted(url))}: HTTP has no folders. List them in a manifest"
-        )
+        shown = printable(redacted(url))
+        raise UsageError(f"{shown}: HTTP has no folders. List them in a manifest")
     root = root.rstrip("/") + "/"
-    start = url[: url.index("://") + 3]
     with _told("list", url):
-        found = _pages(files, root) if hasattr(files, "call_s3") else _walk(files, root)
-        for path, info in found:
-            yield start + path, _remote_facts(info)
+        for path, info in (_pages if hasattr(files, "call_s3") else _walk)(files, root):
+            yield url[: url.index("://") + 3] + path, _remote_facts(info)
 
 
 def _pages(files: Any, root: str) -> Iterator[tuple[str, dict[str, Any]]]:
