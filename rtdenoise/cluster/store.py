@@ -367,8 +367,9 @@ def listing(url: str) -> Iterator[tuple[str, Facts]]:
     """
     files, root = _filesystem(url)
     if scheme(url) in WEB:
-        raise UsageError(
-            f"{printable(redacted(url))}: HTTP has no folders. List them in a manifest"
+        raise AudioError(
+            f"{printable(redacted(url))}: HTTP has no folders, list what it has in a manifest",
+            Problem.STORE,
         )
     root = root.rstrip("/") + "/"
     start = url[: url.index("://") + 3]
