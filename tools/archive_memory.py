@@ -49,7 +49,7 @@ class Pages:
 
 def measure(count: int, logged: bool) -> dict[str, Any]:
     """Draw *count* items in this process; return its peak of memory in MB, and the time."""
-    store._filesystem = lambda url: (Pages(count), url.partition("://")[2])  # type: ignore[assignment]
+    store._filesystem = lambda url: (Pages(count), url.partition("://")[2])
     start = time.monotonic()
     found = items.from_listing(["s3://bucket/in"], Naming(folder="s3://bucket/out"), True)
     found = items.shard(found, 0, 1)

@@ -371,8 +371,8 @@ def listing(url: str) -> Iterator[tuple[str, Facts]]:
     """
     files, root = _filesystem(url)
     if scheme(url) in WEB:
-        shown = printable(redacted(url))
-        raise UsageError(f"{shown}: HTTP has no folders. List them in a manifest")
+        text = f"{printable(redacted(url))}: HTTP has no folders, list what it has in a manifest"
+        raise AudioError(text, Problem.STORE)
     root = root.rstrip("/") + "/"
     with _told("list", url):
         for path, info in (_pages if hasattr(files, "call_s3") else _walk)(files, root):
