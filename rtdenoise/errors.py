@@ -42,6 +42,9 @@ class Problem(StrEnum):
     DEVICE = "device"  # a sound device is missing, ambiguous or refuses
     NO_HOST = "no host"  # no run is there to be controlled
     HOSTS = "hosts"  # there are several, and none was chosen
+    STORE = "store"  # a store of objects does not answer, refuses, or needs a package
+    RETRY = "retry"  # a log does not hold enough of an item to try it again
+    TIME_OUT = "time out"  # an item took longer than it may
     SOUND_SERVER = "sound server"  # PulseAudio or PipeWire does not answer, or refuses
 
 

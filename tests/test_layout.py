@@ -56,6 +56,10 @@ DOORS = {
     "pyroomacoustics": {"degrade"},
     "onnxruntime": {"nets/onnx", "proof/quality"},
     "speechmos": {"proof/quality"},
+    "fsspec": {"cluster/store"},
+    "pyarrow": {"cluster/items"},
+    "ray": {"cluster/onray"},
+    "grpc": {"cluster/onray"},  # a dependency of ray, and what its servers speak
 }
 TRAIN_DOORS = {
     "lightning_fabric": {"train/team"},

@@ -6,6 +6,7 @@
   rtdenoise file 'takes/*.wav' --mix 80      process what a glob matches, quoted or not
   rtdenoise file talk.mp4                    clean the sound of a video, keep its picture
   cat in.wav | rtdenoise file - > out.wav    read stdin, write stdout
+  rtdenoise file -r rec -O out --log l.jsonl go on where the last run ended; docs/scale.md has more
 
 The inputs can be whatever libsndfile reads: wav, w64, rf64, aiff, flac, ogg, opus, mp3, caf, au and
 more. The output keeps the subtype (24 bits stay 24 bits); integer samples are rounded and clipped
@@ -46,6 +47,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
 from ..sound.pending import STD
+from .archive import add_archive, is_archive, run_archive
 from .arguments import (
     DEFAULT_MODEL,
     add_board,
@@ -93,10 +95,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the inputs, the outputs, the dry/wet settings and the reports to *parser*."""
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs="*",
         type=os.path.expanduser,
         metavar="IN",
-        help="files or globs; with -r also folders; - is stdin",
+        help="files, globs or URLs; with -r also folders; - is stdin",
     )
     out = parser.add_argument_group("outputs")
     add_outputs(out)
@@ -135,12 +137,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_json(more, "an object for each file")
     add_quiet(more)
+    add_archive(parser.add_argument_group("archives"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Plan the jobs, process them and report; return the exit code."""
+    from ..errors import UsageError
     from ..files import batch
 
+    if is_archive(args):
+        return run_archive(args, ADVICE)
+    if not args.inputs:
+        raise UsageError("name the files to clean, as in `rtdenoise file talk.wav`")
     naming = batch.Naming(
         args.out,
         args.output_dir,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +17,7 @@ from ..errors import AudioError, Problem, UsageError, printable
 from ..sound.inputs import expand
 from ..sound.pending import STD, exists_error, same_file
 
+Task = TypeVar("Task")
 Needed = TypeVar("Needed")
 Result = TypeVar("Result")
 
@@ -268,20 +269,20 @@ def _read(name: str, read: set[str]) -> bool:
 
 
 def run(
-    jobs: Sequence[Job],
-    work: Callable[[Job, Needed], Result],
+    jobs: Iterable[Task],
+    work: Callable[[Task, Needed], Result],
     begin: Callable[[], Needed],
     workers: int,
     stop: Event,
     prepare: Callable[[], None] = lambda: None,
-) -> Generator[tuple[Job, Result | Exception], None, None]:
+) -> Generator[tuple[Task, Result | Exception], None, None]:
     """Run *jobs* in threads; yield each with its result, or with the error that it raised.
 
     If the caller leaves early (by Ctrl-C, or an error), *stop* is set, and all threads end before
     the generator does.
 
     Args:
-        jobs: The jobs to run.
+        jobs: The jobs to run; one is drawn when a thread is free.
         work: Function that processes one job with what *begin* made; it must look at *stop* often.
         begin: Function that makes what a job needs, in the thread of the caller, just before the
             job starts: some plugins can be loaded only in the main thread.
@@ -290,7 +291,7 @@ def run(
         prepare: Function that each thread calls before its first job.
     """
     pool = ThreadPoolExecutor(workers, "rtdenoise-file", initializer=prepare)
-    todo: dict[Future[Result], Job] = {}
+    todo: dict[Future[Result], Task] = {}
     waiting = iter(jobs)
     try:
         while True:

@@ -185,16 +185,29 @@ class _Watched:
             self.watch(block.shape[1] / self.rate)
 
     def check(self) -> None:
-        """Raise if a net failed: live it goes dry, but a file must not look finished then."""
-        fault = self.counters.fault
-        if self.counters["failed"] and isinstance(fault, AudioError):  # that of a plugin
-            raise AudioError(f"{self.reader.name}: {fault}; nothing was written")
-        if self.counters["failed"]:
-            raise ModelError(
-                f"the net failed on {self.reader.name} ({self.counters.why()}), so nothing was "
-                "written",
-                Problem.NET_FAILED,
-            )
+        """See `check_nets`."""
+        check_nets(self.reader.name, self.counters)
+
+
+def check_nets(name: str, counters: Counters) -> None:
+    """Raise if a net failed: live it goes dry, but a file must not look finished then.
+
+    Args:
+        name: Name of the recording.
+        counters: Where the nets counted.
+
+    Raises:
+        AudioError: If a plugin failed.
+        ModelError: If a net failed.
+    """
+    fault = counters.fault
+    if counters["failed"] and isinstance(fault, AudioError):  # that of a plugin
+        raise AudioError(f"{name}: {fault}; nothing was written")
+    if counters["failed"]:
+        raise ModelError(
+            f"the net failed on {name} ({counters.why()}), so nothing was written",
+            Problem.NET_FAILED,
+        )
 
 
 def process_file(

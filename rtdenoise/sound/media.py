@@ -17,7 +17,7 @@ from ..audio import Samples, check_channels, check_rate
 from ..errors import AudioError, Problem, printable, quoted, reason_of
 from .bitrate import BitRate
 from .inputs import check_readable
-from .reader import BLOCK
+from .reader import BLOCK, skipped
 
 GAP_S = 0.030  # a jump of the time stamps that is longer than this is a gap, not rounding
 LOSSLESS = ("alac", "flac", "pcm", "ape", "tta", "wavpack", "truehd")  # codecs
@@ -168,6 +168,10 @@ class MediaReader:
                 yield from packet.decode()
             except (self._av.error.FFmpegError, ValueError):
                 self._lost_s += float((packet.duration or 0) * packet.time_base)
+
+    def after(self, start: int) -> Iterator[Samples]:
+        """Yield the blocks from the sample *start* on; what is before is decoded, too."""
+        return skipped(self, start)
 
     def __iter__(self) -> Iterator[Samples]:
         self._rewind()

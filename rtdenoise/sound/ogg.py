@@ -76,11 +76,16 @@ REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits the
 
 
 def _page_is_whole(page: bytes) -> bool:
-    """Return whether the checksum of an Ogg page is right.
+    """Return whether the checksum of an Ogg page is right."""
+    return checksum(page) == page[22:26]
+
+
+def checksum(page: bytes) -> bytes:
+    """Return the checksum of an Ogg page, as the page holds it.
 
     zlib's checksum has the same polynomial, but counts the bits of a byte, and of the result, the
     other way round, and inverts the result before and after.
     """
     blank = page[:22] + bytes(4) + page[26:]
     crc = zlib.crc32(blank.translate(REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
-    return crc.to_bytes(4, "big").translate(REVERSED) == page[22:26]
+    return crc.to_bytes(4, "big").translate(REVERSED)

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -144,6 +144,20 @@ class SoundReader:
                 )
 
     def __iter__(self) -> Iterator[Samples]:
+        return self.after(0)
+
+    def after(self, start: int) -> Iterator[Samples]:
+        """Yield the blocks from the sample *start* on: those samples that `iter()` gives there.
+
+        What is before is not decoded if the file is whole and its codec can seek.
+        """
+        first = self._recordings[0]
+        seeks = len(self._recordings) == 1 and not first.part.loss
+        sought = first.begin(start // self.block * self.block) if seeks else 0
+        yield from skipped(self._blocks(), start - sought)
+
+    def _blocks(self) -> Iterator[Samples]:
+        """Yield the blocks of all recordings, from where the first one begins."""
         losses, before = [], 0
         for recording in self._recordings:
             yield from recording.blocks(self.block)
@@ -164,6 +178,15 @@ class SoundReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def skipped(blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
+    """Yield *blocks* without their first *count* samples."""
+    for block in blocks:
+        held = min(count, block.shape[1])
+        count -= held
+        if held < block.shape[1]:
+            yield block[:, held:]
 
 
 def _opened(path: str | Path) -> IO[bytes]:

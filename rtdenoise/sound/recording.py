@@ -58,7 +58,7 @@ class Recording:
         self.frames = int(self.info.frames)
         self.got = self.silent = 0
         self._first_gap = 0
-        self._fresh = True  # whether nothing was read since the file was opened
+        self._fresh, self._at = True, 0  # whether nothing was read since it was opened, and where
 
     def _open(self) -> Any:
         pieces = self.part.pieces or ((0, self._source.size),)
@@ -67,12 +67,22 @@ class Recording:
         except soundfile.LibsndfileError as error:
             raise AudioError(str(error.error_string)) from None
 
+    def begin(self, at: int) -> int:
+        """Let the next reading begin at the sample *at*; return 0 if the codec cannot seek there.
+
+        Damage has the edges that it has in a reading from the start if *at* is a whole number of
+        blocks.
+        """
+        self._fresh = bool(at) and self._restart(at)
+        self._at = at if self._fresh else 0
+        return self._at
+
     def blocks(self, size: int) -> Iterator[Samples]:
-        """Yield all that can be decoded, in blocks of *size* samples, from the start."""
+        """Yield all that can be decoded, in blocks of *size* samples, from where it begins."""
         if not self._fresh:
             self._restart(0)
-        self._fresh = False
-        self.got = self.silent = gaps = 0
+        self.got, self._fresh, self._at = self._at, False, 0
+        self.silent = gaps = 0
         count = size
         while True:
             # libFLAC takes what follows the last frame for damage, if it has to look at it.

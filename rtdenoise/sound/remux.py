@@ -80,7 +80,10 @@ class MediaWriter(WholeOrNothing):
         self._others: Iterator[Any] | None = None
         self._pending = Pending(path, overwrite, like=made_from)
         try:
-            self._container = self._av.open(str(self._pending.path), "w", format=self.format)
+            # Equal samples make equal bytes: Matroska has random identifiers otherwise.
+            exact = {"fflags": "+bitexact"}
+            part = str(self._pending.path)
+            self._container = self._av.open(part, "w", format=self.format, options=exact)
             self._copies: dict[int, Any] = {}
             self._open_streams(like, kbps)
         except (self._av.error.FFmpegError, ValueError, OSError) as error:

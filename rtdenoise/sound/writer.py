@@ -18,6 +18,7 @@ from .carry import Sound, carry
 from .formats import BITS, SUFFIXES
 from .pending import NAMELESS, Pending, WholeOrNothing, explain
 from .reader import BLOCK
+from .steady import settle
 
 
 def integers(block: Samples, bits: int) -> NDArray[Any]:
@@ -150,7 +151,8 @@ class SoundWriter(WholeOrNothing):
             self._count()
             if self._original is not None:
                 self._carry(self._original)
-            with self._pending.path.open("rb") as file:
+            with self._pending.path.open("r+b") as file:
+                settle(file)
                 self.bit_rate = measure(file, self.subtype, self.frames / self.rate)
         except BaseException:
             self._pending.discard()

@@ -1,0 +1,1 @@
+"""Archives: many recordings, here or in stores, by one machine or by many."""
