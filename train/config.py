@@ -26,9 +26,10 @@ UNREAD = {
 
 # What a run may change when it continues: its length, and how it uses the machine and reports.
 CHANGEABLE = {
-    "optim": {"minutes", "steps"},
+    "optim": {"minutes", "steps", "shares"},
     "run": {
-        "threads", "compile", "log_steps", "checkpoint_s", "dev_s", "unseen_s", "tensorboard",
+        "threads", "compile", "log_steps", "checkpoint_s", "dev_s", "unseen_s", "patience_s",
+        "tensorboard",
     },
 }  # fmt: skip
 
@@ -153,7 +154,7 @@ def stored(values: dict[str, Any]) -> Recipe:
 
 def differences(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return the settings, such as optim.lr, that differ between two recipes: before, after."""
-    old, new = (_flat(recipe.as_dict()) for recipe in (before, after))
+    old, new = (flat(recipe.as_dict()) for recipe in (before, after))
     names = sorted(old.keys() | new.keys())
     return {n: (old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)}
 
@@ -164,9 +165,10 @@ def changeable(name: str) -> bool:
     return key in CHANGEABLE.get(table, ())
 
 
-def _flat(values: dict[str, Any], table: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: dict[str, Any], table: str = "") -> dict[str, Any]:
+    """Return settings by their whole names, such as optim.lr, from tables in tables."""
+    named: dict[str, Any] = {}
     for key, value in values.items():
         inner = isinstance(value, dict)
-        flat |= _flat(value, f"{table}{key}.") if inner else {f"{table}{key}": value}
-    return flat
+        named |= flat(value, f"{table}{key}.") if inner else {f"{table}{key}": value}
+    return named
