@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -112,10 +113,11 @@ class Team:
         try:
             yield
         except RuntimeError as error:  # gloo and torch.distributed raise it and its subclasses
+            reason = re.sub(r"\[\S*/\S*\] ", "", last_line(error)).partition(". ")[0]  # no source line
             raise TeamError(
                 f"another process of the run is lost, or did not answer for {self.patience_s:g} s "
-                f"(run.patience_s), says {platform.node()} ({last_line(error)}). The last "
-                "checkpoint is kept: the same command goes on from it"
+                f"(run.patience_s), says {platform.node()} ({reason}). The last checkpoint is kept: "
+                "the same command goes on from it"
             ) from None
 
     def average(self, parameters: Iterable[torch.nn.Parameter], shares: int = 1) -> None:

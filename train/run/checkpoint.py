@@ -122,10 +122,10 @@ def read(
         UsageError: the file is damaged, or holds more than tensors, numbers and texts.
     """
     try:
-        file = path if content is None else io.BytesIO(content)
-        with zipfile.ZipFile(file) as parts:  # torch does not compare the check sums
+        with zipfile.ZipFile(path if content is None else io.BytesIO(content)) as parts:  # torch does not compare the check sums
             if parts.testzip():
                 raise ValueError("wrong check sum")
+        file = path if content is None else io.BytesIO(content)
         saved: dict[str, Any] = torch.load(file, weights_only=True, map_location=device)
         missing = sorted(CONTENT - set(saved))
     except Exception as error:  # a damaged file can raise anything

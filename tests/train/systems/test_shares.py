@@ -1,0 +1,89 @@
+"""A step that is cut into shares."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rtdenoise.errors import UsageError
+from tests.train.sets import RECIPES, TINY
+from train import config, sections
+from train.data.library import Library
+from train.run.checkpoint import CHECKPOINT, read
+from train.run.loop import fit
+from train.systems import make
+from train.team import Team
+
+WAVES = replace(
+    config.load(RECIPES / "tiny.toml", ["data.seconds=0.2", "optim.batch=4"]),
+    train=sections.Train("waves"),
+    degradation="clip -12",
+    objective=sections.Objective(
+        compressed=1.0, adversarial=0.1, discriminator="period", discriminator_width=0.2
+    ),
+)
+
+
+@pytest.mark.parametrize("recipe", [TINY, WAVES], ids=["spectra", "waves, adversary"])
+def test_the_mean_of_equal_shares_is_the_step_of_one(cache, recipe):
+    """Nets, optimisers and losses, to the bit: (g + g) / 2 is g."""
+    made = []
+    for shares in (1, 2):
+        torch.manual_seed(0)
+        system = make(recipe, Team())
+        batch = system.feed(Library(cache, recipe.data), 0, 7).batch(0)
+        system.shares = shares
+        losses = [system.step([batch] * shares, step, 0.0) for step in range(3)]
+        made.append((losses, system.state()))
+    (alone, before), (cut, after) = made
+
+    assert cut == alone
+    for name, value in before["average"].items():
+        assert torch.equal(after["average"][name], value), name
+
+
+@pytest.mark.parametrize("recipe", [TINY, WAVES], ids=["spectra", "waves"])
+def test_no_two_shares_hear_the_same(cache, recipe):
+    """Together they are as many examples as the batch."""
+    system = make(recipe, Team())
+    system.shares = 4
+    batches = [feed.batch(0) for feed in system.feeds(Library(cache, recipe.data), 0)]
+    assert [len(batch[0]) for batch in batches] == [recipe.optim.batch // 4] * 4
+
+    rows = [row for batch in batches for row in batch[0]]
+    for number, row in enumerate(rows):
+        assert not any(torch.equal(row, other) for other in rows[number + 1 :])
+
+
+def test_shares_are_computed_by_turns_whoever_is_there():
+    """Each by one process, whatever their number; those too many have none."""
+    system = make(TINY, Team())
+    for size in (1, 2, 3, 5, 8):
+        for system.shares in (1, 2, 6, 8):
+            system.team.size, taken = size, []
+            for system.team.rank in range(size):
+                taken += system.mine
+            assert sorted(taken) == [*range(system.shares)]
+
+
+@pytest.mark.parametrize("shares", [3, 16, -1])
+def test_shares_have_to_be_equal(cache, tmp_path, shares):
+    """A batch of 8 has no third; the settings to change are named."""
+    recipe = config.load(RECIPES / "tiny.toml", [f"optim.shares={shares}"])
+    with pytest.raises(UsageError, match=rf"optim.batch = 8 cannot be cut into {shares} equal"):
+        fit(recipe, cache, tmp_path / "run")
+
+
+def test_other_shares_are_told_and_noted(cache, tmp_path, capsys):
+    """The net hears other examples from there on; what is not said stays as it was."""
+    fit(config.load(RECIPES / "tiny.toml", ["optim.shares=2"]), cache, tmp_path, steps=1)
+    assert fit(TINY, cache, tmp_path, steps=2) == 2
+    assert read(tmp_path / CHECKPOINT)["shares"] == 2
+    fit(config.load(RECIPES / "tiny.toml", ["optim.shares=4"]), cache, tmp_path, steps=3)
+    saved = read(tmp_path / CHECKPOINT)
+
+    assert "from step 2 on: 4 shares, was 2" in capsys.readouterr().out
+    assert saved["shares"] == 4
+    assert saved["changes"] == [{"step": 2, "was": {"optim.shares": 2}}]
