@@ -9,7 +9,7 @@ are the check sums of a few recordings; `check` compares all of them.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
@@ -24,7 +24,21 @@ from .rows import Rows
 
 PROBES = 32  # recordings of each kind whose check sums are compared at every start,
 PROBE_SAMPLES = 1 << 22  # unless they are longer than this
-OPEN = 256  # files that a process maps at a time
+OPEN = 1 << 16  # files whose names are remembered
+
+
+def read_samples(path: Path, at: int, count: int) -> NDArray[np.int16]:
+    """Read *count* int16 samples of a file, from sample *at* on.
+
+    Raises:
+        ArgumentError: the file has fewer.
+    """
+    samples = np.empty(count, np.int16)
+    with path.open("rb") as file:
+        file.seek(2 * at)
+        if file.readinto(samples.data) < samples.nbytes:
+            raise ArgumentError(f"{path} was cut: it ends before sample {at + count}", "cache")
+    return samples
 
 
 class Contents:
@@ -37,9 +51,7 @@ class Contents:
 
     def __init__(self, cache: Path, index: Index) -> None:
         self.cache, self.index, self.rate_hz = cache, index, index.rate_hz
-        self._map: Callable[..., NDArray[np.int16]] = lru_cache(OPEN)(
-            lambda *file: np.asarray(np.memmap(self.path(*file), np.int16, "r"))
-        )
+        self._part, self._path = index.texts["part"].codes, lru_cache(OPEN)(self.path)
 
     @cached_property
     def recordings(self) -> Rows:
@@ -58,24 +70,27 @@ class Contents:
         name = self.index.texts["part"].name(part)
         return self.cache / name / f"{kind}{DEGRADED if twins else '.i16'}"
 
-    def samples(self, kind: str, part: int, twins: bool = False) -> NDArray[np.int16]:
-        """Map all samples (samples,) of that file."""
-        return self._map(kind, part, twins)
+    def stretch(self, row: int, at: int, count: int, twins: bool = False) -> NDArray[np.int16]:
+        """Read samples at..at + count of the file that holds the recording of a row.
 
-    def samples_by(self, row: int, twins: bool = False) -> NDArray[np.int16]:
-        """Map all samples (samples,) of the file that holds the recording of a row."""
+        They are read rather than mapped: a page fault for every 4 KiB takes ten times as long, and
+        a file that is cut while it is mapped kills the process.
+
+        Raises:
+            ArgumentError: the file was cut since the cache was opened.
+        """
         kind = ALL_KINDS[self.index.column["kind"][row]]
-        return self.samples(kind, int(self.index.texts["part"].codes[row]), twins)
+        return read_samples(self._path(kind, int(self._part[row]), twins), at, count)
 
     def samples_of_row(self, row: int) -> NDArray[np.int16]:
-        """Return the samples (samples,) of the recording of a row, mapped from the disk."""
-        start, stop = (self.index.column[name][row] for name in ("start", "stop"))
-        return self.samples_by(row)[start:stop]
+        """Read the samples (samples,) of the recording of a row."""
+        start, stop = (int(self.index.column[name][row]) for name in ("start", "stop"))
+        return self.stretch(row, start, stop - start)
 
     def samples_of(self, recording: Recording) -> NDArray[np.int16]:
-        """Return the samples (samples,) of a recording, mapped from the disk."""
-        samples = self.samples(recording.kind, self.index.texts["part"].code(recording.part))
-        return samples[recording.start : recording.stop]
+        """Read the samples (samples,) of a recording."""
+        path = self.cache / files_of(recording)[0]
+        return read_samples(path, recording.start, recording.stop - recording.start)
 
     def check_sizes(self) -> None:
         """Check that no file was cut.

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cache import Contents
+from .cache import Contents, read_samples
 
 BLOCK = 4800  # samples of a block of the activity table: 0.1 s; each file begins at such a block
 STEP = 16  # of so many samples one is looked at
@@ -83,9 +83,10 @@ def hold(contents: Contents, kind: str, parts: NDArray[np.bool_], device: torch.
         places = _places(contents, kind, parts)
         samples = torch.zeros(int(places[-1]), dtype=torch.int16, device=device)
         for code in np.flatnonzero(np.diff(places)).tolist():
-            file = contents.samples(kind, code)
-            for at in range(0, len(file), PIECE):
-                piece = torch.from_numpy(np.array(file[at : at + PIECE]))  # torch wants to write
+            path = contents.path(kind, code)
+            count = path.stat().st_size // 2
+            for at in range(0, count, PIECE):
+                piece = torch.from_numpy(read_samples(path, at, min(PIECE, count - at)))
                 first = int(places[code]) + at
                 samples[first : first + len(piece)] = piece.to(device)
         _loaded[key] = Held(samples, places[:-1])

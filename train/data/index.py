@@ -15,6 +15,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -101,6 +102,7 @@ class Recording:
                 raise ValueError(f"{self.source}: {name} = {getattr(self, name)!r}")
 
 
+@lru_cache
 def _is_below(part: str) -> bool:
     """Whether a folder is named that lies below the cache, whoever wrote its name."""
     path = PurePosixPath(part)

@@ -49,6 +49,11 @@ from .index import (
 FOLDER = re.compile(r"index-[0-9a-f]{16}")  # a folder of columns
 BATCH = 1 << 16  # recordings that are Python objects at a time
 LONGEST = 4096  # bytes of an index.json that may be more than the list of an older cache
+CODES = {  # numbers that stand for texts
+    name: {text: number for number, text in enumerate(texts)}
+    for name, texts in (("kind", ALL_KINDS), ("split", ALL_SPLITS))
+}
+as_json = json.JSONEncoder(sort_keys=True).encode
 KNOWN = 1 << 20  # different texts of a column that are remembered at a time
 
 
@@ -165,7 +170,9 @@ def _write(folder: Path, cache: Path, rate_hz: int, recordings: Iterable[Recordi
                     sizes[name] = max(sizes.get(name, 0), 2 * r.stop)
             listed.add(batch)
             for name, file in numbers.items():
-                file.add([_number(r, name) for r in batch])
+                values = [getattr(r, name) for r in batch]
+                codes = CODES.get(name)
+                file.add([codes[value] for value in values] if codes else values)
             for name, text in texts.items():
                 text.add([getattr(r, name) for r in batch])
         for text in texts.values():
@@ -178,13 +185,6 @@ def _write(folder: Path, cache: Path, rate_hz: int, recordings: Iterable[Recordi
     header |= {"files_digest": files.hexdigest(), "sizes": sizes, "columns": columns}
     (folder / HEADER).write_text(json.dumps(header))
     return digest
-
-
-def _number(recording: Recording, name: str) -> Any:
-    """Return the number that stands for a value of a recording."""
-    value = getattr(recording, name)
-    places = {"kind": ALL_KINDS, "split": ALL_SPLITS}.get(name)
-    return places.index(value) if places else value
 
 
 class _List:
@@ -203,7 +203,7 @@ class _List:
         lines: list[str] = []
         for r in batch:
             values = {name: value for name, value in vars(r).items() if value or name != "part"}
-            (self.rooms if r.kind == ROOMS else lines).append(json.dumps(values, sort_keys=True))
+            (self.rooms if r.kind == ROOMS else lines).append(as_json(values))
         if lines:
             self.told.update((self.between + ", ".join(lines)).encode())
             self.between = ", "
@@ -231,7 +231,9 @@ class _File:
     def read(self) -> Column:
         """Map all values so far."""
         self.file.flush()
-        return np.memmap(self.path, self.kind, "r") if self.count else np.zeros(0, self.kind)
+        if not self.count:
+            return np.zeros(0, self.kind)
+        return np.asarray(np.memmap(self.path, self.kind, "r"))
 
 
 class _Files:

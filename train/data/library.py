@@ -1,4 +1,4 @@
-"""The recordings of one side of the split of a cache, drawn as excerpts from the mapped samples.
+"""The recordings of one side of the split of a cache, drawn as excerpts from the disk.
 
 `prepare` makes caches, and split.py divides them.
 """
@@ -180,8 +180,8 @@ class Library:
         return at, min(samples, stop - at)
 
     def sound(self, row: int, at: int, length: int, twin: bool = False) -> NDArray[np.int16]:
-        """Return a stretch of the file that holds the recording of a row, or of its twins."""
-        return self.contents.samples_by(row, twin)[at : at + length]
+        """Read a stretch of the file that holds the recording of a row, or of its twins."""
+        return self.contents.stretch(row, at, length, twin)
 
     def summary(self) -> list[dict[str, object]]:
         """Summarise the recordings for a card: origin, kind, hours and licences."""
@@ -231,7 +231,8 @@ class Library:
             if kind != "speech" and len(piece) < samples:
                 piece = np.tile(piece, samples // len(piece) + 1)[:samples]
             out[number, : len(piece)] = piece
-        return np.asarray(out / 32768, np.float32), self._bandwidth_hz(places[:, 0])
+        out /= 32768
+        return out, self._bandwidth_hz(places[:, 0])
 
     def _bandwidth_hz(self, rows: Column) -> NDArray[np.float32]:
         """Return the bandwidth of the recordings of rows."""

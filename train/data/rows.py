@@ -65,7 +65,7 @@ class Rows(Sequence[Recording]):
         block = np.searchsorted(self.before, places, side="right") - 1
         rows, chosen = self._block(block)
         upto = self.before[block][..., None] + np.cumsum(chosen, -1)
-        return self._first(rows, upto > places[..., None])
+        return np.asarray(rows[..., 0] + (upto > places[..., None]).argmax(-1))
 
     def _block(self, block: Column) -> tuple[Column, NDArray[np.bool_]]:
         """Return the rows of blocks, (.., BLOCK), and which of them are chosen."""
@@ -73,11 +73,6 @@ class Rows(Sequence[Recording]):
         there = rows < self.table.rows
         rows = np.minimum(rows, self.table.rows - 1)
         return rows, self.rule(rows) & there
-
-    @staticmethod
-    def _first(rows: Column, true: NDArray[np.bool_]) -> Column:
-        """Return of each block the first row that is *true*."""
-        return np.take_along_axis(rows, true.argmax(-1)[..., None], -1)[..., 0]
 
 
 class Lot(Rows):
@@ -112,4 +107,5 @@ class Lot(Rows):
         rows, chosen = self._block(block)
         weight = np.where(chosen, self.weigh(rows) / self.sum, 0.0)
         begun = np.concatenate([self.weight_before[block][..., None], weight], -1)
-        return self._first(rows, np.cumsum(begun, -1)[..., 1:] > wanted[..., None])
+        upto = np.cumsum(begun, -1)[..., 1:]
+        return np.asarray(rows[..., 0] + (upto > wanted[..., None]).argmax(-1))
