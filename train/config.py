@@ -17,6 +17,7 @@ from .sections import Data, Degrade, Loss, Objective, Optim, Run, Scenes, Train
 from .settings import build
 
 KINDS = ("speech", "music")  # what a net can restore
+SHARDS = ("all", "parts", "own")  # what the shares of a step are drawn from
 # Tables and keys that the one kind of training does not read, and therefore refuses.
 UNREAD = {
     "spectra": ("degradation", "objective", "data.margin_s"),
@@ -133,8 +134,11 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
                 raise UsageError(f"{change!r}: {table} is no table, but {at!r}")
         at[last] = value
     recipe: Recipe = build(Recipe, values | {"train": train_table(values)})
-    if recipe.kind not in KINDS:
-        raise UsageError(f"kind = {recipe.kind!r}; known: {', '.join(KINDS)}")
+    choices = {"kind": (recipe.kind, KINDS), "data.shards": (recipe.data.shards, SHARDS)}
+    if wrong := [name for name, (value, known) in choices.items() if value not in known]:
+        raise UsageError(
+            f"{wrong[0]} = {choices[wrong[0]][0]!r}; known: {', '.join(choices[wrong[0]][1])}"
+        )
     if unread := [key for name in UNREAD[recipe.train.on] for key in _keys_set(values, name)]:
         raise UsageError(
             f"training on {recipe.train.on} (train.on) does not read {', '.join(unread)}: take "

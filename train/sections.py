@@ -27,6 +27,9 @@ class Data:
             margins are cut off again. So an excerpt begins in the middle of a room's echoes and of
             a filter's ringing, as windows do.
         rate_hz: Sample rate of the cache, which has to be the net's.
+        shards: The recordings that a share of a step (optim.shares) is drawn from: `all` of them;
+            `parts`: share s of n takes the parts s, s + n, s + 2n, ... of the cache, in the order
+            of their names; `own`: all of the cache of its machine, each of which has another.
     """
 
     dev_share: float = 0.06
@@ -38,6 +41,7 @@ class Data:
     seconds: float = 2.5
     margin_s: float = 0.0
     rate_hz: int = 48_000
+    shards: str = "all"
 
 
 @dataclass(frozen=True)

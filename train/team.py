@@ -113,11 +113,12 @@ class Team:
         try:
             yield
         except RuntimeError as error:  # gloo and torch.distributed raise it and its subclasses
-            reason = re.sub(r"\[\S*/\S*\] ", "", last_line(error)).partition(". ")[0]  # no source line
+            # Neither the line of gloo's source nor its advice helps.
+            reason = re.sub(r"\[\S*/\S*\] ", "", last_line(error)).partition(". ")[0]
             raise TeamError(
                 f"another process of the run is lost, or did not answer for {self.patience_s:g} s "
-                f"(run.patience_s), says {platform.node()} ({reason}). The last checkpoint is kept: "
-                "the same command goes on from it"
+                f"(run.patience_s), says {platform.node()} ({reason}). The last checkpoint is "
+                "kept: the same command goes on from it"
             ) from None
 
     def average(self, parameters: Iterable[torch.nn.Parameter], shares: int = 1) -> None:

@@ -17,6 +17,7 @@ from tests.train.sets import RECIPES
 from tests.train.teams import LONG_S, SERVER, after, begin, save_for_ever
 from train import config
 from train.cli import INTERRUPTED
+from train.data.cache import read as read_cache
 from train.run.checkpoint import CHECKPOINT, read
 from train.run.journal import read_rows
 from train.run.loop import fit
@@ -158,7 +159,7 @@ def test_processes_that_train_something_else_do_not_begin(cache, tmp_path, sets,
 
 
 def test_an_error_of_one_machine_is_told_by_all(cache, caches, tmp_path):
-    """No cache there, or another: nobody waits, and everybody knows why."""
+    """No cache there, or another: nobody waits, and all know why. Shards of their own are said."""
     pair = begin([cache, tmp_path], [tmp_path / "run"] * 2, *SETS)
     assert [member.wait() for member in pair] == [1, 2]
     for member, told in zip(pair, ("process 1 on ", "there is no cache in "), strict=True):
@@ -168,6 +169,10 @@ def test_an_error_of_one_machine_is_told_by_all(cache, caches, tmp_path):
     pair = begin([cache, caches[48_000]], [tmp_path / "run"] * 2, *SETS)
     assert [member.wait() for member in pair] == [1, 1]
     assert "the digest of the cache" in pair[0].lines()[0]
+    pair = begin([cache, caches[48_000]], [tmp_path / "run"] * 2, *SETS, "data.shards=own")
+    assert [member.wait() for member in pair] == [0, 0], pair[0].said.read_text()
+    digests = {read_cache(folder).digest for folder in (cache, caches[48_000])}
+    assert set(read(tmp_path / "run" / CHECKPOINT)["caches"]) == digests
 
 
 def test_a_checkpoint_survives_a_kill_at_any_moment(tmp_path):

@@ -20,6 +20,7 @@ from ..systems.base import System
 
 # These may differ from machine to machine.
 OWN = {"run.threads", "run.compile", "run.tensorboard"}
+CACHE = "the digest of the cache (data.shards is not own)"
 
 
 def facts(recipe: Recipe, library: Library, *slices: float | None) -> dict[str, Any]:
@@ -31,12 +32,13 @@ def facts(recipe: Recipe, library: Library, *slices: float | None) -> dict[str, 
         slices: How long this slice of the run may be.
     """
     settings = {key: v for key, v in flat(recipe.as_dict()).items() if key not in OWN}
+    cache = {} if recipe.data.shards == "own" else {CACHE: library.contents.digest}
     return {
         **settings,
+        **cache,
         "the version of rtdenoise": rtdenoise.__version__,
         "the version of torch": torch.__version__,
         "the digest of the code": code(),
-        "the digest of the cache": library.contents.digest,
         "the length of the slice": slices,
     }
 

@@ -122,7 +122,9 @@ def read(
         UsageError: the file is damaged, or holds more than tensors, numbers and texts.
     """
     try:
-        with zipfile.ZipFile(path if content is None else io.BytesIO(content)) as parts:  # torch does not compare the check sums
+        with zipfile.ZipFile(
+            path if content is None else io.BytesIO(content)
+        ) as parts:  # torch does not compare the check sums
             if parts.testzip():
                 raise ValueError("wrong check sum")
         file = path if content is None else io.BytesIO(content)

@@ -78,7 +78,10 @@ class System(ABC):
     def feeds(self, library: Library, step: int) -> list[Feed]:
         """Make the sources of examples of the shares of this process; no two shares are alike."""
         seed, count = self.recipe.run.seed, self.recipe.optim.batch // self.shares
-        return [self.feed(library, step, seed + 7919 * share, count) for share in self.mine]
+        return [
+            self.feed(shard(library, share, self.shares), step, seed + 7919 * share, count)
+            for share in self.mine
+        ]
 
     @abstractmethod
     def feed(
@@ -239,6 +242,26 @@ class System(ABC):
         self.net.load_state_dict(given, strict=not grown)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         return grown
+
+
+def shard(library: Library, share: int, shares: int) -> Library:
+    """Return the recordings of one of *shares*, as data.shards says.
+
+    Raises:
+        UsageError: the cache has fewer parts than the step has shares.
+    """
+    if library.data.shards != "parts":
+        return library
+    parts = library.index.texts["part"]
+    names = sorted(parts.name(code) for code in range(len(parts)))
+    if len(names) < shares:
+        raise UsageError(
+            f"{library.cache} has {len(names)} parts, but a step has {shares} shares: with "
+            "data.shards = 'parts' each of them needs one; lower optim.shares, or take 'all'"
+        )
+    return Library(
+        library.cache, library.data, library.side, names[share::shares], library.contents
+    )
 
 
 def half(device: torch.device) -> torch.autocast:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,13 @@ import torch
 from rtdenoise.errors import UsageError
 from tests.train.sets import RECIPES, TINY
 from train import config, sections
+from train.data.cache import read as read_cache
+from train.data.indexer import write_index
 from train.data.library import Library
 from train.run.checkpoint import CHECKPOINT, read
 from train.run.loop import fit
 from train.systems import make
+from train.systems.base import shard
 from train.team import Team
 
 WAVES = replace(
@@ -87,3 +91,21 @@ def test_other_shares_are_told_and_noted(cache, tmp_path, capsys):
     assert "from step 2 on: 4 shares, was 2" in capsys.readouterr().out
     assert saved["shares"] == 4
     assert saved["changes"] == [{"step": 2, "was": {"optim.shares": 2}}]
+
+
+def test_shares_draw_from_their_own_parts_of_a_cache(cache, tmp_path):
+    """Together from all; with fewer parts than shares, one would hear nothing."""
+    rows = []
+    for part in ("b", "a", "c"):
+        shutil.copytree(cache, tmp_path / part)
+        here = read_cache(cache).recordings
+        rows += [replace(r, part=part, source=f"{part} {r.source}") for r in here]
+    write_index(tmp_path, 48_000, rows)
+    library = Library(tmp_path, replace(TINY.data, shards="parts"))
+    heard = [shard(library, share, 2).sources() for share in (0, 1)]
+
+    assert [{source[0] for source in sources} for sources in heard] == [{"a", "c"}, {"b"}]
+    assert set.union(*heard) == library.sources()
+    assert shard(Library(tmp_path, TINY.data), 1, 2).sources() == library.sources()
+    with pytest.raises(UsageError, match="has 3 parts, but a step has 4 shares"):
+        shard(library, 3, 4)
