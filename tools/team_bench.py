@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 tools/team_bench.py CACHE RECIPE [RECIPE ...] [a.b=c ...]
 
 Every process computes one share of the recipe's batch. For each recipe, process 0 prints the time
-of a share's examples and of its step, the time to average the gradients in three ways, and the time
+of a share's examples and of its step, of a message as large as the gradients and of a word between
+the CPUs, how much longer a step is that averages the gradients in one of three ways, and the time
 and the size of a checkpoint. The ways take turns, step by step, so that a busy machine slows them
 alike; times are the least of ROUNDS, because what else runs on a machine only adds to them.
 
@@ -118,7 +119,7 @@ def measure(path: str, cache: Path, changes: list[str], team: Team) -> None:
     system.shares = team.size
     (feed,) = system.feeds(Library(cache, recipe.data), 0)
     ways = ("alone", "whole", "pieces", "during")
-    took: dict[str, list[float]] = {name: [] for name in ("examples", "message", *ways)}
+    took: dict[str, list[float]] = {name: [] for name in ("examples", "message", "word", *ways)}
     size = sum(p.numel() for p in system.net.parameters())
     flat = torch.zeros(size, device=team.device)
     for step in range(ROUNDS + 2):  # the first two compile and warm up
@@ -131,6 +132,9 @@ def measure(path: str, cache: Path, changes: list[str], team: Team) -> None:
         begin = now()
         distributed.all_reduce(flat)
         took["message"].append(now() - begin)
+        begin = now()
+        team.agreed(0.0, False)
+        took["word"].append(now() - begin)
     ms = {name: 1e3 * min(times[2:]) for name, times in took.items()}
     if not team.leads:
         return
@@ -145,7 +149,7 @@ def measure(path: str, cache: Path, changes: list[str], team: Team) -> None:
         f" in {-(-4 * size // BUCKET)} buckets, {team.size} processes on {team.device.type}, shares"
         f" of {recipe.optim.batch // team.size} x {recipe.data.seconds} s\n"
         f"  examples {ms['examples']:.1f} ms, step alone {ms['alone']:.1f} ms, one message"
-        f" {ms['message']:.1f} ms\n"
+        f" {ms['message']:.1f} ms, one word {ms['word']:.2f} ms\n"
         f"  a step more by: {', '.join(f'{way} {value:+.1f} ms' for way, value in extra.items())}\n"
         f"  checkpoint {saved / 2**20:.1f} MiB in {saved_ms:.0f} ms",
         flush=True,

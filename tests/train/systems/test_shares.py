@@ -14,7 +14,7 @@ from train import config, sections
 from train.data.cache import read as read_cache
 from train.data.indexer import write_index
 from train.data.library import Library
-from train.run.checkpoint import CHECKPOINT, read
+from train.run.checkpoint import Progress, share_out
 from train.run.loop import fit
 from train.systems import make
 from train.systems.base import shard
@@ -80,17 +80,16 @@ def test_shares_have_to_be_equal(cache, tmp_path, shares):
         fit(recipe, cache, tmp_path / "run")
 
 
-def test_other_shares_are_told_and_noted(cache, tmp_path, capsys):
+def test_other_shares_are_told_and_noted(capsys):
     """The net hears other examples from there on; what is not said stays as it was."""
-    fit(config.load(RECIPES / "tiny.toml", ["optim.shares=2"]), cache, tmp_path, steps=1)
-    assert fit(TINY, cache, tmp_path, steps=2) == 2
-    assert read(tmp_path / CHECKPOINT)["shares"] == 2
-    fit(config.load(RECIPES / "tiny.toml", ["optim.shares=4"]), cache, tmp_path, steps=3)
-    saved = read(tmp_path / CHECKPOINT)
+    system, at = make(TINY, Team()), Progress(step=2, shares=2)
+    share_out(TINY, system, at)
+    assert (system.shares, at.shares, at.changes) == (2, 2, [])
+    share_out(config.load(RECIPES / "tiny.toml", ["optim.shares=4"]), system, at)
 
     assert "from step 2 on: 4 shares, was 2" in capsys.readouterr().out
-    assert saved["shares"] == 4
-    assert saved["changes"] == [{"step": 2, "was": {"optim.shares": 2}}]
+    assert (system.shares, at.shares) == (4, 4)
+    assert at.changes == [{"step": 2, "was": {"optim.shares": 2}}]
 
 
 def test_shares_draw_from_their_own_parts_of_a_cache(cache, tmp_path):
