@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,6 +34,12 @@ from .extras import needed
 
 PATIENCE_S = 300.0
 T = TypeVar("T")
+
+
+def restarts_badly() -> bool:
+    """Whether torchrun restarts processes whose addresses stay in its store."""
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return shared and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
 
 
 class TeamError(RtdenoiseError):
@@ -96,6 +103,13 @@ class Team:
                 backend="gloo", timeout=timedelta(seconds=patience_s)
             )
         self.rank, self.device = self._fabric.global_rank, self._fabric.device
+        if self.leads and restarts_badly():
+            print(
+                "torchrun of torch 2.13 mixes up the addresses of the processes before and after a "
+                "restart: export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it",
+                file=sys.stderr,
+                flush=True,
+            )
 
     @property
     def leads(self) -> bool:
