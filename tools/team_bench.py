@@ -34,7 +34,7 @@ from train.systems import make
 from train.systems.base import System
 from train.team import Team
 
-ROUNDS = 20
+ROUNDS = 10
 BUCKET = 1 << 20  # 25 MiB, the default of DistributedDataParallel, would be one bucket
 
 

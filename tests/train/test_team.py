@@ -22,7 +22,7 @@ from train.run.checkpoint import CHECKPOINT, read
 from train.run.journal import read_rows
 from train.run.loop import fit
 
-STEPS = 24
+STEPS = 16
 SETS = (f"optim.steps={STEPS}", "run.checkpoint_s=0", "run.log_steps=1", "run.tensorboard=false")
 
 
