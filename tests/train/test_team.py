@@ -15,12 +15,13 @@ import torch
 
 from tests.train.sets import RECIPES
 from tests.train.teams import LONG_S, SERVER, after, begin, save_for_ever
-from train import config
+from train import config, team
 from train.cli import INTERRUPTED
 from train.data.cache import read as read_cache
 from train.run.checkpoint import CHECKPOINT, read
 from train.run.journal import read_rows
 from train.run.loop import fit
+from train.team import buckets
 
 STEPS = 16
 SETS = (f"optim.steps={STEPS}", "run.checkpoint_s=0", "run.log_steps=1", "run.tensorboard=false")
@@ -188,3 +189,15 @@ def test_a_checkpoint_survives_a_kill_at_any_moment(tmp_path):
         process.join()
         steps.append(read(path)["step"])
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize("most", [1, 100, 160, 1000])
+def test_buckets_hold_every_gradient_once(most, monkeypatch):
+    """In their order, which all processes share; only a gradient that is larger has more bytes."""
+    monkeypatch.setattr(team, "BUCKET", most)
+    grads = [torch.zeros(size) for size in (10, 20, 5, 50, 1, 1, 30)]
+    made = [*buckets(grads)]
+
+    assert [id(grad) for bucket in made for grad in bucket] == [*map(id, grads)]
+    assert all(len(bucket) == 1 or sum(g.nbytes for g in bucket) <= most for bucket in made)
+    assert len(made) == {1: 7, 100: 5, 160: 3, 1000: 1}[most]
