@@ -118,6 +118,7 @@ def test_a_process_that_hangs_is_an_error_of_the_others(cache, tmp_path):
     """After run.patience_s, not after half an hour."""
     pair = begin(cache, [tmp_path / "run"] * 2, *SETS, "optim.steps=100000", "run.patience_s=4")
     after(tmp_path / "run", 2)
+    assert pair[1].process.pid is not None
     os.kill(pair[1].process.pid, signal.SIGSTOP)
     try:
         assert pair[0].wait() == 1, pair[0].said.read_text()

@@ -66,7 +66,8 @@ def test_shares_are_computed_by_turns_whoever_is_there():
     system = make(TINY, Team())
     for size in (1, 2, 3, 5, 8):
         for system.shares in (1, 2, 6, 8):
-            system.team.size, taken = size, []
+            taken: list[int] = []
+            system.team.size = size
             for system.team.rank in range(size):
                 taken += system.mine
             assert sorted(taken) == [*range(system.shares)]
