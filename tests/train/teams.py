@@ -21,7 +21,7 @@ from tests.train.sets import RECIPES
 from train.cli import main
 from train.run.checkpoint import CHECKPOINT, CONTENT, read, save
 
-LONG_S = 120.0  # far beyond what a test takes on a busy machine
+LONG_S = 300.0  # far beyond what a test takes on a busy machine
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload([__name__, "lightning_fabric", "matplotlib.figure", "train.run.loop"])
 

@@ -69,9 +69,13 @@ def test_torchrun_goes_on_after_a_kill_and_makes_the_steps_of_one_process(cache,
     here |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # docs/scale_training.md
     with (tmp_path / "said").open("w") as said:
         torchrun = subprocess.Popen(command, env=os.environ | here, stdout=said, stderr=said)
-        after(run, 3)
-        os.kill(int((tmp_path / "0" / "1").read_text()), signal.SIGKILL)
-        assert torchrun.wait(LONG_S) == 0, (tmp_path / "said").read_text()
+        try:
+            after(run, 3)
+            os.kill(int((tmp_path / "0" / "1").read_text()), signal.SIGKILL)
+            assert torchrun.wait(LONG_S) == 0, (tmp_path / "said").read_text()
+        finally:
+            torchrun.terminate()  # it ends its processes, too
+            torchrun.wait()
 
     assert sorted(path.name for path in (tmp_path / "1").iterdir()) == ["0", "1"]
     assert [row["step"] for row in read_rows(run / "log.csv")] == [*range(1, STEPS + 1)]

@@ -267,10 +267,9 @@ def share_out(recipe: Recipe, system: System, at: Progress) -> None:
             print(f"from step {at.step} on: {shares} shares, was {at.shares}", flush=True)
         at.changes.append({"step": at.step, "was": {"optim.shares": at.shares}})
     if leads and shares % size:
-        most = -(-shares // size)
         print(
-            f"{size} processes compute {shares} shares of {batch // shares} excerpts: some compute "
-            f"{most}, others {shares // size}, and these wait for the first",
+            f"shares of a step: {shares}, {batch // shares} excerpts each, for {size} processes: "
+            f"some compute {-(-shares // size)}, the others {shares // size}, and wait",
             flush=True,
         )
     system.shares = at.shares = shares
