@@ -77,7 +77,7 @@ def begin(
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test",
         }  # fmt: skip
         words = ["fit", str(RECIPES / "tiny.toml"), "--cache", str(caches[rank]), "--run", str(run)]
-        both = ["run.log_steps=1", "run.tensorboard=false", "run.patience_s=30"]
+        both = ["run.log_steps=1", "run.tensorboard=false", "run.patience_s=200"]
         for change in [*both, *sets]:
             words += ["--set", change.replace("RANK", str(rank))]
         said = run.with_name(f"{run.name}.{rank}.said")

@@ -94,8 +94,8 @@ def fit(
                 reports.note(at, losses)
             if keeper:
                 keep(run, recipe, system, at)
+            team.close()  # nobody waits for the last evaluation
             reports.end(at)
-        team.close()
     if stop is not None and stopped:
         stop.set()
     return at.step
