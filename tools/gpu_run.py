@@ -79,8 +79,7 @@ def check(quick: bool = False) -> int:
         if not (ROOT / name).is_file()
     ]
     if (CACHE / "index.json").is_file():
-        rows = json.loads((CACHE / "index.json").read_text())["recordings"]
-        sides = Counter(f"{row['split'] or 'by hash'} {row['kind']}" for row in rows)
+        sides = _sides()
         say("recordings:", dict(sides))
         if not sides.keys() & {"dev noise", "by hash noise"}:
             say("WARNING: no noise on the dev side, unless an origin is held out")
@@ -91,6 +90,13 @@ def check(quick: bool = False) -> int:
     for fault in faults:
         say("MISSING", fault)
     return len(faults)
+
+
+def _sides() -> Counter[str]:
+    """Count the recordings of each side and kind in the cache."""
+    sys.path.insert(0, str(ROOT))
+    recordings = importlib.import_module("train.data.cache").read(CACHE).recordings
+    return Counter(f"{r.split or 'by hash'} {r.kind}" for r in recordings)
 
 
 def _deep() -> list[str]:

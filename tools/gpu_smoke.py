@@ -38,17 +38,17 @@ def measure(system: System, library: Library, steps: int) -> str:
     """Time steps and data of a system, and describe the result in one line."""
     feed = system.feed(library, 0, 1)
     for step in range(3):
-        system.step(feed.batch(step), step, 0.0)
+        system.step([feed.batch(step)], step, 0.0)
     begin = wait()
     for step in range(steps):
         batch = feed.batch(step)
     data = wait()
     for step in range(steps):
-        losses = system.step(batch, step, 0.0)
+        losses = system.step([batch], step, 0.0)
     end = wait()
     launched = time.perf_counter()
     for step in range(3):
-        system.step(feed.batch(step), step, 0.0)
+        system.step([feed.batch(step)], step, 0.0)
     launched = time.perf_counter() - launched
     wait()
     data_ms, step_ms = 1e3 * (data - begin) / steps, 1e3 * (end - data) / steps

@@ -17,6 +17,7 @@ from .sections import Data, Degrade, Loss, Objective, Optim, Run, Scenes, Train
 from .settings import build
 
 KINDS = ("speech", "music")  # what a net can restore
+SHARDS = ("all", "parts", "own")  # what the shares of a step are drawn from
 # Tables and keys that the one kind of training does not read, and therefore refuses.
 UNREAD = {
     "spectra": ("degradation", "objective", "data.margin_s"),
@@ -26,9 +27,10 @@ UNREAD = {
 
 # What a run may change when it continues: its length, and how it uses the machine and reports.
 CHANGEABLE = {
-    "optim": {"minutes", "steps"},
+    "optim": {"minutes", "steps", "shares"},
     "run": {
-        "threads", "compile", "log_steps", "checkpoint_s", "dev_s", "unseen_s", "tensorboard",
+        "threads", "compile", "log_steps", "checkpoint_s", "dev_s", "unseen_s", "patience_s",
+        "tensorboard",
     },
 }  # fmt: skip
 
@@ -132,8 +134,11 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
                 raise UsageError(f"{change!r}: {table} is no table, but {at!r}")
         at[last] = value
     recipe: Recipe = build(Recipe, values | {"train": train_table(values)})
-    if recipe.kind not in KINDS:
-        raise UsageError(f"kind = {recipe.kind!r}; known: {', '.join(KINDS)}")
+    choices = {"kind": (recipe.kind, KINDS), "data.shards": (recipe.data.shards, SHARDS)}
+    if wrong := [name for name, (value, known) in choices.items() if value not in known]:
+        raise UsageError(
+            f"{wrong[0]} = {choices[wrong[0]][0]!r}; known: {', '.join(choices[wrong[0]][1])}"
+        )
     if unread := [key for name in UNREAD[recipe.train.on] for key in _keys_set(values, name)]:
         raise UsageError(
             f"training on {recipe.train.on} (train.on) does not read {', '.join(unread)}: take "
@@ -153,7 +158,7 @@ def stored(values: dict[str, Any]) -> Recipe:
 
 def differences(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return the settings, such as optim.lr, that differ between two recipes: before, after."""
-    old, new = (_flat(recipe.as_dict()) for recipe in (before, after))
+    old, new = (flat(recipe.as_dict()) for recipe in (before, after))
     names = sorted(old.keys() | new.keys())
     return {n: (old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)}
 
@@ -164,9 +169,10 @@ def changeable(name: str) -> bool:
     return key in CHANGEABLE.get(table, ())
 
 
-def _flat(values: dict[str, Any], table: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: dict[str, Any], table: str = "") -> dict[str, Any]:
+    """Return settings by their whole names, such as optim.lr, from tables in tables."""
+    named: dict[str, Any] = {}
     for key, value in values.items():
         inner = isinstance(value, dict)
-        flat |= _flat(value, f"{table}{key}.") if inner else {f"{table}{key}": value}
-    return flat
+        named |= flat(value, f"{table}{key}.") if inner else {f"{table}{key}": value}
+    return named

@@ -27,6 +27,9 @@ class Data:
             margins are cut off again. So an excerpt begins in the middle of a room's echoes and of
             a filter's ringing, as windows do.
         rate_hz: Sample rate of the cache, which has to be the net's.
+        shards: The recordings that a share of a step (optim.shares) is drawn from: `all` of them;
+            `parts`: share s of n takes the parts s, s + n, s + 2n, ... of the cache, in the order
+            of their names; `own`: all of the cache of its machine, each of which has another.
     """
 
     dev_share: float = 0.06
@@ -38,6 +41,7 @@ class Data:
     seconds: float = 2.5
     margin_s: float = 0.0
     rate_hz: int = 48_000
+    shards: str = "all"
 
 
 @dataclass(frozen=True)
@@ -201,8 +205,11 @@ class Optim:
     Attributes:
         kind: The optimiser of everything that Muon does not train: adamw or rmsprop.
         betas: Decay rates of AdamW's running means of the gradient and of its square.
-        batch: Excerpts of one step. On two cores a batch of 16 with Muon reached in a third of the
-            time what a batch of 64 with AdamW reached.
+        batch: Excerpts of one step, of all processes together. On two cores a batch of 16 with Muon
+            reached in a third of the time what a batch of 64 with AdamW reached.
+        shares: Number of equal shares that the batch is cut into. Each process computes some of
+            them, so that a run that goes on with fewer processes makes the same steps. 0 means the
+            number of processes that the run begins with.
         muon_lr: Largest learning rate of Muon, which trains matrices, and convolutions as matrices;
             0 trains all with the plain optimiser. A constant rate of 4e-3 without weight decay
             diverged after 2,500 steps.
@@ -219,6 +226,7 @@ class Optim:
     kind: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     batch: int = 16
+    shares: int = 0
     muon_lr: float = 2.5e-3
     muon_decay: float = 0.05
     lr: float = 1e-3
@@ -241,13 +249,16 @@ class Run:
     Attributes:
         seed: Seed of the first weights and of everything that is drawn.
         threads: Threads that torch may use on a CPU.
-        pool: Number of voices, and of noises, kept as spectra; each step renews some of them.
+        pool: Number of voices, and of noises, kept as spectra, in all processes together; each
+            step renews some of them.
         compile: Compile the element-wise parts of training on spectra with torch.compile, which
             makes them 1.5 times as fast and needs a C++ compiler.
         log_steps: Steps between two lines of log.csv.
         checkpoint_s: Seconds between two checkpoints.
         dev_s: Seconds between two evaluations on the development side: scores, sound, pictures.
         unseen_s: Seconds between two computations of the losses on that side; 0 means never.
+        patience_s: Seconds that a process waits for the others before it gives up. It has to be
+            longer than an evaluation on the development side takes.
         tensorboard: Write events for TensorBoard too; this needs the tensorboard package.
     """
 
@@ -259,6 +270,7 @@ class Run:
     checkpoint_s: float = 60.0
     dev_s: float = 600.0
     unseen_s: float = 0.0
+    patience_s: float = 300.0
     tensorboard: bool = True
 
 

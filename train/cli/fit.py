@@ -3,13 +3,14 @@
     python -m train fit RECIPE --cache CACHE --run RUN --set optim.lr=3e-4
     python -m train fit RECIPE --cache CACHE --run RUN --minutes 9     # a part of the run
 
-Ctrl-C and SIGTERM save the current step and end with exit code 130. The same command continues the
-run. A GPU is used if torch finds one.
+Ctrl-C and SIGTERM save the current step and end with exit code 130, also if only one of several
+processes gets them. The same command continues the run. A GPU is used if torch finds one.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     with until_interrupted() as stop:
         step = fit(recipe, args.cache, args.run, args.minutes, start=args.start, stop=stop)
     if stop.is_set():
-        saved = f"stopped: step {step} is saved in {args.run}"
-        print(f"{saved}; the same command goes on", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
+            saved = f"stopped: step {step} is saved in {args.run}"
+            print(f"{saved}; the same command goes on", file=sys.stderr)
         raise KeyboardInterrupt  # a script must not export what is half trained
     return 0

@@ -31,15 +31,22 @@ class Pairs:
         stride: Samples of which the length of an excerpt is a multiple.
         seed: Seed of the excerpts and of the degradations.
         device: Device of the batches.
+        count: Number of pairs in a batch; None means the recipe's.
     """
 
     def __init__(
-        self, library: Library, recipe: Recipe, stride: int, seed: int, device: torch.device
+        self,
+        library: Library,
+        recipe: Recipe,
+        stride: int,
+        seed: int,
+        device: torch.device,
+        count: int | None = None,
     ) -> None:
         kind, text, data = recipe.kind, recipe.degradation, recipe.data
         library.need(kind, *(["noise"] if "noise library" in text else []))
         self.library, self.kind, self.seed, self.device = library, kind, seed, device
-        self.count, self.rate_hz = recipe.optim.batch, library.data.rate_hz
+        self.count, self.rate_hz = count or recipe.optim.batch, library.data.rate_hz
         self.samples = round(data.seconds * data.rate_hz / stride) * stride
         self.recorded = text.strip() == RECORDED
         self.degrade = parse("" if self.recorded else text, noises={"library": self._noise})

@@ -26,7 +26,8 @@ from rtdenoise.sound.reader import SoundReader
 
 from ..claim import claimed
 from .bandwidth import measure
-from .cache import DEGRADED, INDEX, Recording
+from .index import DEGRADED, INDEX, Recording
+from .indexer import write_index
 from .layouts import WIDE_HZ, Entry, find
 
 DONE = "prepared.jsonl"
@@ -288,9 +289,7 @@ def _finish(cache: Path, rate_hz: int) -> Counter[str]:
             f"nothing usable: all {sum(counts.values())} files were skipped, see above"
         )
     _report(lines, rate_hz)
-    part = cache / (INDEX + ".part")
-    part.write_text(json.dumps({"rate_hz": rate_hz, "recordings": recordings}))
-    part.replace(cache / INDEX)
+    write_index(cache, rate_hz, (Recording(**r) for r in recordings))
     return counts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from rtdenoise.degrade import Degraded, parse
 from rtdenoise.errors import UsageError
 
 from ..config import Recipe
-from ..data.library import Library, is_active
+from ..data.library import NARROW_HZ, Library, is_active
 from ..errors import ArgumentError
 from .checks import link
 from .pairs import ORIGINS, Origin, stock, write_origins
@@ -34,7 +34,7 @@ class Deck:
         rng: Random generator of the order.
     """
 
-    def __init__(self, sources: Sequence[str], rng: np.random.Generator) -> None:
+    def __init__(self, sources: Collection[str], rng: np.random.Generator) -> None:
         self._all, self._rng = sorted(set(sources)), rng
         self._left: list[str] = []
 
@@ -101,11 +101,10 @@ def make(
         texts = {f"snr{snr:+03.0f}_": f"noise library snr={snr:g}" for snr in snr_db}
     kind = recipe.kind
     library.need(kind, *(["noise"] if any("noise library" in t for t in texts.values()) else []))
-    rate_hz, recordings = recipe.data.rate_hz, library.recordings
-    voices = Deck([r.source for r in recordings[kind]], rng)
-    noises = Deck([r.source for r in recordings["noise"]], rng)
-    wide = {r.source for r in recordings[kind] if r.bandwidth_hz > 8000 or kind == "music"}
-    narrow = frozenset(r.source for r in recordings[kind]) - wide
+    rate_hz, all_voices = recipe.data.rate_hz, library.sources(kind)
+    voices, noises = Deck(all_voices, rng), Deck(library.sources("noise"), rng)
+    wide = library.sources(kind, above_hz=0.0 if kind == "music" else NARROW_HZ)
+    narrow = frozenset(all_voices - wide)
     dealt: list[str] = []
 
     def noise(samples: int, rate: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -17,11 +17,13 @@ from rtdenoise.errors import UsageError
 
 from ..claim import claimed
 from ..config import Recipe
-from ..data.library import Library, check_no_leak
+from ..data.leaks import check_no_leak
+from ..data.library import Library
 from ..systems import make
-from ..systems.base import Batch, Number, System
+from ..systems.base import Feed, Number, System
 from ..team import Team
-from .checkpoint import TrainingError, keep, resume
+from . import alike
+from .checkpoint import Progress, TrainingError, keep, keeps, resume
 from .journal import Journal
 from .unseen import DEV_SEED, Unseen, few
 
@@ -46,7 +48,8 @@ def fit(
         steps: Step after which to stop; None means no limit. Unlike time, steps are reproducible.
         start: Model (name or file) whose weights a new run begins with; a run that continues
             ignores it.
-        stop: Event that ends the slice after the current step; that of process 0 counts.
+        stop: Event that ends the slice after the current step, in all processes; it is then set in
+            all of them.
 
     Returns:
         Number of steps so far.
@@ -56,48 +59,82 @@ def fit(
             empty side, the cache is damaged or too narrow, or another process uses the run.
         TrainingError: the loss is not a number (the batch is saved), the disk is full, or the
             checkpoint or the records of the run are damaged.
+        TeamError: another process of the run is lost or could not begin, or trains something else.
     """
-    seed = recipe.run.seed
-    _set_torch(seed, recipe.run.threads)
-    library, dev = _sides(cache, recipe)
-    team = Team()
+    _set_torch(recipe.run.seed, recipe.run.threads)
+    team = Team(recipe.run.patience_s)
+    with team.together():
+        library, dev = _sides(cache, recipe)
+    team.compare(alike.facts(recipe, library, minutes, steps))
     with claimed(run, team.leads):
-        system = make(recipe, team)
-        at = resume(run, recipe, system, start)
-        feed = system.feed(library, at.step, seed + 7919 * team.rank)
-        unseen = few(system.feed(dev, 0, DEV_SEED, few=True).batch(0)) if team.leads else ()
-        dev_losses = Unseen(system, dev, run, recipe.run.unseen_s if team.leads else 0.0)
+        keeper = keeps(run, team)
+        with team.together():
+            system = make(recipe, team)
+        at = resume(run, recipe, system, start, keeper)
+        team.compare({"the digest of the weights": alike.weights(system)})
+        with team.together():
+            feeds = system.feeds(library, at.step)
+            reports = Reports(run, system, dev, at)
 
-        slice_s = saved_s = scored_s = stopped = 0.0
-        with Journal(run, recipe, at.step, team.leads) as journal:
+        slice_s = saved_s = 0.0
+        stopped = False
+        with reports.journal:
             while not stopped and (minutes is None or slice_s < 60 * minutes):
                 progress = recipe.optim.progress(at.step, at.spent_s)
                 if progress >= 1 or (steps is not None and at.step >= steps):
                     break
-                begin = time.perf_counter()
-                # Like the examples, dropout and the latent z depend on seed, step and process.
-                torch.manual_seed((seed * 1_000_003 + at.step) * 64 + team.rank)
-                examples = feed.batch(at.step)
-                losses = _step(system, examples, at.step, progress, run)
-                took_s = team.agreed(time.perf_counter() - begin)
-                stopped = team.agreed(stop is not None and stop.is_set())
+                took_s, losses = _step(system, feeds, at.step, progress, run)
+                took_s, stopped = team.agreed(took_s, stop is not None and stop.is_set())
                 if not slice_s:
-                    at.hears(library, recipe.kind)
+                    at.hears(library, recipe.kind, team)
                 at.step, at.spent_s, slice_s = at.step + 1, at.spent_s + took_s, slice_s + took_s
-                journal.note(at.step, at.spent_s, losses)
-                if slice_s - saved_s > recipe.run.checkpoint_s:
+                if keeper and slice_s - saved_s > recipe.run.checkpoint_s:
                     keep(run, recipe, system, at)
                     saved_s = slice_s
-                dev_losses.note(at.step, at.spent_s)
-                if slice_s - scored_s > recipe.run.dev_s and team.leads:
-                    journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
-                    scored_s = slice_s
-            keep(run, recipe, system, at)
-            dev_losses.note(at.step, at.spent_s, last=True)
-            if team.leads:
-                journal.evaluate(at.step, at.spent_s, *system.restore(unseen))
-        team.close()
+                reports.note(at, losses)
+            if keeper:
+                keep(run, recipe, system, at)
+            team.close()  # nobody waits for the last evaluation
+            reports.end(at)
+    if stop is not None and stopped:
+        stop.set()
     return at.step
+
+
+class Reports:
+    """The journal of a run, and its losses and scores on the development side, by process 0.
+
+    Args:
+        run: Folder of the run.
+        system: The system that is trained.
+        dev: Recordings of the development side.
+        at: How far the run is.
+    """
+
+    def __init__(self, run: Path, system: System, dev: Library, at: Progress) -> None:
+        self.system, self.settings, self.leads = system, system.recipe.run, system.team.leads
+        self.scored_s = at.spent_s
+        self.journal = Journal(run, system.recipe, at.step, self.leads)
+        self.losses = Unseen(system, dev, run, self.settings.unseen_s if self.leads else 0.0)
+        feed = system.feed(dev, 0, DEV_SEED, few=True) if self.leads else None
+        self.examples = few(feed.batch(0)) if feed else ()
+
+    def note(self, at: Progress, losses: dict[str, Number]) -> None:
+        """Record the losses of a step, and all else that is due."""
+        self.journal.note(at.step, at.spent_s, losses)
+        self.losses.note(at.step, at.spent_s)
+        if at.spent_s - self.scored_s > self.settings.dev_s:
+            self._score(at)
+
+    def end(self, at: Progress) -> None:
+        """Record losses and scores after the last step."""
+        self.losses.note(at.step, at.spent_s, last=True)
+        self._score(at)
+
+    def _score(self, at: Progress) -> None:
+        self.scored_s = at.spent_s
+        if self.leads:
+            self.journal.evaluate(at.step, at.spent_s, *self.system.restore(self.examples))
 
 
 def _sides(cache: Path, recipe: Recipe) -> tuple[Library, Library]:
@@ -107,7 +144,8 @@ def _sides(cache: Path, recipe: Recipe) -> tuple[Library, Library]:
         UsageError: a side is empty, the split leaks, or the sound of the recipe's kind would fit
             into half the rate, so that a net would not learn what to do above it.
     """
-    library, dev = Library(cache, recipe.data), Library(cache, recipe.data, "dev")
+    library = Library(cache, recipe.data)
+    dev = library.another("dev")
     check_no_leak(library, dev)
     reach_hz = library.reach_hz(recipe.kind)
     if 0 < reach_hz <= library.rate_hz / 4:
@@ -120,15 +158,21 @@ def _sides(cache: Path, recipe: Recipe) -> tuple[Library, Library]:
 
 
 def _step(
-    system: System, examples: Batch, step: int, progress: float, run: Path
-) -> dict[str, Number]:
-    """Make one step; a batch whose loss is not a number is saved for inspection."""
+    system: System, feeds: list[Feed], step: int, progress: float, run: Path
+) -> tuple[float, dict[str, Number]]:
+    """Make one step; returns the seconds that it took, and its losses.
+
+    A batch whose loss is not a number is saved for inspection.
+    """
+    begin = time.perf_counter()
+    batches = [feed.batch(step) for feed in feeds]
     try:
-        return system.step(examples, step, progress)
+        losses = system.step(batches, step, progress)
     except FloatingPointError as fault:
         kept = run / f"nan_batch{system.team.rank or ''}.pt"
-        torch.save(examples, kept)
+        torch.save(tuple(torch.cat(parts) for parts in zip(*batches, strict=True)), kept)
         raise TrainingError(f"{fault}; the batch is in {kept}") from None
+    return time.perf_counter() - begin, losses
 
 
 def _set_torch(seed: int, threads: int) -> None:

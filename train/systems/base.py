@@ -8,7 +8,7 @@ loop uses this interface only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -27,16 +27,19 @@ from ..team import Team
 
 Batch = tuple[Tensor, ...]
 Number = float | Tensor  # a tensor of one element stays on the GPU, because reading it would wait
+MOST_SHARES = 4096
 UNSOUND = 50  # successive steps without a finite loss after which a run on a GPU fails
 
 
-def as_number(value: Tensor) -> Number:
-    """Convert *value* to a number on a CPU; on a GPU return the tensor, to be read later."""
-    return float(value) if value.device.type == "cpu" else value
+def numbers(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Number]:
+    """Return the mean of each loss over the shares; on a GPU as a tensor, to be read later."""
+    names = rows[0] if rows else ()
+    means = {name: torch.stack([row[name] for row in rows]).mean() for name in names}
+    return {n: float(v) if v.device.type == "cpu" else v for n, v in means.items()}
 
 
 class Feed(Protocol):
-    """A source of batches, which depend on seed, step and process alone."""
+    """A source of batches, which depend on seed and step alone."""
 
     def batch(self, step: int) -> Batch:
         """Return the batch of *step*; steps have to be asked for in order."""
@@ -50,12 +53,16 @@ class System(ABC):
         recipe: Settings of the run.
         team: The processes that train together, and the device of this one.
         net: The generator.
+
+    Attributes:
+        shares: Number of equal shares that the batch of a step is cut into, see team.py.
     """
 
     net: Trainable
 
     def __init__(self, recipe: Recipe, team: Team, net: Trainable) -> None:
         self.recipe, self.team, self.device = recipe, team, team.device
+        self.shares = 1
         self.net = net.to(self.device)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         maps = self.net.side_by_side()
@@ -63,28 +70,45 @@ class System(ABC):
         self.peaks = [o.param_groups[0]["lr"] for o in self.optimisers]
         self._unsound = torch.zeros((), dtype=torch.int64, device=self.device)
 
+    @property
+    def mine(self) -> range:
+        """The shares that this process computes; none if there are more processes than shares."""
+        return range(self.team.rank, self.shares, self.team.size)
+
+    def feeds(self, library: Library, step: int) -> list[Feed]:
+        """Make the sources of examples of the shares of this process; no two shares are alike."""
+        seed, count = self.recipe.run.seed, self.recipe.optim.batch // self.shares
+        return [
+            self.feed(shard(library, share, self.shares), step, seed + 7919 * share, count)
+            for share in self.mine
+        ]
+
     @abstractmethod
-    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
+    def feed(
+        self, library: Library, step: int, seed: int, count: int | None = None, few: bool = False
+    ) -> Feed:
         """Make a source of examples.
 
         Args:
             library: Recordings to draw from.
             step: First step that will be asked for.
             seed: Seed of the examples.
+            count: Number of examples in a batch; None means the recipe's.
             few: Whether a single batch is asked for, so that no large store is worth its while.
         """
 
     @abstractmethod
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
+    def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Number]:
         """Make one training step.
 
         Args:
-            batch: Examples of the step, from `feed`.
+            batches: Examples of the step, a batch for each share of this process.
             step: Number of the step, from 0.
             progress: Share of the run's time that is over, 0..1.
 
         Returns:
-            Losses by name, the total first.
+            Losses by name, the total first: means over the shares of this process, which has none
+            of them if it has no share.
 
         Raises:
             FloatingPointError: a loss or a gradient is not finite.
@@ -102,15 +126,44 @@ class System(ABC):
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded, restored and target waveforms (B, samples), by the averaged weights."""
 
-    def descend(self, loss: Tensor, step: int, progress: float) -> float:
-        """Make a step of the generator's optimisers on *loss*; returns the factor of the rates."""
+    def each(self, batches: Sequence[Batch], step: int) -> Iterator[Batch]:
+        """Return the batches of this process, each with the random numbers of its share."""
+        for share, batch in zip(self.mine, batches, strict=True):
+            # Like the examples, dropout and the latent z depend on seed, step and share.
+            torch.manual_seed((self.recipe.run.seed * 1_000_003 + step) * MOST_SHARES + share)
+            yield batch
+
+    def learn(
+        self,
+        loss: Callable[[Batch], dict[str, Tensor]],
+        batches: Sequence[Batch],
+        step: int,
+        progress: float,
+    ) -> dict[str, Number]:
+        """Make the step of a system whose shares need one loss each, see `System.step`."""
+        self.net.zero_grad()
+        rows: list[dict[str, Tensor]] = []
+        for batch in self.each(batches, step):
+            parts = loss(batch)
+            parts["loss"].backward()
+            rows.append({name: part.detach() for name, part in parts.items()})
+        factor = self.descend([row["loss"] for row in rows], step, progress)
+        return numbers(rows) | {"rate": factor}
+
+    def descend(self, losses: Sequence[Tensor], step: int, progress: float) -> float:
+        """Make a step of the generator's optimisers; returns the factor of the rates.
+
+        Args:
+            losses: The total of each share, whose gradient is in the parameters.
+            step: Number of the step.
+            progress: Share of the run's time that is over.
+        """
         optim = self.recipe.optim
         factor = rate_factor(optim, step, progress)
-        self.net.zero_grad()
-        loss.backward()
-        self.team.average(self.net.parameters())
+        self.team.average(self.net.parameters(), self.shares)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip)
-        self._check_finite(loss.detach(), norm, step)
+        loss = torch.stack([loss.detach() for loss in losses]).mean() if losses else norm
+        self._check_finite(loss, norm, step)
         step_by(self.folded, self.optimisers, [factor * peak for peak in self.peaks])
         decay = min(optim.ema, step / (step + 10.0))
         with torch.no_grad():
@@ -189,6 +242,26 @@ class System(ABC):
         self.net.load_state_dict(given, strict=not grown)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         return grown
+
+
+def shard(library: Library, share: int, shares: int) -> Library:
+    """Return the recordings of one of *shares*, as data.shards says.
+
+    Raises:
+        UsageError: the cache has fewer parts than the step has shares.
+    """
+    if library.data.shards != "parts":
+        return library
+    parts = library.index.texts["part"]
+    names = sorted(parts.name(code) for code in range(len(parts)))
+    if len(names) < shares:
+        raise UsageError(
+            f"{library.cache} has {len(names)} parts, but a step has {shares} shares: with "
+            "data.shards = 'parts' each of them needs one; lower optim.shares, or take 'all'"
+        )
+    return Library(
+        library.cache, library.data, library.side, names[share::shares], library.contents
+    )
 
 
 def half(device: torch.device) -> torch.autocast:

@@ -6,6 +6,8 @@ a fifth of one on waves. An adversary can then refine the model, by training on 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from ..networks.extension import Extension
 from ..networks.spectral import FRAMING
 from ..spectra import spectra
 from ..team import Team
-from .base import Batch, Number, System, as_number
+from .base import Batch, Number, System
 
 APART = 8  # windows between two in which the end of the band is learnt: it moves slowly
 FAINT = 1e-7  # power of the target, about -100 dBFS, below which nothing is missing
@@ -40,9 +42,11 @@ class ExtensionSystem(System):
     def __init__(self, recipe: Recipe, team: Team, net: Extension) -> None:
         super().__init__(recipe, team, net)
 
-    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pairs:
+    def feed(
+        self, library: Library, step: int, seed: int, count: int | None = None, few: bool = False
+    ) -> Pairs:
         """See `System.feed`."""
-        return Pairs(library, self.recipe, self.net.stride, seed, self.device)
+        return Pairs(library, self.recipe, self.net.stride, seed, self.device, count)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the total, named "loss", and the parts of the loss of a batch.
@@ -75,12 +79,9 @@ class ExtensionSystem(System):
         energies = off.sum() / (weight.sum() * px.shape[1] + 1e-6)
         return {"loss": energies + EDGE_WEIGHT * edge, "energy": energies, "edge": edge}
 
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
+    def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Number]:
         """See `System.step`."""
-        parts = self.loss(batch)
-        factor = self.descend(parts["loss"], step, progress)
-        numbers = {name: as_number(part.detach()) for name, part in parts.items()}
-        return numbers | {"rate": factor}
+        return self.learn(self.loss, batches, step, progress)
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""

@@ -6,7 +6,7 @@ recurrent net processes whole excerpts at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ..losses.spectral import Restoration
 from ..networks.protocol import TrainableOnSpectra
 from ..spectra import Framing, running_mean_matrix, sound
 from ..team import Team
-from .base import Batch, Feed, Number, System, as_number
+from .base import Batch, Feed, Number, System
 
 
 class SpectralSystem(System):
@@ -42,12 +42,15 @@ class SpectralSystem(System):
         self._means: Tensor | None = None
         self._features, self._outcome = quick(net.see), quick(self._score)
 
-    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Feed:
+    def feed(
+        self, library: Library, step: int, seed: int, count: int | None = None, few: bool = False
+    ) -> Feed:
         """Make a source of examples, see `System.feed`; *few* keeps the pool small."""
-        batch = self.recipe.optim.batch
+        batch = count or self.recipe.optim.batch
         if self.recipe.scenes.on:
             return Scenes(library, self.recipe, self.framing, batch, seed, self.device)
-        slots = batch if few else self.recipe.run.pool
+        # The pool is cut like the batch, so that all shares together take the same memory.
+        slots = batch if few else max(batch, self.recipe.run.pool // self.shares)
         what = self.recipe.degrade, self.framing, slots, batch, seed, step, self.device
         return Pool(library, *what, self.recipe.kind)
 
@@ -77,12 +80,9 @@ class SpectralSystem(System):
         )
         return parts
 
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
+    def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Number]:
         """See `System.step`."""
-        parts = self.loss(batch)
-        factor = self.descend(parts["loss"], step, progress)
-        numbers = {name: as_number(part.detach()) for name, part in parts.items()}
-        return numbers | {"rate": factor}
+        return self.learn(self.loss, batches, step, progress)
 
     def unseen_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the losses of a batch with the averaged weights, without compiled functions."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,30 @@ from ..losses import adversaries, features
 from ..losses.wave import LOSSES, check, within
 from ..networks.protocol import TrainableOnWaves
 from ..team import Team
-from .base import Batch, Number, System, half, plain_optimiser, rate_factor
+from .base import Batch, Number, System, half, numbers, plain_optimiser, rate_factor
+
+
+@dataclass
+class Round:
+    """What the generator made of one share of a step.
+
+    Attributes:
+        degraded: Input, (B, samples).
+        estimate: Output, (B, samples).
+        target: What it should be, (B, samples).
+        losses: Losses by name.
+        total: Their weighted sum.
+    """
+
+    degraded: Tensor
+    estimate: Tensor
+    target: Tensor
+    losses: dict[str, Tensor]
+    total: Tensor
+
+    def seen(self) -> dict[str, Tensor]:
+        """Return the losses as numbers without a graph, the total first."""
+        return {name: loss.detach() for name, loss in {"loss": self.total, **self.losses}.items()}
 
 
 class WaveSystem(System):
@@ -62,35 +86,46 @@ class WaveSystem(System):
         if (o.adversarial or o.features_from == "discriminator") and self.discriminator is None:
             raise UsageError("objective.adversarial needs objective.discriminator")
 
-    def feed(self, library: Library, step: int, seed: int, few: bool = False) -> Pairs:
+    def feed(
+        self, library: Library, step: int, seed: int, count: int | None = None, few: bool = False
+    ) -> Pairs:
         """See `System.feed`."""
-        return Pairs(library, self.recipe, self.net.stride, seed, self.device)
+        return Pairs(library, self.recipe, self.net.stride, seed, self.device, count)
 
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Number]:
+    def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Number]:
         """See `System.step`; the discriminator makes its step before the generator."""
+        self.net.train()
+        self.net.zero_grad()
+        playing = self.discriminator is not None and step >= self.recipe.objective.warmup_steps
+        rounds: list[Round] = []
+        for batch in self.each(batches, step):
+            rounds.append(self._round(batch, step))
+            if not playing:
+                rounds[-1].total.backward()
+        if self.discriminator is not None and playing:  # it needs the estimates of all shares
+            self._play(self.discriminator, rounds, step, progress)
+        rows = [one.seen() for one in rounds]
+        factor = self.descend([row["loss"] for row in rows], step, progress)
+        # Every step has the same names, because they are columns of log.csv.
+        later = {name: torch.zeros(()) for name in self._later()}
+        shown = [{"loss": row["loss"], **later, **row} for row in rows]
+        return dict[str, Number]({n: float(v) for n, v in numbers(shown).items()}, rate=factor)
+
+    def _round(self, batch: Batch, step: int) -> Round:
+        """Compute the losses of one share that need no adversary."""
         degraded, target, bandwidth_hz = batch
         o = self.recipe.objective
-        self.net.train()
         with half(self.device):
             estimate = self.net.wave(degraded).float()
         rate_hz = self.recipe.data.rate_hz
         estimate, target = within(bandwidth_hz, rate_hz, estimate, target)
         losses = {name: LOSSES[name](estimate, target) for name in self.weights}
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
-        if step >= o.warmup_steps:
-            if self.feature_loss is not None:
-                with half(self.device):
-                    losses["features"] = self.feature_loss(estimate, target)
-                total = total + o.features * losses["features"]
-            if self.discriminator is not None:
-                played = self._play(self.discriminator, estimate, target, degraded, step, progress)
-                total = total + played.pop("total")
-                losses |= played
-        factor = self.descend(total, step, progress)
-        # Every step has the same names, because they are columns of log.csv.
-        columns = {"loss": total, **{name: torch.zeros(()) for name in self._later()}, **losses}
-        shown: dict[str, Number] = {name: float(part.detach()) for name, part in columns.items()}
-        return shown | {"rate": factor}
+        if step >= o.warmup_steps and self.feature_loss is not None:
+            with half(self.device):
+                losses["features"] = self.feature_loss(estimate, target)
+            total = total + o.features * losses["features"]
+        return Round(degraded, estimate, target, losses, total)
 
     def _later(self) -> list[str]:
         """Name the losses that are used only after `warmup_steps`."""
@@ -99,45 +134,47 @@ class WaveSystem(System):
         return [*names, "g", "d"] if self.discriminator is not None else names
 
     def _play(
-        self,
-        discriminator: nn.Module,
-        estimate: Tensor,
-        target: Tensor,
-        degraded: Tensor,
-        step: int,
-        progress: float,
-    ) -> dict[str, Tensor]:
-        """Make a step of the discriminator, then compute the generator's losses against it.
-
-        Returns:
-            Losses by name; `total` is the weighted sum of the generator's.
-        """
+        self, discriminator: nn.Module, rounds: list[Round], step: int, progress: float
+    ) -> None:
+        """Make a step of the discriminator, then let the generator learn to deceive it."""
         o = self.recipe.objective
-        fake, true, condition = estimate[:, None], target[:, None], degraded[:, None]
-        real_scores, _ = self._verdict(discriminator, true, condition)
-        made_scores, _ = self._verdict(discriminator, fake.detach(), condition)
-        lesson = adversaries.mean_of(self.real, real_scores) + adversaries.mean_of(
-            self.made, made_scores
-        )
+        self.discriminator_optimiser.zero_grad()
+        for one in rounds:
+            one.losses["d"] = self._lesson(discriminator, one)
+            one.losses["d"].backward()
         factor = rate_factor(self.recipe.optim, step, progress)
         self.discriminator_optimiser.param_groups[0]["lr"] = o.discriminator_lr * factor
-        self.discriminator_optimiser.zero_grad()
-        lesson.backward()
-        self.team.average(discriminator.parameters())
+        self.team.average(discriminator.parameters(), self.shares)
         nn.utils.clip_grad_norm_(discriminator.parameters(), self.recipe.optim.clip)
         self.discriminator_optimiser.step()
         discriminator.requires_grad_(False)
+        for one in rounds:
+            self._deceive(discriminator, one)
+            one.total.backward()
+        discriminator.requires_grad_(True)
+
+    def _lesson(self, discriminator: nn.Module, one: Round) -> Tensor:
+        """Compute the loss of the discriminator: what it takes for real, and for made."""
+        fake, true, condition = one.estimate[:, None], one.target[:, None], one.degraded[:, None]
+        real_scores, _ = self._verdict(discriminator, true, condition)
+        made_scores, _ = self._verdict(discriminator, fake.detach(), condition)
+        return adversaries.mean_of(self.real, real_scores) + adversaries.mean_of(
+            self.made, made_scores
+        )
+
+    def _deceive(self, discriminator: nn.Module, one: Round) -> None:
+        """Add the losses of the generator against the discriminator."""
+        o = self.recipe.objective
+        fake, true, condition = one.estimate[:, None], one.target[:, None], one.degraded[:, None]
         scores, layers = self._verdict(discriminator, fake, condition)
-        deceived = adversaries.mean_of(self.deceive, scores)
-        parts = {"total": o.adversarial * deceived, "g": deceived, "d": lesson}
+        one.losses["g"] = adversaries.mean_of(self.deceive, scores)
+        one.total = one.total + o.adversarial * one.losses["g"]
         if o.features and o.features_from == "discriminator":
             with torch.no_grad():
                 _, ideal = self._verdict(discriminator, true, condition)
             apart = [(a - b).abs().mean() for a, b in zip(layers, ideal, strict=True)]
-            parts["features"] = torch.stack(apart).mean()
-            parts["total"] = parts["total"] + o.features * parts["features"]
-        discriminator.requires_grad_(True)
-        return parts
+            one.losses["features"] = torch.stack(apart).mean()
+            one.total = one.total + o.features * one.losses["features"]
 
     def _verdict(
         self, discriminator: nn.Module, candidate: Tensor, condition: Tensor

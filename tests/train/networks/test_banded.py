@@ -59,7 +59,7 @@ def test_it_learns_by_the_recipe():
     system = make(recipe, Team())
     x = spectra(0.1 * torch.randn(4, (24 + 1) * HOP), FRAMING)
     batch = (x, 0.3 * x, torch.full((4,), 24_000.0))
-    rows = [system.step(batch, step, 0.0) for step in range(30)]
+    rows = [system.step([batch], step, 0.0) for step in range(30)]
 
     assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
     for name, parameter in system.net.named_parameters():

@@ -26,7 +26,7 @@ def test_it_learns_where_the_band_ends_and_what_is_above(cache):
     """On one batch, again and again: both losses fall, and every weight has a part in it."""
     trainer = make(RECIPE, Team())
     batch = trainer.feed(Library(cache, RECIPE.data), 0, seed=0).batch(0)
-    parts = [trainer.step(batch, step, 0.0) for step in range(150)]
+    parts = [trainer.step([batch], step, 0.0) for step in range(150)]
 
     assert parts[-1]["energy"] < 0.6 * parts[0]["energy"]
     assert parts[-1]["edge"] < 0.6 * parts[0]["edge"]

@@ -33,7 +33,7 @@ def test_every_recipe_of_the_papers_learns_and_reaches_every_parameter(name, cac
     torch.manual_seed(0)
     system = make(recipe, Team())
     batch = system.feed(Library(caches[recipe.data.rate_hz], recipe.data), 0, 0).batch(0)
-    rows = [system.step(batch, step, 0.0) for step in range(40)]
+    rows = [system.step([batch], step, 0.0) for step in range(40)]
 
     assert np.mean([row["loss"] for row in rows[-5:]]) < rows[0]["loss"]
     for parameter_name, parameter in system.net.named_parameters():
@@ -57,7 +57,7 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
     torch.manual_seed(0)
     system = make(recipe, Team())
     batch = system.feed(Library(cache, recipe.data), 0, 0).batch(0)
-    rows = [system.step(batch, step, 0.0) for step in range(30)]
+    rows = [system.step([batch], step, 0.0) for step in range(30)]
     assert rows[-1]["loss"] < 0.95 * rows[0]["loss"]
     fit(recipe, cache, tmp_path / "run", steps=3)
     export(tmp_path / "run", tmp_path / "net.pt")
