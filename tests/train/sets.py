@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import soundfile as sf
 
 from train import config
 from train.data.cache import read
-from train.data.index import INDEX
+from train.data.index import DEGRADED, INDEX, Recording, files_of
+from train.data.indexer import write_index
 from train.data.prepare import prepare
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
@@ -59,6 +61,27 @@ def make_older(cache: Path, index: Any) -> Path:
     """Give a cache such an index."""
     (cache / INDEX).write_text(json.dumps(index))
     return cache
+
+
+def write_cache(folder: Path, recordings: Iterable[Recording], rate_hz: int = 16_000) -> Path:
+    """A cache of given recordings, in which every sample of number n is n + 1, its twin's -n - 1.
+
+    What lies between recordings is 32767.
+    """
+    rows = list(recordings)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: 0 for r in rows for name in files_of(r)}
+    for name in files:
+        files[name] = max(r.stop for r in rows if name in files_of(r))
+    for name, samples in files.items():
+        content = np.full(samples + 5, 32767, np.int16)
+        for number, r in enumerate(rows):
+            if name in files_of(r):
+                content[r.start : r.stop] = -number - 1 if DEGRADED in name else number + 1
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        content.tofile(folder / name)
+    write_index(folder, rate_hz, rows)
+    return folder
 
 
 def make_sound(path: Path, seconds=1.0, seed=0, rate=16_000, gain=0.1) -> None:

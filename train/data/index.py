@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,8 +105,9 @@ class Recording:
 @lru_cache
 def _is_below(part: str) -> bool:
     """Whether a folder is named that lies below the cache, whoever wrote its name."""
-    path = PurePosixPath(part)
-    return path.as_posix() == part != "." and not path.is_absolute() and ".." not in path.parts
+    path = PureWindowsPath(part)  # it knows every way to leave a folder
+    inside = not path.anchor and ".." not in path.parts and "\0" not in part
+    return inside and path.as_posix() == part != "."
 
 
 def encoded(text: str) -> bytes:

@@ -187,11 +187,11 @@ class Library:
         """Summarise the recordings for a card: origin, kind, hours and licences."""
         table: list[dict[str, object]] = []
         for kind in sorted(self.recordings):
-            table += sorted(self._summary_of(kind), key=lambda row: str(row["name"]))
+            table += dict(sorted(self._summary_of(kind))).values()
         return table
 
-    def _summary_of(self, kind: str) -> Iterator[dict[str, object]]:
-        """Summarise the recordings of a kind by origin, in any order."""
+    def _summary_of(self, kind: str) -> Iterator[tuple[str, dict[str, object]]]:
+        """Summarise the recordings of a kind; yields each origin with its row, in any order."""
         origin, licence = (self.index.texts[name] for name in ("origin", "licence"))
         samples = np.zeros(len(origin), np.int64)
         both = np.zeros(0, np.int64)  # an origin and a licence of it, as one number
@@ -202,11 +202,9 @@ class Library:
         for code in np.unique(both // max(1, len(licence))).tolist():
             first, end = np.searchsorted(both, [code * len(licence), (code + 1) * len(licence)])
             names = sorted(licence.name(number) for number in both[first:end] % len(licence))
-            yield {
-                "name": f"{origin.name(code)} ({kind})",
-                "hours": round(int(samples[code]) / self.rate_hz / 3600, 3),
-                "licence": "; ".join(names[:4]),
-            }
+            hours = round(int(samples[code]) / self.rate_hz / 3600, 3)
+            name, told = origin.name(code), "; ".join(names[:4])
+            yield name, {"name": f"{name} ({kind})", "hours": hours, "licence": told}
 
     def excerpts(
         self, kind: str, count: int, samples: int, rng: np.random.Generator, active: bool = False
