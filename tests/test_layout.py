@@ -58,6 +58,7 @@ DOORS = {
     "speechmos": {"proof/quality"},
 }
 TRAIN_DOORS = {
+    "ray": {"train/fanout"},
     "lightning_fabric": {"train/team"},
     "numba": {"networks/recurrence"},
     "auraloss": {"losses/wave"},
@@ -71,7 +72,7 @@ TRAIN_DOORS = {
     "noisereduce": {"evaluate/baselines"},
     "nara_wpe": {"evaluate/baselines"},
     "pyloudnorm": {"listen/stimuli"},
-    "soxr": {"data/prepare", "evaluate"},
+    "soxr": {"data/decode", "evaluate"},
     "scipy": {"evaluate", "listen/stimuli"},
 }
 DOORS_OF = {"rtdenoise": DOORS, "train": TRAIN_DOORS}

@@ -45,6 +45,7 @@ class Recording:
         split: train, dev or test where the data set defines it; empty: by hash of the source.
         paired: Whether the cache also holds a degraded twin.
         digest: CRC-32 of the samples, which finds one recording under two names; 0 if absent.
+        part: Folder below the cache with the file of its kind; empty: the cache itself.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Recording:
     split: str = ""
     paired: bool = False
     digest: int = 0
+    part: str = ""
 
     def check(self) -> None:
         """Check that the values make sense, whatever an index says.
@@ -94,16 +96,17 @@ class Contents:
 
     def samples_of(self, recording: Recording) -> np.ndarray:
         """Return the int16 samples (samples,) of a recording, mapped from the disk."""
-        samples = np.memmap(self.cache / f"{recording.kind}.i16", np.int16, "r")
+        path = self.cache / recording.part / f"{recording.kind}.i16"
+        samples = np.memmap(path, np.int16, "r")
         return np.asarray(samples[recording.start : recording.stop])
 
     def sizes(self) -> dict[str, int]:
         """Return the number of bytes that each file has to have at least, by name."""
         sizes: dict[str, int] = {}
         for r in (*self.recordings, *self.rooms):
-            for name in (f"{r.kind}.i16", f"{r.kind}{DEGRADED}" if r.paired else ""):
+            for name in [f"{r.kind}.i16", f"{r.kind}{DEGRADED}"][: 1 + r.paired]:
+                name = f"{r.part}/{name}" if r.part else name
                 sizes[name] = max(sizes.get(name, 0), 2 * r.stop)
-        sizes.pop("", None)
         return sizes
 
     def check_sizes(self) -> None:
@@ -191,3 +194,11 @@ def read(cache: Path) -> Contents:
     except OSError as error:
         raise ArgumentError(f"cannot read the cache {cache}: {error}", "cache") from None
     return contents
+
+
+def write_index(cache: Path, rate_hz: int, recordings: Iterable[Recording]) -> None:
+    """Write the index of a cache, in one step."""
+    part = cache / (INDEX + ".part")
+    rows = [vars(recording) for recording in recordings]
+    part.write_text(json.dumps({"rate_hz": rate_hz, "recordings": rows}))
+    part.replace(cache / INDEX)

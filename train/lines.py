@@ -1,0 +1,76 @@
+"""JSON lines that a kill cannot damage: they are written whole, and a torn last one is no line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rtdenoise.sound.pending import Pending
+
+Line = dict[str, Any]
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Yield the objects of a file, up to the first line that is none; no file has no lines."""
+    if path.is_file():
+        with path.open("rb") as file:
+            for text in file:
+                line = _parsed(text)
+                if line is None:
+                    return
+                yield line
+
+
+def _parsed(text: bytes) -> Line | None:
+    """Return the object of a line; None if it is torn or damaged."""
+    if not text.endswith(b"\n"):
+        return None
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def write_lines(path: Path, lines: Iterable[Line]) -> None:
+    """Replace a file by *lines*, in one step.
+
+    Raises:
+        AudioError: the file cannot be written; what was there stays.
+    """
+    with Pending(path, overwrite=True) as pending, pending.path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+class Appended:
+    """A file of JSON lines that is open for more of them; a torn end of it is cut off.
+
+    Args:
+        path: The file, which is made if necessary.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab+")
+        self._file.seek(0)
+        whole = 0
+        for text in self._file:
+            if _parsed(text) is None:
+                break
+            whole += len(text)
+        self._file.truncate(whole)
+
+    def add(self, *lines: Line) -> None:
+        """Append *lines*; they are with the system when this returns, whatever ends the process."""
+        self._file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+        self._file.flush()
+
+    def __enter__(self) -> Appended:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
