@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
 
 from train import config
+from train.data.cache import read
+from train.data.index import INDEX
 from train.data.prepare import prepare
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
@@ -38,6 +42,23 @@ def make_cache(clips: Path, folder: Path, rate_hz: int) -> Path:
     """The same, decoded at *rate_hz*."""
     prepare(make_set(clips, folder / "set"), folder / "cache", rate_hz)
     return folder / "cache"
+
+
+def rows_of(cache: Path) -> dict[str, Any]:
+    """The index of a cache as it was before November 2026, when it was a list in index.json."""
+    contents = read(cache)
+    sides = {"recordings": contents.recordings, "rooms": contents.rooms}
+    rows = {
+        name: [{k: v for k, v in vars(r).items() if v or k != "part"} for r in side]
+        for name, side in sides.items()
+    }
+    return {"rate_hz": contents.rate_hz} | rows
+
+
+def make_older(cache: Path, index: Any) -> Path:
+    """Give a cache such an index."""
+    (cache / INDEX).write_text(json.dumps(index))
+    return cache
 
 
 def make_sound(path: Path, seconds=1.0, seed=0, rate=16_000, gain=0.1) -> None:

@@ -1,113 +1,60 @@
 """The files of a cache: what the index says of them, and whether they hold it.
 
-A cache is index.json, which lists recordings (and measured rooms), and a file of int16 samples for
-each kind of sound. A file that was cut, or copied by halves, would train a net on silence without a
-word, so sizes are compared with the index, and so are the check sums of a few recordings; `check`
-compares all of them.
+A cache is an index, which lists recordings and measured rooms, and a file of int16 samples for each
+kind of sound, in the folder of the cache or in parts below it. A file that was cut, or copied by
+halves, would train a net on silence without a word, so sizes are compared with the index, and so
+are the check sums of a few recordings; `check` compares all of them.
 """
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from .layouts import KINDS, SPLITS
+from .index import ALL_KINDS, DEGRADED, INDEX, ROOMS, Index, Recording, Rows, files_of, tell_files
+from .indexer import open_index
 
-INDEX = "index.json"
-ROOMS = "rir"  # kind of the measured rooms
-DEGRADED = ".degraded.i16"  # suffix, after the kind, of the file with the degraded twins
 PROBES = 32  # recordings of each kind whose check sums are compared at every start,
 PROBE_SAMPLES = 1 << 22  # unless they are longer than this
-BLOCKS, BLOCK = 64, 4096  # blocks of each file that are part of a cache's digest, and their bytes
+OPEN = 256  # files that a process maps at a time
 
 
-@dataclass(frozen=True)
-class Recording:
-    """A recording in the cache: samples start..stop of the file of its kind.
-
-    Attributes:
-        kind: Kind of sound: speech, noise or music; rir for a measured room.
-        source: Speaker, performance or place.
-        origin: Name of the data set.
-        licence: Licence of the recording.
-        start: Index of the first sample.
-        stop: Index after the last sample.
-        bandwidth_hz: Highest frequency in it.
-        split: train, dev or test where the data set defines it; empty: by hash of the source.
-        paired: Whether the cache also holds a degraded twin.
-        digest: CRC-32 of the samples, which finds one recording under two names; 0 if absent.
-        part: Folder below the cache with the file of its kind; empty: the cache itself.
-    """
-
-    kind: str
-    source: str
-    origin: str
-    licence: str
-    start: int
-    stop: int
-    bandwidth_hz: float
-    split: str = ""
-    paired: bool = False
-    digest: int = 0
-    part: str = ""
-
-    def check(self) -> None:
-        """Check that the values make sense, whatever an index says.
-
-        Raises:
-            ValueError: a value makes no sense.
-        """
-        for name, right in (
-            ("kind", self.kind in (*KINDS, ROOMS)),
-            ("split", self.split in ("", *SPLITS)),
-            ("start", type(self.start) is int and self.start >= 0),
-            ("stop", type(self.stop) is int and self.stop > self.start),
-            ("bandwidth_hz", self.bandwidth_hz > 0),
-            ("digest", type(self.digest) is int),
-        ):
-            if not right:
-                raise ValueError(f"{self.source}: {name} = {getattr(self, name)!r}")
-
-
-@dataclass(frozen=True)
 class Contents:
     """What a cache holds.
 
-    Attributes:
+    Args:
         cache: Folder of the cache.
-        rate_hz: Sample rate of its sound.
-        recordings: All recordings but the rooms.
-        rooms: Measured rooms.
+        index: All recordings and rooms.
     """
 
-    cache: Path
-    rate_hz: int
-    recordings: list[Recording]
-    rooms: list[Recording]
+    def __init__(self, cache: Path, index: Index) -> None:
+        self.cache, self.index, self.rate_hz = cache, index, index.rate_hz
+        self._map = lru_cache(OPEN)(lambda path: np.memmap(path, np.int16, "r"))
 
-    def samples_of(self, recording: Recording) -> np.ndarray:
-        """Return the int16 samples (samples,) of a recording, mapped from the disk."""
-        path = self.cache / recording.part / f"{recording.kind}.i16"
-        samples = np.memmap(path, np.int16, "r")
-        return np.asarray(samples[recording.start : recording.stop])
+    @cached_property
+    def recordings(self) -> Rows:
+        """All recordings but the rooms."""
+        return Rows(self.index, np.flatnonzero(self.index.column["kind"] != ALL_KINDS.index(ROOMS)))
 
-    def sizes(self) -> dict[str, int]:
-        """Return the number of bytes that each file has to have at least, by name."""
-        sizes: dict[str, int] = {}
-        for r in (*self.recordings, *self.rooms):
-            for name in [f"{r.kind}.i16", f"{r.kind}{DEGRADED}"][: 1 + r.paired]:
-                name = f"{r.part}/{name}" if r.part else name
-                sizes[name] = max(sizes.get(name, 0), 2 * r.stop)
-        return sizes
+    @cached_property
+    def rooms(self) -> Rows:
+        """Measured rooms."""
+        return Rows(self.index, np.flatnonzero(self.index.column["kind"] == ALL_KINDS.index(ROOMS)))
+
+    def samples(self, kind: str, part: str = "", twins: bool = False) -> NDArray[np.int16]:
+        """Map all samples (samples,) of a kind in a part, or those of their degraded twins."""
+        return self._map(self.cache / part / f"{kind}{DEGRADED if twins else '.i16'}")
+
+    def samples_of(self, recording: Recording) -> NDArray[np.int16]:
+        """Return the samples (samples,) of a recording, mapped from the disk."""
+        return self.samples(recording.kind, recording.part)[recording.start : recording.stop]
 
     def check_sizes(self) -> None:
         """Check that no file was cut.
@@ -115,7 +62,7 @@ class Contents:
         Raises:
             ArgumentError: a file is missing or too short; the message names it.
         """
-        for name, size in self.sizes().items():
+        for name, size in self.index.sizes.items():
             path = self.cache / name
             there = path.stat().st_size if path.is_file() else 0
             if there < size or there % 2:
@@ -134,37 +81,43 @@ class Contents:
         for r in recordings:
             if r.digest and zlib.crc32(self.samples_of(r).tobytes()) != r.digest:
                 raise ArgumentError(
-                    f"{self.cache / r.kind}.i16 is damaged: {r.source}, bytes {2 * r.start} to "
+                    f"{self.cache / files_of(r)[0]} is damaged: {r.source}, bytes {2 * r.start} to "
                     f"{2 * r.stop}, is not what {INDEX} lists; make the cache again",
                     "cache",
                 )
 
     def probes(self) -> list[Recording]:
         """Return some recordings of each kind, from the first to the last."""
-        picked: list[Recording] = []
-        for kind in (*KINDS, ROOMS):
-            mine = [r for r in (*self.recordings, *self.rooms) if r.kind == kind and r.digest]
-            mine = [r for r in mine if r.stop - r.start <= PROBE_SAMPLES]
-            places = np.linspace(0, len(mine) - 1, PROBES).round().astype(int) if mine else ()
-            picked += [mine[place] for place in sorted(set(places))]
+        rows = [row for number in range(len(ALL_KINDS)) for row in self._spread(number)]
+        return [self.index.recording(row) for row in rows]
+
+    def _spread(self, kind: int) -> list[int]:
+        """Return rows of a kind that have a check sum and are not too long, evenly spread."""
+
+        def fit(rows: slice) -> NDArray[np.bool_]:
+            kinds, start, stop, digest = (
+                self.index.column[name][rows] for name in ("kind", "start", "stop", "digest")
+            )
+            return np.asarray((kinds == kind) & (digest != 0) & (stop - start <= PROBE_SAMPLES))
+
+        pieces = list(self.index.pieces())
+        ends = np.cumsum([0, *(fit(rows).sum() for rows in pieces)])
+        places = np.unique(np.linspace(0, ends[-1] - 1, PROBES).round().astype(int))
+        picked: list[int] = []
+        for rows, first, end in zip(pieces, ends[:-1], ends[1:], strict=True):
+            mine = places[(places >= first) & (places < end)] - first
+            if len(mine):
+                picked += (rows.start + np.flatnonzero(fit(rows))[mine]).tolist()
         return picked
 
     @cached_property
     def digest(self) -> str:
-        """The digest of the cache: of its index, and of sizes and some blocks of its files.
-
-        The index has a check sum of every recording, so nothing has to read 100 GB at every start.
-        """
+        """The digest of the cache: of its index, and of sizes and some blocks of its files."""
         told = blake2b(digest_size=16)
-        rows = [[vars(r) for r in those] for those in (self.recordings, self.rooms)]
-        told.update(json.dumps([self.rate_hz, rows], sort_keys=True).encode())
-        for name, size in sorted(self.sizes().items()):
-            told.update(f"{name} {size}".encode())
-            with (self.cache / name).open("rb") as file:
-                for block in range(BLOCKS):
-                    file.seek(max(0, size - BLOCK) * block // (BLOCKS - 1))
-                    told.update(file.read(BLOCK))
-        return told.hexdigest()
+        tell_files(self.cache, self.index.sizes, told)
+        if told.hexdigest() == self.index.files_digest:
+            return self.index.digest
+        return blake2b((self.index.digest + told.hexdigest()).encode(), digest_size=16).hexdigest()
 
 
 def read(cache: Path) -> Contents:
@@ -173,32 +126,10 @@ def read(cache: Path) -> Contents:
     Raises:
         ArgumentError: the folder is no cache, or a file of it is damaged; the message names it.
     """
-    if not (cache / INDEX).is_file():
-        raise ArgumentError(f"there is no cache in {cache}", "cache")
-    try:
-        index: Any = json.loads((cache / INDEX).read_text())
-        rate_hz, rows = index["rate_hz"], (index["recordings"], index.get("rooms", []))
-        if not isinstance(rate_hz, int) or rate_hz <= 0:
-            raise ValueError(f"rate_hz = {rate_hz!r}")
-        contents = Contents(cache, rate_hz, *([Recording(**row) for row in some] for some in rows))
-        for recording in (*contents.recordings, *contents.rooms):
-            recording.check()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArgumentError(
-            f"{cache / INDEX} is damaged ({type(error).__name__}: {error}); make the cache again",
-            "cache",
-        ) from None
+    contents = Contents(cache, open_index(cache))
     try:
         contents.check_sizes()
         contents.check_samples(contents.probes())
     except OSError as error:
         raise ArgumentError(f"cannot read the cache {cache}: {error}", "cache") from None
     return contents
-
-
-def write_index(cache: Path, rate_hz: int, recordings: Iterable[Recording]) -> None:
-    """Write the index of a cache, in one step."""
-    part = cache / (INDEX + ".part")
-    rows = [vars(recording) for recording in recordings]
-    part.write_text(json.dumps({"rate_hz": rate_hz, "recordings": rows}))
-    part.replace(cache / INDEX)

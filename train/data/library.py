@@ -19,7 +19,8 @@ from rtdenoise.errors import UsageError
 
 from ..errors import ArgumentError
 from ..sections import Data
-from .cache import DEGRADED, INDEX as INDEX, Recording as Recording, read
+from .cache import read
+from .index import DEGRADED, INDEX as INDEX, Recording as Recording
 from .layouts import KINDS
 
 Excerpts = NDArray[np.float32]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from ..lines import Appended, Line
-from .cache import DEGRADED, Recording
 from .decode import Decoded
+from .index import DEGRADED, Recording, files_of
 from .layouts import WIDE_HZ, Entry
 
 DONE = "prepared.jsonl"
@@ -137,8 +137,8 @@ def _held(folder: Path, line: Line, held: dict[Path, int]) -> bool:
     """Whether files of *held* bytes, which is filled as they are needed, hold a line's samples."""
     if not (r := line.get("recording")):
         return "fault" in line
-    for name in [f"{r['kind']}.i16", f"{r['kind']}{DEGRADED}"][: 1 + r["paired"]]:
-        path = folder / r.get("part", "") / name
+    for name in files_of(Recording(**r)):
+        path = folder / name
         if path not in held:
             held[path] = path.stat().st_size if path.is_file() else 0
         if 2 * r["stop"] > held[path]:

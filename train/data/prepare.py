@@ -18,9 +18,10 @@ from rtdenoise.errors import AudioError
 from ..claim import claimed
 from ..fanout import Workers, workers
 from ..lines import Line
-from .cache import Recording, write_index
 from .decode import Decoded, decode
 from .identity import Identity, identities, identity
+from .index import Recording
+from .indexer import write_index
 from .layouts import Entry, find
 from .part import Part
 from .record import Record

@@ -18,9 +18,9 @@ from typing import Any
 from rtdenoise.errors import UsageError
 
 from ..lines import Line, read_lines, write_lines
-from .cache import INDEX
 from .decode import CLIPPED, UNREADABLE
 from .identity import Identity, array_row, stamp
+from .index import INDEX
 from .layouts import Entry
 from .part import DONE, PARTS, describe, holds
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import soundfile as sf
 import soxr
 
 from train.data.bandwidth import measure
-from train.data.cache import INDEX
+from train.data.cache import read
 from train.data.prepare import prepare
 
 RATE = 48_000
@@ -88,8 +87,7 @@ def test_the_smaller_of_the_stated_and_the_measured_bandwidth_is_used(tmp_path, 
         rows = [[f"{name}.wav", "speech", hz] for name, (_, hz) in sounds.items()]
         csv.writer(out).writerows([["path", "kind", "bandwidth_hz"], *rows])
     prepare(tmp_path, tmp_path / "cache", RATE)
-    index = json.loads((tmp_path / "cache" / INDEX).read_text())
-    hz = [r["bandwidth_hz"] for r in index["recordings"]]
+    hz = [r.bandwidth_hz for r in read(tmp_path / "cache").recordings]
 
     assert hz == pytest.approx([8000, 20_000, 9000, 12_000], abs=500)
     said = capsys.readouterr().out

@@ -12,10 +12,11 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.errors import UsageError
-from tests.train.sets import RECIPES, make_sound
+from tests.train.sets import RECIPES, make_older, make_sound, rows_of
 from train.claim import LOCK, claimed
 from train.cli import main
-from train.data.cache import INDEX, read
+from train.data.cache import read
+from train.data.index import INDEX
 from train.data.library import Library, check
 from train.data.prepare import prepare
 from train.sections import Data
@@ -56,7 +57,7 @@ def damage(path, how):
     [
         ("speech.i16", 1000), ("speech.i16", 0), ("speech.i16", -2), ("speech.i16", -1),
         ("speech.i16", "gone"), ("speech.i16", "zeros"), ("speech.degraded.i16", 1000),
-        ("speech.degraded.i16", "gone"), (INDEX, 0), (INDEX, 100), (INDEX, -1),
+        ("speech.degraded.i16", "gone"), (INDEX, 0), (INDEX, 10), (INDEX, -1),
     ],
 )  # fmt: skip
 def test_a_damaged_cache_is_one_line_that_names_the_file(cache, name, how, capsys):
@@ -81,9 +82,9 @@ def test_a_damaged_cache_is_one_line_that_names_the_file(cache, name, how, capsy
 )  # fmt: skip
 def test_an_index_that_makes_no_sense_is_one_line(cache, change):
     """Whoever wrote it."""
-    index = json.loads((cache / INDEX).read_text())
+    index = rows_of(cache)
     index["recordings"][3] |= change
-    (cache / INDEX).write_text(json.dumps(index))
+    make_older(cache, index)
     with pytest.raises(UsageError, match=r"index.json is damaged \("):
         read(cache)
 
@@ -91,7 +92,7 @@ def test_an_index_that_makes_no_sense_is_one_line(cache, change):
 @pytest.mark.parametrize("index", [[], {}, {"rate_hz": 0, "recordings": []}, "text", None])
 def test_an_index_without_a_rate_is_refused(cache, index):
     """Its sound would be played at a guess."""
-    (cache / INDEX).write_text(json.dumps(index))
+    make_older(cache, index)
     with pytest.raises(UsageError, match=r"index.json is damaged"):
         read(cache)
 
@@ -123,9 +124,9 @@ def test_the_digest_tells_caches_apart(made, cache):
     twins[:100] = 1
     twins.flush()
     found.add(read(cache).digest)
-    index = json.loads((cache / INDEX).read_text())
+    index = rows_of(cache)
     index["recordings"][0]["licence"] = "another"
-    (cache / INDEX).write_text(json.dumps(index))
+    make_older(cache, index)
     found.add(read(cache).digest)
 
     assert len(found) == 3

@@ -9,7 +9,7 @@ import pytest
 
 from rtdenoise.errors import UsageError
 from tests.train.sets import make_sound
-from train.data.cache import INDEX
+from train.data.cache import read
 from train.data.layouts import find
 from train.data.prepare import prepare
 from train.data.sources import speaker
@@ -85,8 +85,7 @@ def test_a_layout_is_told_and_finds_what_it_should_and_nothing_else(layout, tmp_
     assert {(f.kind, f.source, f.split, bool(f.degraded)) for f in found} == EXPECTED[layout]
     assert found == find(tmp_path, layout)
     prepare(tmp_path, tmp_path / "cache", RATE)
-    index = json.loads((tmp_path / "cache" / INDEX).read_text())
-    assert len(index["recordings"]) == len(found)
+    assert len(read(tmp_path / "cache").recordings) == len(found)
 
 
 @pytest.mark.parametrize(

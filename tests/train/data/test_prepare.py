@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,10 @@ import soundfile as sf
 
 from rtdenoise.errors import AudioError, UsageError
 from tests.train.sets import TINY, make_set, make_sound
+from train.data.cache import read
+from train.data.index import INDEX
 from train.data.layouts import find
-from train.data.library import INDEX, Library
+from train.data.library import Library
 from train.data.prepare import prepare
 from train.sections import Data
 
@@ -40,10 +41,10 @@ def test_a_manifest_of_json_lines_may_leave_columns_out(tmp_path):
     make_sound(tmp_path / "a.wav", rate=8000)
     (tmp_path / "manifest.jsonl").write_text('{"path": "a.wav"}\n')
     prepare(tmp_path, tmp_path / "cache", RATE, kind="noise")
-    (recording,) = json.loads((tmp_path / "cache" / INDEX).read_text())["recordings"]
+    (recording,) = read(tmp_path / "cache").recordings
 
-    assert (recording["kind"], recording["source"]) == ("noise", "a.wav")
-    assert recording["bandwidth_hz"] == pytest.approx(4000 * 0.975)
+    assert (recording.kind, recording.source) == ("noise", "a.wav")
+    assert recording.bandwidth_hz == pytest.approx(4000 * 0.975)
 
 
 def test_bad_files_are_named_counted_and_skipped(tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from dataclasses import replace
@@ -11,12 +10,12 @@ import pytest
 import torch
 
 from rtdenoise.errors import ModelError, UsageError
-from tests.train.sets import RECIPES, TINY
+from tests.train.sets import RECIPES, TINY, make_older, rows_of
 from train import config
 from train.claim import claimed
 from train.cli import main
 from train.config import Recipe, changeable, differences
-from train.data.cache import INDEX, read
+from train.data.cache import read
 from train.run.checkpoint import CHECKPOINT, TrainingError, keep, read as read_checkpoint, resume
 from train.run.export import export, write
 from train.run.journal import forget_after, read_rows
@@ -41,10 +40,10 @@ def changed(folder, **values):
 def test_a_finished_run_is_extended_and_says_so(cache, copy, tmp_path, capsys):
     """Length, threads and reporting may change; the card tells, and names both caches."""
     shutil.copytree(cache, tmp_path / "cache")
-    index = json.loads((cache / INDEX).read_text())
+    index = rows_of(cache)
     for row in index["recordings"]:
         row["licence"] = "another"
-    (tmp_path / "cache" / INDEX).write_text(json.dumps(index))
+    make_older(tmp_path / "cache", index)
     sets = ["optim.steps=14", "run.log_steps=1", "run.tensorboard=false", "run.dev_s=5"]
     longer = config.load(RECIPES / "tiny.toml", sets)
 
@@ -104,10 +103,10 @@ def test_a_card_of_another_rate_than_its_net_is_refused(run, tmp_path):
 def test_narrow_sound_does_not_train_a_wide_net(cache, tmp_path):
     """Voices of 16 kHz in a cache of 48 kHz: nothing would be learned above 8 kHz."""
     shutil.copytree(cache, tmp_path / "cache")
-    index = json.loads((cache / INDEX).read_text())
+    index = rows_of(cache)
     for row in index["recordings"]:
         row["bandwidth_hz"] = min(row["bandwidth_hz"], 8000)
-    (tmp_path / "cache" / INDEX).write_text(json.dumps(index))
+    make_older(tmp_path / "cache", index)
     with pytest.raises(UsageError, match=r"no speech of .* above 8000 Hz, so a net at 48000 Hz"):
         fit(TINY, tmp_path / "cache", tmp_path / "run")
 
