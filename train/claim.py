@@ -38,7 +38,7 @@ def claimed(folder: Path, claims: bool = True, wait_s: float = 0.0) -> Iterator[
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
     with file:
         try:
-            _lock(file, time.monotonic() + wait_s)
+            lock(file, wait_s)
         except BlockingIOError:
             raise UsageError(
                 f"another process writes to {folder}: wait until it ends, or take another folder"
@@ -48,20 +48,26 @@ def claimed(folder: Path, claims: bool = True, wait_s: float = 0.0) -> Iterator[
         yield
 
 
-def _lock(file: IO[bytes], until_s: float) -> None:
-    """Lock a file by the time *until_s* of the monotonic clock.
+def lock(file: IO[bytes], wait_s: float = 0.0) -> None:
+    """Keep other processes from locking a file until it is closed, even by `kill -9`.
+
+    Args:
+        file: The file.
+        wait_s: Time to wait for another process to end.
 
     Raises:
         BlockingIOError: another process holds it.
         ImportError: this system has no flock.
+        OSError: this file system has none.
     """
     import fcntl
 
+    until = time.monotonic() + wait_s
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if time.monotonic() >= until_s:
+            if time.monotonic() >= until:
                 raise
         time.sleep(0.1)

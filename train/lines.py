@@ -9,6 +9,8 @@ from typing import Any
 
 from rtdenoise.sound.pending import Pending
 
+from .claim import lock
+
 Line = dict[str, Any]
 
 
@@ -49,13 +51,24 @@ class Appended:
 
     Args:
         path: The file, which is made if necessary.
+        alone: Whether other processes may not write to it at the same time, where the system has
+            locks.
 
     Raises:
+        BlockingIOError: another process writes to it.
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, alone: bool = False) -> None:
         self._file = path.open("ab+")
+        if alone:
+            try:
+                lock(self._file)
+            except BlockingIOError:
+                self._file.close()
+                raise
+            except (ImportError, OSError):
+                pass
         self._file.seek(0)
         whole = 0
         for text in self._file:
@@ -68,6 +81,11 @@ class Appended:
         """Append *lines*; they are with the system when this returns, whatever ends the process."""
         self._file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
         self._file.flush()
+
+    def restart(self, header: Line) -> None:
+        """Empty the file but for a first line."""
+        self._file.truncate(0)
+        self.add(header)
 
     def __enter__(self) -> Appended:
         return self

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
 
 import numpy as np
 
 from .layouts import Entry
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,8 @@ class Identity:
 
     Attributes:
         stamp: Size in bytes and time of change in ns of each file.
-        digest: BLAKE2b of the bytes of all files, as hex; empty if a file cannot be read.
+        digest: BLAKE2b of the bytes of each file, as hex with `-` between; empty if a file cannot
+            be read.
     """
 
     stamp: list[int]
@@ -54,24 +53,32 @@ def stamp(entry: Entry) -> list[int]:
     return found
 
 
+def content(path: str | Path) -> str:
+    """Return the BLAKE2b of the bytes of a file, or of a row of an array file, as hex.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no array file, although its name says so.
+    """
+    file, row = array_row(str(path))
+    if row is not None:
+        return _told(np.load(file, mmap_mode="r")[row].tobytes()).hexdigest()
+    with Path(file).open("rb") as bytes_of:
+        return file_digest(bytes_of, _told).hexdigest()
+
+
+def _told(data: bytes = b"") -> blake2b:
+    return blake2b(data, digest_size=16)
+
+
 def identity(entry: Entry) -> Identity:
     """Read the files of a recording; the stamp is taken first, so that no later change is lost."""
     before = stamp(entry)
-    told = blake2b(digest_size=16)
     try:
-        for path in filter(None, (entry.path, entry.degraded)):
-            file, row = array_row(path)
-            if row is not None:
-                data = np.load(file, mmap_mode="r")[row]
-                told.update(f"{data.dtype} {data.shape}".encode() + data.tobytes())
-                continue
-            with Path(file).open("rb") as bytes_of:
-                while block := bytes_of.read(BLOCK):
-                    told.update(block)
-            told.update(b"\0end")
+        found = [content(path) for path in (entry.path, entry.degraded) if path]
     except (OSError, ValueError, IndexError):
         return Identity(before, "")
-    return Identity(before, told.hexdigest())
+    return Identity(before, "-".join(found))
 
 
 def identities(entries: list[Entry]) -> list[Identity]:
