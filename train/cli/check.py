@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table of the sides."""
-    from ..data.library import check
+    from ..data.leaks import check
 
     print(check(args.cache, recipe_of(args).data), end="")
     return 0

@@ -9,8 +9,8 @@ are the check sums of a few recordings; `check` compares all of them.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from .index import ALL_KINDS, DEGRADED, INDEX, ROOMS, Index, Recording, Rows, files_of, tell_files
+from .index import ALL_KINDS, DEGRADED, INDEX, ROOMS, Column, Index, Recording, files_of, tell_files
 from .indexer import open_index
+from .rows import Rows
 
 PROBES = 32  # recordings of each kind whose check sums are compared at every start,
 PROBE_SAMPLES = 1 << 22  # unless they are longer than this
@@ -36,25 +37,45 @@ class Contents:
 
     def __init__(self, cache: Path, index: Index) -> None:
         self.cache, self.index, self.rate_hz = cache, index, index.rate_hz
-        self._map = lru_cache(OPEN)(lambda path: np.memmap(path, np.int16, "r"))
+        self._map: Callable[..., NDArray[np.int16]] = lru_cache(OPEN)(
+            lambda *file: np.asarray(np.memmap(self.path(*file), np.int16, "r"))
+        )
 
     @cached_property
     def recordings(self) -> Rows:
         """All recordings but the rooms."""
-        return Rows(self.index, np.flatnonzero(self.index.column["kind"] != ALL_KINDS.index(ROOMS)))
+        kinds = self.index.column["kind"]
+        return Rows(self.index, lambda rows: kinds[rows] != ALL_KINDS.index(ROOMS))
 
     @cached_property
     def rooms(self) -> Rows:
         """Measured rooms."""
-        return Rows(self.index, np.flatnonzero(self.index.column["kind"] == ALL_KINDS.index(ROOMS)))
+        kinds = self.index.column["kind"]
+        return Rows(self.index, lambda rows: kinds[rows] == ALL_KINDS.index(ROOMS))
 
-    def samples(self, kind: str, part: str = "", twins: bool = False) -> NDArray[np.int16]:
-        """Map all samples (samples,) of a kind in a part, or those of their degraded twins."""
-        return self._map(self.cache / part / f"{kind}{DEGRADED if twins else '.i16'}")
+    def path(self, kind: str, part: int, twins: bool = False) -> Path:
+        """Return the file with the samples of a kind in a part, which is given by its number."""
+        name = self.index.texts["part"].name(part)
+        return self.cache / name / f"{kind}{DEGRADED if twins else '.i16'}"
+
+    def samples(self, kind: str, part: int, twins: bool = False) -> NDArray[np.int16]:
+        """Map all samples (samples,) of that file."""
+        return self._map(kind, part, twins)
+
+    def samples_by(self, row: int, twins: bool = False) -> NDArray[np.int16]:
+        """Map all samples (samples,) of the file that holds the recording of a row."""
+        kind = ALL_KINDS[self.index.column["kind"][row]]
+        return self.samples(kind, int(self.index.texts["part"].codes[row]), twins)
+
+    def samples_of_row(self, row: int) -> NDArray[np.int16]:
+        """Return the samples (samples,) of the recording of a row, mapped from the disk."""
+        start, stop = (self.index.column[name][row] for name in ("start", "stop"))
+        return self.samples_by(row)[start:stop]
 
     def samples_of(self, recording: Recording) -> NDArray[np.int16]:
         """Return the samples (samples,) of a recording, mapped from the disk."""
-        return self.samples(recording.kind, recording.part)[recording.start : recording.stop]
+        samples = self.samples(recording.kind, self.index.texts["part"].code(recording.part))
+        return samples[recording.start : recording.stop]
 
     def check_sizes(self) -> None:
         """Check that no file was cut.
@@ -88,26 +109,19 @@ class Contents:
 
     def probes(self) -> list[Recording]:
         """Return some recordings of each kind, from the first to the last."""
-        rows = [row for number in range(len(ALL_KINDS)) for row in self._spread(number)]
-        return [self.index.recording(row) for row in rows]
+        kinds, start, stop, digest = (
+            self.index.column[name] for name in ("kind", "start", "stop", "digest")
+        )
 
-    def _spread(self, kind: int) -> list[int]:
-        """Return rows of a kind that have a check sum and are not too long, evenly spread."""
+        def fit(kind: int, rows: Column | slice) -> NDArray[np.bool_]:
+            short = stop[rows] - start[rows] <= PROBE_SAMPLES
+            return np.asarray(short & (kinds[rows] == kind) & (digest[rows] != 0))
 
-        def fit(rows: slice) -> NDArray[np.bool_]:
-            kinds, start, stop, digest = (
-                self.index.column[name][rows] for name in ("kind", "start", "stop", "digest")
-            )
-            return np.asarray((kinds == kind) & (digest != 0) & (stop - start <= PROBE_SAMPLES))
-
-        pieces = list(self.index.pieces())
-        ends = np.cumsum([0, *(fit(rows).sum() for rows in pieces)])
-        places = np.unique(np.linspace(0, ends[-1] - 1, PROBES).round().astype(int))
-        picked: list[int] = []
-        for rows, first, end in zip(pieces, ends[:-1], ends[1:], strict=True):
-            mine = places[(places >= first) & (places < end)] - first
-            if len(mine):
-                picked += (rows.start + np.flatnonzero(fit(rows))[mine]).tolist()
+        picked: list[Recording] = []
+        for kind in range(len(ALL_KINDS)):
+            mine = Rows(self.index, partial(fit, kind))
+            places = np.linspace(0, len(mine) - 1, PROBES).round().astype(int)
+            picked += [mine[place] for place in np.unique(places)] if len(mine) else []
         return picked
 
     @cached_property

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..sections import Degrade
 from .bank import RATE_HZ, put
-from .library import Library, side_of
+from .library import Library
 
 ROOM_S = 0.8
 SOUND_M_S = 343.0
@@ -179,11 +179,7 @@ def measured(library: Library, device: torch.device) -> Tensor | None:
     Returns:
         Responses (count, SIZE) whose direct sound has energy one, or None if there are none.
     """
-    mine = [
-        r
-        for r in library.contents.rooms
-        if side_of(r, library.data) == library.side and r.stop - r.start > 2 * BEFORE
-    ]
+    mine = [r for r in library.rooms if r.stop - r.start > 2 * BEFORE]
     if not mine:
         return None
     rooms = np.zeros((len(mine), SIZE), np.float32)

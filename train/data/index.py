@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,6 +160,13 @@ class Texts:
         code = int(np.searchsorted(self.keys, key))
         return code if code < len(self.keys) and self.keys[code] == key else -1
 
+    def among(self, names: Collection[str]) -> NDArray[np.bool_]:
+        """Return which of the texts are among *names*, (texts,)."""
+        found = np.zeros(len(self), bool)
+        codes = np.array([self.code(name) for name in names], int)
+        found[codes[codes >= 0]] = True
+        return found
+
 
 @dataclass(frozen=True)
 class Index:
@@ -203,30 +210,6 @@ class Index:
         """Yield slices of rows that together are all, so that no column is in memory as a whole."""
         for at in range(0, self.rows, PIECE):
             yield slice(at, min(at + PIECE, self.rows))
-
-
-class Rows(Sequence[Recording]):
-    """The recordings of some rows, each made when it is asked for.
-
-    Args:
-        index: The index.
-        rows: Numbers of the rows, (recordings,).
-    """
-
-    def __init__(self, index: Index, rows: Column) -> None:
-        self._index, self._rows = index, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, at: int) -> Recording: ...
-    @overload
-    def __getitem__(self, at: slice) -> Rows: ...
-    def __getitem__(self, at: int | slice) -> Recording | Rows:
-        if isinstance(at, slice):
-            return Rows(self._index, self._rows[at])
-        return self._index.recording(int(self._rows[at]))
 
 
 def files_of(recording: Recording) -> list[str]:
@@ -293,4 +276,4 @@ def _column(path: Path, kind: str, count: int, check_sum: int) -> Column:
             f"instead of {check_sum:08x}; make the cache again",
             "cache",
         )
-    return np.memmap(path, kind, "r") if count else np.zeros(0, kind)
+    return np.asarray(np.memmap(path, kind, "r")) if count else np.zeros(0, kind)

@@ -1,13 +1,12 @@
-"""The recordings of a cache: memory-mapped int16, split by source, drawn as excerpts.
+"""The recordings of one side of the split of a cache, drawn as excerpts from the mapped samples.
 
-A *source* is a speaker, or one recording of noise. The split is by source, never by clip: with
-clips of one speaker on both sides, the net would be scored on a voice from its training. `prepare`
-makes caches.
+`prepare` makes caches, and split.py divides them.
 """
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +18,17 @@ from rtdenoise.errors import UsageError
 
 from ..errors import ArgumentError
 from ..sections import Data
-from .cache import read
-from .index import DEGRADED, INDEX as INDEX, Recording as Recording
+from .cache import Contents, read
+from .held import ACTIVE, STEP, Held, fits, hold
+from .index import ALL_KINDS, ROOMS, Column
 from .layouts import KINDS
+from .rows import Lot, Rows
+from .split import OTHER, kinds_on
 
+TRIES = 12  # excerpts drawn, if sound is wanted, before one that is mostly silence is taken
+ACTIVE_SHARE = 0.35  # share of an excerpt that has to be active
+NARROW_HZ = 8000  # speech whose band ends here or below is drawn less often
 Excerpts = NDArray[np.float32]
-
-
-def side_of(recording: Recording, data: Data) -> str:
-    """Return train, dev or test; it depends on the recording alone, so all runs agree on it."""
-    if recording.source in data.held_out_sources or recording.origin in data.held_out_origins:
-        return "dev"
-    if recording.split:
-        return recording.split
-    place = zlib.crc32(recording.source.encode()) % 10_000
-    if place < data.dev_share * 10_000:
-        return "dev"
-    return "test" if place < (data.dev_share + data.test_share) * 10_000 else "train"
 
 
 def is_active(piece: NDArray[np.int16], samples: int) -> bool:
@@ -45,55 +38,78 @@ def is_active(piece: NDArray[np.int16], samples: int) -> bool:
         piece: What there is of the excerpt, (n,); silence fills it up.
         samples: Length of the excerpt.
     """
-    return bool((np.abs(piece[::16]) > 30).mean() * len(piece) > 0.35 * samples)
+    return bool((np.abs(piece[::STEP]) > ACTIVE).mean() * len(piece) > ACTIVE_SHARE * samples)
 
 
 class Library:
     """The recordings of one side of the split, and the excerpts drawn from them.
 
+    Opening looks at every row once, in numpy. Afterwards a process keeps about two bytes a row for
+    itself; the rows are mapped from the disk, so all processes of a machine share them.
+
     Args:
         cache: Folder that `prepare` wrote.
         data: Settings of the split and of the drawing.
         side: train, dev or test.
+        parts: Names of the parts of the cache to take recordings from; None means all.
+        contents: The cache, if it was read before.
 
     Raises:
         UsageError: the folder is no cache, or a damaged one, or one of another rate, or the side is
             empty.
     """
 
-    def __init__(self, cache: Path, data: Data, side: str = "train") -> None:
+    def __init__(
+        self,
+        cache: Path,
+        data: Data,
+        side: str = "train",
+        parts: Collection[str] | None = None,
+        contents: Contents | None = None,
+    ) -> None:
         self.cache, self.data, self.side = cache, data, side
-        self.contents = contents = read(cache)
-        self.rate_hz = contents.rate_hz
+        self.contents = contents or read(cache)
+        self.index, self.rate_hz = self.contents.index, self.contents.rate_hz
         if self.rate_hz != data.rate_hz:
             raise ArgumentError(
                 f"{cache} is at {self.rate_hz} Hz, but data.rate_hz = {data.rate_hz}", "cache"
             )
+        self._part = self.index.texts["part"]
+        self.parts = np.ones(len(self._part), bool) if parts is None else self._part.among(parts)
+        self.here = kinds_on(self.index, data, side)
+        if parts is not None:
+            for rows in self.index.pieces():
+                self.here[rows][~self.parts[self._part.codes[rows]]] = OTHER
         self.recordings = {
-            kind: [r for r in contents.recordings if r.kind == kind and side_of(r, data) == side]
+            kind: Lot(self.index, partial(self._is, kind), partial(self._weights, kind))
             for kind in KINDS
         }
         if not any(self.recordings.values()):
             raise UsageError(f"nothing on the {self.side} side of {cache}")
-        self._samples = {
-            kind: np.memmap(cache / f"{kind}.i16", np.int16, "r")
-            for kind in KINDS
-            if self.recordings[kind]
-        }
-        self._on_device: dict[str, Tensor] = {}
-        # `rng.choice(n, p=p)` sums p in every draw: 1 ms with 100,000 recordings.
-        self.chance = {kind: np.cumsum(self._weights(kind)) for kind in self._samples}
+        self.rooms = Rows(self.index, partial(self._is, ROOMS))
+        self._held: dict[str, Held] = {}
+        self._twins: dict[str, Rows] = {}
 
-    def _weights(self, kind: str) -> NDArray[np.float64]:
-        """Return the probability of each recording, (recordings,)."""
-        shortest = self.data.seconds * self.rate_hz
-        recordings = self.recordings[kind]
-        length = np.array([max(r.stop - r.start, shortest) for r in recordings])
-        weight = length**self.data.length_power
+    def another(self, side: str) -> Library:
+        """Return another side of the same cache, which is not read again."""
+        return Library(self.cache, self.data, side, contents=self.contents)
+
+    def _is(self, kind: str, rows: Column | slice) -> NDArray[np.bool_]:
+        """Whether rows are of *kind* and on this side."""
+        return np.asarray(self.here[rows] == ALL_KINDS.index(kind))
+
+    def _weights(self, kind: str, rows: Column) -> NDArray[np.float64]:
+        """Return how often rows are drawn, relative to each other."""
+        length = self._lengths(rows)
+        weight = np.maximum(length, self.data.seconds * self.rate_hz) ** self.data.length_power
         if kind == "speech":
-            narrow = np.array([r.bandwidth_hz <= 8000 for r in recordings])
+            narrow = self.index.column["bandwidth_hz"][rows] <= NARROW_HZ
             weight = weight * np.where(narrow, self.data.narrow_weight, 1.0)
-        return np.asarray(weight / weight.sum())
+        return np.asarray(weight)
+
+    def _lengths(self, rows: Column) -> NDArray[np.int64]:
+        """Return the length of the recordings of rows, in samples."""
+        return np.asarray(self.index.column["stop"][rows] - self.index.column["start"][rows])
 
     def need(self, *kinds: str) -> None:
         """Check, before any time is spent, that this side has recordings of *kinds*.
@@ -105,42 +121,92 @@ class Library:
             if not self.recordings.get(kind):
                 raise UsageError(f"there is no {kind} on the {self.side} side of {self.cache}")
 
-    def sources(self) -> set[str]:
-        """Return the names of all sources on this side."""
-        return {r.source for recordings in self.recordings.values() for r in recordings}
+    def samples_of_sources(self, kind: str) -> NDArray[np.int64]:
+        """Sum the lengths of each source's recordings of *kind*, (sources,), in samples.
+
+        A source has its number in the index; see `index.Texts`.
+        """
+        codes = self.index.texts["source"].codes
+        total = np.zeros(len(self.index.texts["source"]), np.int64)
+        for rows in self.recordings[kind].pieces():
+            np.add.at(total, codes[rows], self._lengths(rows))
+        return total
+
+    def heard(self, *kinds: str, above_hz: float = 0.0) -> NDArray[np.bool_]:
+        """Return which sources have recordings on this side, (sources,).
+
+        Args:
+            kinds: Kinds of the recordings; none means any.
+            above_hz: Recordings with a bandwidth of this or less do not count.
+        """
+        codes, hz = self.index.texts["source"].codes, self.index.column["bandwidth_hz"]
+        found = np.zeros(len(self.index.texts["source"]), bool)
+        for kind in kinds or KINDS:
+            for rows in self.recordings[kind].pieces():
+                found[codes[rows[hz[rows] > above_hz]]] = True
+        return found
+
+    def sources(self, *kinds: str, above_hz: float = 0.0) -> set[str]:
+        """Return the names of the sources that `heard` finds."""
+        name = self.index.texts["source"].name
+        found = np.flatnonzero(self.heard(*kinds, above_hz=above_hz))
+        return {name(code) for code in found.tolist()}
 
     def hours(self, kind: str) -> float:
         """Return the length of all recordings of *kind*, in hours."""
-        return sum(r.stop - r.start for r in self.recordings[kind]) / self.rate_hz / 3600
+        lengths = (int(self._lengths(rows).sum()) for rows in self.recordings[kind].pieces())
+        return sum(lengths) / self.rate_hz / 3600
 
     def reach_hz(self, kind: str) -> float:
         """Return the highest frequency in any recording of *kind*; 0 if there is none."""
-        return max((r.bandwidth_hz for r in self.recordings[kind]), default=0.0)
+        hz = self.index.column["bandwidth_hz"]
+        return max(float(hz[rows].max(initial=0.0)) for rows in self.recordings[kind].pieces())
 
     def piece(
         self, kind: str, source: str, seconds: float, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Draw a stretch (samples,) of one source; a recording that is too short is repeated."""
-        mine = [r for r in self.recordings[kind] if r.source == source]
-        pick, samples = mine[rng.integers(len(mine))], int(seconds * self.rate_hz)
-        at = pick.start + int(rng.integers(max(1, pick.stop - pick.start - samples + 1)))
-        sound = self._samples[kind][at : min(at + samples, pick.stop)].astype(np.float32) / 32768
+        mine = self.index.rows_of(source)
+        mine = mine[self._is(kind, mine)]
+        row, samples = int(mine[rng.integers(len(mine))]), int(seconds * self.rate_hz)
+        at, length = self._stretch(row, samples, rng)
+        sound = self.sound(row, at, length).astype(np.float32) / 32768
         return np.asarray(np.tile(sound, samples // len(sound) + 1)[:samples], np.float32)
+
+    def _stretch(self, row: int, samples: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw the first sample and the length of a stretch of a recording."""
+        start, stop = (int(self.index.column[name][row]) for name in ("start", "stop"))
+        at = start + int(rng.integers(max(1, stop - start - samples + 1)))
+        return at, min(samples, stop - at)
+
+    def sound(self, row: int, at: int, length: int, twin: bool = False) -> NDArray[np.int16]:
+        """Return a stretch of the file that holds the recording of a row, or of its twins."""
+        return self.contents.samples_by(row, twin)[at : at + length]
 
     def summary(self) -> list[dict[str, object]]:
         """Summarise the recordings for a card: origin, kind, hours and licences."""
-        rows: dict[tuple[str, str], list[Recording]] = {}
-        for kind, recordings in self.recordings.items():
-            for r in recordings:
-                rows.setdefault((kind, r.origin), []).append(r)
-        return [
-            {
-                "name": f"{origin} ({kind})",
-                "hours": round(sum(r.stop - r.start for r in those) / self.rate_hz / 3600, 3),
-                "licence": "; ".join(sorted({r.licence for r in those})[:4]),
+        table: list[dict[str, object]] = []
+        for kind in sorted(self.recordings):
+            table += sorted(self._summary_of(kind), key=lambda row: str(row["name"]))
+        return table
+
+    def _summary_of(self, kind: str) -> Iterator[dict[str, object]]:
+        """Summarise the recordings of a kind by origin, in any order."""
+        origin, licence = (self.index.texts[name] for name in ("origin", "licence"))
+        samples = np.zeros(len(origin), np.int64)
+        both = np.zeros(0, np.int64)  # an origin and a licence of it, as one number
+        for rows in self.recordings[kind].pieces():
+            np.add.at(samples, origin.codes[rows], self._lengths(rows))
+            here = origin.codes[rows].astype(np.int64) * len(licence) + licence.codes[rows]
+            both = np.union1d(both, here)
+        for code in np.unique(both // max(1, len(licence))).tolist():
+            first, end = np.searchsorted(both, [code * len(licence), (code + 1) * len(licence)])
+            names = sorted(licence.name(number) for number in both[first:end] % len(licence))
+            yield {
+                "name": f"{origin.name(code)} ({kind})",
+                "hours": round(int(samples[code]) / self.rate_hz / 3600, 3),
+                "licence": "; ".join(names[:4]),
             }
-            for (kind, origin), those in sorted(rows.items())
-        ]
 
     def excerpts(
         self, kind: str, count: int, samples: int, rng: np.random.Generator, active: bool = False
@@ -158,14 +224,18 @@ class Library:
         Returns:
             Audio (count, samples) with full scale 1, and the bandwidth in Hz (count,).
         """
-        places, bandwidth_hz = self._draw(kind, count, samples, rng, active)
+        places = self._draw(kind, count, samples, rng, active)
         out = np.zeros((count, samples), np.float32)
-        for row, (at, length) in enumerate(places):
-            piece = self._samples[kind][at : at + length]
-            if kind != "speech" and length < samples:
-                piece = np.tile(piece, samples // length + 1)[:samples]
-            out[row, : len(piece)] = piece
-        return np.asarray(out / 32768, np.float32), bandwidth_hz
+        for number, place in enumerate(places.tolist()):
+            piece = self.sound(*place)
+            if kind != "speech" and len(piece) < samples:
+                piece = np.tile(piece, samples // len(piece) + 1)[:samples]
+            out[number, : len(piece)] = piece
+        return np.asarray(out / 32768, np.float32), self._bandwidth_hz(places[:, 0])
+
+    def _bandwidth_hz(self, rows: Column) -> NDArray[np.float32]:
+        """Return the bandwidth of the recordings of rows."""
+        return np.asarray(self.index.column["bandwidth_hz"][rows], np.float32)
 
     def hold(self, device: torch.device) -> bool:
         """Copy all samples of this side's kinds to *device*, if they fill at most half of it.
@@ -175,14 +245,10 @@ class Library:
         Returns:
             Whether the samples were copied.
         """
-        size = sum(samples.nbytes for samples in self._samples.values())
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * size
-        if 2 * size > free:
+        kinds = [kind for kind, recordings in self.recordings.items() if recordings]
+        if not fits(self.contents, kinds, self.parts, device, 0.5):
             return False
-        self._on_device = {
-            kind: torch.from_numpy(np.array(samples)).to(device)
-            for kind, samples in self._samples.items()
-        }
+        self._held = {kind: hold(self.contents, kind, self.parts, device) for kind in kinds}
         return True
 
     def excerpts_on(
@@ -195,36 +261,32 @@ class Library:
         active: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Draw the same excerpts as `excerpts`, on *device*; see `hold`."""
-        if kind not in self._on_device:
+        if kind not in self._held:
             audio, bandwidth_hz = self.excerpts(kind, count, samples, rng, active)
             return torch.from_numpy(audio).to(device), torch.from_numpy(bandwidth_hz).to(device)
-        places, bandwidth_hz = self._draw(kind, count, samples, rng, active)
-        at, length = torch.tensor(places, device=device).T[:, :, None]
+        places, held = self._draw(kind, count, samples, rng, active), self._held[kind]
+        places[:, 1] += held.first[self._part.codes[places[:, 0]]]
+        _, at, length = torch.from_numpy(places).to(device).T[:, :, None]
         column = torch.arange(samples, device=device)
-        sound = self._on_device[kind][at + column % length].float() / 32768
+        sound = held.samples[at + column % length].float() / 32768
         if kind == "speech":
             sound = sound * (column < length)
-        return sound, torch.from_numpy(bandwidth_hz).to(device)
+        return sound, torch.from_numpy(self._bandwidth_hz(places[:, 0])).to(device)
 
     def _draw(
         self, kind: str, count: int, samples: int, rng: np.random.Generator, active: bool
-    ) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
-        """Draw first sample and length of each excerpt; also returns its bandwidth in Hz."""
-        places: list[tuple[int, int]] = []
-        bandwidth_hz, chance = np.empty(count, np.float32), self.chance[kind]
-        for row in range(count):
-            for _ in range(12):
-                place = np.searchsorted(chance, rng.random() * chance[-1], side="right")
-                pick = self.recordings[kind][int(place)]
-                length = pick.stop - pick.start
-                at = pick.start + int(rng.integers(max(1, length - samples + 1)))
-                length = min(samples, pick.stop - at)
-                piece = self._samples[kind][at : at + length]
-                if not active or is_active(piece, samples):
+    ) -> NDArray[np.int64]:
+        """Draw the row, the first sample and the length of each excerpt, (count, 3)."""
+        self.need(kind)
+        places = np.empty((count, 3), np.int64)
+        for number in range(count):
+            for _ in range(TRIES):
+                row = int(self.recordings[kind].draw(rng.random()))
+                place = (row, *self._stretch(row, samples, rng))
+                if not active or is_active(self.sound(*place), samples):
                     break
-            places.append((at, length))
-            bandwidth_hz[row] = pick.bandwidth_hz
-        return places, bandwidth_hz
+            places[number] = place
+        return places
 
     def pairs(
         self, kind: str, count: int, samples: int, rng: np.random.Generator
@@ -237,68 +299,19 @@ class Library:
         Raises:
             UsageError: no recording of this kind has a degraded twin.
         """
-        mine = [r for r in self.recordings[kind] if r.paired]
+        paired = self.index.column["paired"]
+        if kind not in self._twins:
+            self._twins[kind] = Rows(self.index, lambda rows: self._is(kind, rows) & paired[rows])
+        mine = self._twins[kind]
         if not mine:
             raise UsageError(f"{self.cache} holds no pairs of {kind}: it has no degraded twins")
-        twins = np.memmap(self.cache / f"{kind}{DEGRADED}", np.int16, "r")
         out = np.zeros((2, count, samples), np.float32)
-        bandwidth_hz = np.empty(count, np.float32)
-        for row in range(count):
-            r = mine[rng.integers(len(mine))]
-            bandwidth_hz[row] = r.bandwidth_hz
-            at = r.start + int(rng.integers(max(1, r.stop - r.start - samples + 1)))
-            stop = min(at + samples, r.stop)
-            for number, side in enumerate((twins, self._samples[kind])):
-                out[number, row, : stop - at] = side[at:stop]
+        rows = np.empty(count, np.int64)
+        for number in range(count):
+            row = rows[number] = int(mine.nth(rng.integers(len(mine))))
+            place = (row, *self._stretch(row, samples, rng))
+            for side, twin in enumerate((True, False)):
+                piece = self.sound(*place, twin)
+                out[side, number, : len(piece)] = piece
         out /= 32768
-        return out[0], out[1], bandwidth_hz
-
-
-def check_no_leak(*sides: Library) -> None:
-    """Check that no two sides share a source or the same samples.
-
-    Raises:
-        UsageError: two sides share something; the message names it.
-    """
-    for number, one in enumerate(sides):
-        for other in sides[number + 1 :]:
-            shared = one.sources() & other.sources()
-            digests = {r.digest: r.source for rs in one.recordings.values() for r in rs}
-            copies = {
-                f"{digests[r.digest]} = {r.source}"
-                for rs in other.recordings.values()
-                for r in rs
-                if r.digest and r.digest in digests
-            }
-            if leaks := sorted(shared | copies):
-                raise UsageError(
-                    f"the split leaks: {', '.join(leaks[:5])} on both sides, "
-                    f"{one.side} and {other.side}"
-                )
-
-
-def check(cache: Path, data: Data) -> str:
-    """Tabulate hours, recordings and sources of every side of the split.
-
-    Returns:
-        The table as Markdown.
-
-    Raises:
-        UsageError: the split leaks, or the training or development side is empty, or a recording
-            of the cache is damaged.
-    """
-    sides = [Library(cache, data, side) for side in ("train", "dev")]
-    contents = sides[0].contents
-    contents.check_samples((*contents.recordings, *contents.rooms))
-    if data.test_share or any(r.split == "test" for r in sides[0].contents.recordings):
-        sides.append(Library(cache, data, "test"))
-    check_no_leak(*sides)
-    lines = ["| side | kind | hours | recordings | sources |", "|---|---|---|---|---|"]
-    for library in sides:
-        for kind, recordings in library.recordings.items():
-            sources = len({r.source for r in recordings})
-            lines.append(
-                f"| {library.side} | {kind} | {library.hours(kind):.2f} | {len(recordings)} "
-                f"| {sources} |"
-            )
-    return "\n".join(lines) + "\n"
+        return out[0], out[1], self._bandwidth_hz(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -23,7 +23,7 @@ from rtdenoise.sound.pending import Pending
 
 from ..claim import claimed
 from ..config import Recipe
-from ..data.library import Library, is_active
+from ..data.library import NARROW_HZ, Library, is_active
 from ..errors import ArgumentError
 from ..fanout import Lost, Workers, workers
 from ..lines import Appended, Line, read_lines
@@ -48,7 +48,7 @@ class Deck:
         rng: Random generator of the order.
     """
 
-    def __init__(self, sources: Sequence[str], rng: np.random.Generator) -> None:
+    def __init__(self, sources: Collection[str], rng: np.random.Generator) -> None:
         self._all, self._rng = sorted(set(sources)), rng
         self._left: list[str] = []
 
@@ -189,11 +189,10 @@ def _plans(
         texts = {f"snr{snr:+03.0f}_": f"noise library snr={snr:g}" for snr in snr_db}
     kind = recipe.kind
     library.need(kind, *(["noise"] if any("noise library" in t for t in texts.values()) else []))
-    recordings = library.recordings
-    voices = Deck([r.source for r in recordings[kind]], rng)
-    noises = Deck([r.source for r in recordings["noise"]], rng)
-    wide = {r.source for r in recordings[kind] if r.bandwidth_hz > 8000 or kind == "music"}
-    narrow = frozenset(r.source for r in recordings[kind]) - wide
+    all_voices = library.sources(kind)
+    voices, noises = Deck(all_voices, rng), Deck(library.sources("noise"), rng)
+    wide = library.sources(kind, above_hz=0.0 if kind == "music" else NARROW_HZ)
+    narrow = frozenset(all_voices - wide)
     for number in range(count):
         prefix, text = list(texts.items())[number * len(texts) // count]
         first = narrow if number % 4 == 3 else frozenset(wide)

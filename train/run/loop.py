@@ -17,7 +17,8 @@ from rtdenoise.errors import UsageError
 
 from ..claim import claimed
 from ..config import Recipe
-from ..data.library import Library, check_no_leak
+from ..data.leaks import check_no_leak
+from ..data.library import Library
 from ..systems import make
 from ..systems.base import Batch, Number, System
 from ..team import Team
@@ -107,7 +108,8 @@ def _sides(cache: Path, recipe: Recipe) -> tuple[Library, Library]:
         UsageError: a side is empty, the split leaks, or the sound of the recipe's kind would fit
             into half the rate, so that a net would not learn what to do above it.
     """
-    library, dev = Library(cache, recipe.data), Library(cache, recipe.data, "dev")
+    library = Library(cache, recipe.data)
+    dev = library.another("dev")
     check_no_leak(library, dev)
     reach_hz = library.reach_hz(recipe.kind)
     if 0 < reach_hz <= library.rate_hz / 4:

@@ -34,15 +34,15 @@ class _Sounds:
 
     def __init__(self, library: Library, samples: int, batch: int) -> None:
         self.library, self.samples, self.batch = library, samples, batch
+        rate_hz = library.rate_hz
         self.kinds = [kind for kind in KINDS if library.recordings[kind]]
         # Sources of less than 20 s could not be learned: all of a kind share one label.
-        long_s = {
-            source
+        long = {
+            library.index.texts["source"].name(code)
             for kind in self.kinds
-            for source, seconds in _lengths(library, kind).items()
-            if seconds > 20
+            for code in np.flatnonzero(library.samples_of_sources(kind) > 20 * rate_hz).tolist()
         }
-        self.labels = sorted(long_s) + [f"other {kind}" for kind in self.kinds]
+        self.labels = sorted(long) + [f"other {kind}" for kind in self.kinds]
         self.index = {label: number for number, label in enumerate(self.labels)}
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -52,21 +52,12 @@ class _Sounds:
         while len(rows) < self.batch:
             kind = self.kinds[rng.integers(len(self.kinds))]
             recordings = self.library.recordings[kind]
-            source = recordings[rng.integers(len(recordings))].source
+            source = recordings[int(rng.integers(len(recordings)))].source
             audio = self.library.piece(kind, source, self.samples / self.library.data.rate_hz, rng)
             if audio.std() > 1e-4:
                 rows.append(audio[: self.samples])
                 labels.append(self.index.get(source, self.index[f"other {kind}"]))
         return torch.from_numpy(np.stack(rows)), torch.tensor(labels)
-
-
-def _lengths(library: Library, kind: str) -> dict[str, float]:
-    """Sum the length in seconds of each source's recordings."""
-    lengths_s: dict[str, float] = {}
-    for r in library.recordings[kind]:
-        seconds = (r.stop - r.start) / library.data.rate_hz
-        lengths_s[r.source] = lengths_s.get(r.source, 0.0) + seconds
-    return lengths_s
 
 
 def pretrain(

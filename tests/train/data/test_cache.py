@@ -17,7 +17,8 @@ from train.claim import LOCK, claimed
 from train.cli import main
 from train.data.cache import read
 from train.data.index import INDEX
-from train.data.library import Library, check
+from train.data.leaks import check
+from train.data.library import Library
 from train.data.prepare import prepare
 from train.sections import Data
 

@@ -13,8 +13,11 @@ import torch
 from rtdenoise.errors import UsageError
 from tests.train.sets import RECIPES, TINY, make_set, make_sound
 from train import config
-from train.data.library import INDEX, Library, Recording, check, check_no_leak, side_of
+from train.data.index import INDEX, Recording
+from train.data.leaks import check, check_no_leak
+from train.data.library import Library
 from train.data.prepare import prepare
+from train.data.split import side_of
 from train.sections import Data
 
 RATE = 16_000
@@ -73,7 +76,6 @@ def test_pairs_are_drawn_aligned(tmp_path):
     degraded, clean, _ = library.pairs("speech", 6, 4000, np.random.default_rng(0))
 
     np.testing.assert_allclose(degraded, clean / 2, atol=1e-4)
-    library.recordings["noise"] = []
     with pytest.raises(UsageError, match="no pairs of noise"):
         library.pairs("noise", 1, 10, np.random.default_rng(0))
 

@@ -14,7 +14,9 @@ import pytest
 import soundfile as sf
 
 from rtdenoise.errors import UsageError
-from train.data.library import INDEX, Library, check_no_leak
+from train.data.index import INDEX
+from train.data.leaks import check_no_leak
+from train.data.library import Library
 from train.sections import Data
 
 ROOT = Path(__file__).parents[3]
