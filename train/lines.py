@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rtdenoise.errors import UsageError
 from rtdenoise.sound.pending import Pending
 
 from .claim import lock
@@ -57,6 +58,7 @@ class Appended:
     Raises:
         BlockingIOError: another process writes to it.
         OSError: the file cannot be written.
+        UsageError: it is another kind of file; nothing is written to it.
     """
 
     def __init__(self, path: Path, alone: bool = False) -> None:
@@ -69,13 +71,23 @@ class Appended:
                 raise
             except (ImportError, OSError):
                 pass
+        try:
+            self._file.truncate(self._whole(path))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _whole(self, path: Path) -> int:
+        """Return the number of bytes of all lines but a torn last one."""
         self._file.seek(0)
         whole = 0
-        for text in self._file:
+        for number, text in enumerate(self._file, 1):
             if _parsed(text) is None:
+                if self._file.read(1) or not text.startswith(b"{"):
+                    raise UsageError(f"{path} holds no JSON lines, or is damaged: line {number}")
                 break
             whole += len(text)
-        self._file.truncate(whole)
+        return whole
 
     def add(self, *lines: Line) -> None:
         """Append *lines*; they are with the system when this returns, whatever ends the process."""

@@ -124,11 +124,11 @@ def test_a_driver_that_is_killed_goes_on(cluster, data, tmp_path):
     assert contents(tmp_path / "cache") == contents(data.parent / "cache")
     used = {row["part"].rpartition("/")[2] for row in rows_of(tmp_path / "cache")["recordings"]}
     assert killed & used
-    drawn = [
+    one, other = (
         Library(cache, Data(rate_hz=RATE)).excerpts("noise", 9, 4000, np.random.default_rng(0))[0]
         for cache in (tmp_path / "cache", data.parent / "cache")
-    ]
-    assert np.array_equal(*drawn)
+    )
+    assert np.array_equal(one, other)
 
 
 def test_tasks_of_a_cluster_come_back(cluster, tmp_path):

@@ -30,7 +30,7 @@ class Log:
         path: The file, which is made if necessary; None: there is none, and nothing is known.
 
     Raises:
-        UsageError: another process writes to it.
+        UsageError: another process writes to it, or it is another kind of file.
         AudioError: it cannot be read or written.
     """
 
@@ -39,6 +39,10 @@ class Log:
         self._file: Appended | None = None
         if path is None:
             return
+        for line in read_lines(path):
+            if not isinstance(line.get("key"), str):
+                raise UsageError(f"{path} is no file of scores; take another name")
+            self._known[line["key"]] = line
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = Appended(path, alone=True)
@@ -48,10 +52,6 @@ class Log:
             ) from None
         except OSError as error:
             raise AudioError(f"cannot write {path}: {error.strerror}") from None
-        for line in read_lines(path):
-            if not isinstance(line.get("key"), str):
-                raise UsageError(f"{path} is no file of scores; take another name")
-            self._known[line["key"]] = line
 
     def __enter__(self) -> Log:
         return self
