@@ -118,10 +118,8 @@ def settled(
         why: Why the first of the others cannot be scored.
 
     Raises:
-        UsageError: there is no such folder, or nothing in it can be scored.
+        UsageError: nothing in the folder can be scored.
     """
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}; wanted a file for each of the pairs")
     if not own:
         raise UsageError(f"{folder}: wanted a file for each of the pairs; {why}")
     known = [lag for lag in own.values() if lag is not None]

@@ -131,7 +131,7 @@ def keys_of(task: Score, systems: dict[str, str], looked: Looked) -> dict[str, s
     s = task.settings
     same = (VERSION, looked.digest, s.kind, s.cutoff_hz, s.metrics)
     return {
-        name: _digest(same, systems.get(name) or looked.outputs[name], task.late.get(name, 0))
+        name: _digest(same, systems.get(name) or looked.outputs.get(name), task.late.get(name, 0))
         for name in s.systems
     }
 

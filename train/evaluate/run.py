@@ -62,26 +62,15 @@ def run(
         UsageError: the checks refuse a pair, no pair can be scored, there are no estimates, or the
             workers cannot be used.
     """
+    for folder in settings.estimates.values():
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}; wanted a file for each of the pairs")
     if settings.on:
         pairs, settings = _for_others(pairs, settings)
     with workers(settings.on, settings.jobs) as hands, Log(settings.log) as log:
         looked = _looked(hands, pairs, settings)
-        readable = [pair for pair in pairs if not looked[pair.name].unreadable]
-        if readable:
-            _check_host(readable[0], settings)
-        unreadable = {n: [found.unreadable] for n, found in looked.items() if found.unreadable}
-        faults = {n: list(found.faults) for n, found in looked.items() if found.faults}
-        bad = unreadable | faults
-        if bad and not (settings.force or settings.leave_out):
-            names = listed(bad)
-            raise ArgumentError(
-                f"{len(bad)} of {len(pairs)} pairs cannot be scored:\n  " + "\n  ".join(names),
-                "force",
-            )
-        out = unreadable if settings.force else bad
-        good = [pair for pair in pairs if pair.name not in out]
-        if not good:
-            raise UsageError("no pair can be scored:\n  " + "\n  ".join(listed(out)))
+        _check_host([pair for pair in pairs if not looked[pair.name].unreadable], settings)
+        good, faults, out = _sorted_out(pairs, looked, settings)
         late = {name: _lags(name, good, looked, settings) for name in settings.estimates}
         tasks = _tasks(good, settings, late)
         rows = dict(_rows(hands, tasks, looked, log, say))
@@ -138,15 +127,39 @@ def _looked(hands: Workers, pairs: list[Pair], settings: Settings) -> dict[str, 
     }
 
 
-def _check_host(pair: Pair, settings: Settings) -> None:
-    """Check that the host changes nothing by itself.
+def _sorted_out(
+    pairs: list[Pair], looked: dict[str, Looked], settings: Settings
+) -> tuple[list[Pair], dict[str, list[str]], dict[str, list[str]]]:
+    """Return the pairs to score, and by name the faults of pairs and what is left out, and why.
+
+    Raises:
+        UsageError: a pair is refused, or no pair can be scored.
+    """
+    unreadable = {n: [found.unreadable] for n, found in looked.items() if found.unreadable}
+    faults = {n: list(found.faults) for n, found in looked.items() if found.faults}
+    bad = unreadable | faults
+    if bad and not (settings.force or settings.leave_out):
+        names = listed(bad)
+        raise ArgumentError(
+            f"{len(bad)} of {len(pairs)} pairs cannot be scored:\n  " + "\n  ".join(names), "force"
+        )
+    out = unreadable if settings.force else bad
+    good = [pair for pair in pairs if pair.name not in out]
+    if not good:
+        raise UsageError("no pair can be scored:\n  " + "\n  ".join(listed(out)))
+    return good, faults, out
+
+
+def _check_host(readable: list[Pair], settings: Settings) -> None:
+    """Check that the host changes nothing by itself, on the first pair that can be read.
 
     Raises:
         UsageError: it does.
     """
-    degraded, _, rate_hz = load(pair)
-    for name in settings.models.values():
-        checks.identity_run(net(name), degraded, rate_hz)
+    for pair in readable[:1]:
+        degraded, _, rate_hz = load(pair)
+        for name in settings.models.values():
+            checks.identity_run(net(name), degraded, rate_hz)
 
 
 def _lags(

@@ -118,11 +118,11 @@ def look(task: Look) -> Looked:
     digest = f"{content(pair.degraded)} {content(pair.clean)}"
     looked = Looked(faults=tuple(found), digest=digest, rate_hz=rate_hz)
     for name, folder in settings.estimates.items():
-        path = sounds(folder).get(pair.name) if folder.is_dir() else None
-        looked.outputs[name] = content(path) if path else ""
         try:
+            path = sounds(folder).get(pair.name)
+            looked.outputs[name] = content(path) if path else ""
             looked.lags[name] = lag_of(folder, pair, settings.aligned)
-        except AudioError as error:
+        except (AudioError, OSError) as error:
             looked.unusable[name] = str(error)
     return looked
 
