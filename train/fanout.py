@@ -173,12 +173,13 @@ class _OnRay(_Many):
         except errors.RuntimeEnvSetupError as error:
             raise UsageError(f"the cluster cannot start a worker: {last_line(error)}") from None
         except errors.RayTaskError as error:
-            if isinstance(error.cause, ImportError) or "failed to import" in str(error):
+            cause = error.cause or error
+            if isinstance(cause, ImportError) or "No module named" in str(error):
                 raise UsageError(
-                    f"a worker of the cluster cannot import what it needs: {last_line(error)}; "
+                    f"a worker of the cluster cannot import what it needs: {last_line(cause)}; "
                     f"every node needs this checkout ({_checkout()}), with the same packages"
                 ) from None
-            raise error.cause from None
+            raise cause from None
         except errors.RayError as error:
             return Lost(f"lost with its worker {TRIES} times ({last_line(error)})")
 
