@@ -62,6 +62,7 @@ DOORS = {
     "grpc": {"cluster/onray"},  # a dependency of ray, and what its servers speak
 }
 TRAIN_DOORS = {
+    "ray": {"train/fanout"},
     "lightning_fabric": {"train/team"},
     "numba": {"networks/recurrence"},
     "auraloss": {"losses/wave"},
@@ -75,7 +76,7 @@ TRAIN_DOORS = {
     "noisereduce": {"evaluate/baselines"},
     "nara_wpe": {"evaluate/baselines"},
     "pyloudnorm": {"listen/stimuli"},
-    "soxr": {"data/prepare", "evaluate"},
+    "soxr": {"data/decode", "evaluate"},
     "scipy": {"evaluate", "listen/stimuli"},
 }
 DOORS_OF = {"rtdenoise": DOORS, "train": TRAIN_DOORS}

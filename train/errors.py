@@ -15,3 +15,7 @@ class ArgumentError(UsageError):
     def __init__(self, message: str, argument: str) -> None:
         super().__init__(message)
         self.argument = argument
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Tell pickle what to make it of, so that a worker can raise it."""
+        return type(self), (str(self), self.argument)

@@ -6,7 +6,7 @@ import pytest
 
 from rtdenoise.errors import AudioError, Problem
 from tests.damaged import damaged_flac, encoded
-from train.data.prepare import _samples
+from train.data.decode import samples_of
 from train.evaluate.pairs import read
 
 
@@ -20,9 +20,9 @@ def test_recordings_that_are_not_whole_are_errors(tmp_path):
     (tmp_path / "lies.wav").write_bytes(data[:40] + bytes(4) + data[44:])
     damaged_flac(tmp_path / "damaged.flac")
     for name in ("cut.wav", "damaged.flac"):
-        for reads in (read, lambda path: _samples(str(path), 16_000)):
+        for reads in (read, lambda path: samples_of(str(path), 16_000)):
             with pytest.raises(AudioError, match=name) as raised:
                 reads(tmp_path / name)
             assert raised.value.problem is Problem.PARTIAL
     assert read(tmp_path / "lies.wav")[0].shape == (1, 48_000)
-    assert len(_samples(str(tmp_path / "lies.wav"), 16_000)[0]) == 16_000
+    assert len(samples_of(str(tmp_path / "lies.wav"), 16_000)[0]) == 16_000

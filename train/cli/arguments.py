@@ -21,6 +21,21 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_on(parser: argparse.ArgumentParser) -> None:
+    """Add --on."""
+    parser.add_argument(
+        "--on",
+        type=_place,
+        metavar="ray[://HOST:PORT]",
+        help="spread the work over a Ray cluster: the one that RAY_ADDRESS names or this machine "
+        "is part of, or the one at an address (default: this machine alone)",
+    )
+
+
+def _place(text: str) -> str | None:
+    return None if text == "here" else text
+
+
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """Load the recipe and apply the changes of --set.
 

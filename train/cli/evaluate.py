@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .arguments import named
+from .arguments import add_on, named
 
 HELP = "score systems on pairs of degraded and clean files"
 ADVICE = {
@@ -54,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bad.add_argument("--despite-checks", action="store_true", help="score pairs that are refused")
     bad.add_argument("--leave-out", action="store_true", help="leave them out, and name them")
     add("--jobs", type=int, default=1, metavar="N", help="number of files at once (default: 1)")
+    add("--timeout", type=float, metavar="S", help="seconds that a system may take for a pair")
+    add(
+        "--log",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="keep the scores in this file, and score only what it does not have",
+    )
+    add_on(parser)
     add("--csv", type=Path, metavar="FOLDER", help="write a CSV per system with a row per file")
     add("--report", type=Path, metavar="PAGE.html", help="write a page with tables and players")
     add("--report-files", type=int, default=0, metavar="N", help="files on it (default: all)")
@@ -78,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
         leave_out=args.leave_out,
         jobs=args.jobs,
         shown=args.report_files,
+        on=args.on,
+        timeout_s=args.timeout,
+        log=args.log,
     )
     outputs = Outputs(csv=args.csv, report=args.report, card=args.card)
     text = evaluate(args.data, settings, outputs, lambda line: print(line, file=sys.stderr))

@@ -4,7 +4,7 @@
 
 They are degraded as the recipe says. If it has no `degradation`, noise is mixed at each --snr in
 turn. `evaluate` scores any system on them. No other verb reads the test side; another --seed gives
-a fresh set of it.
+a fresh set of it. What was interrupted is continued by the same command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .arguments import NO_CACHE, add_recipe, numbers, recipe_of
+from .arguments import NO_CACHE, add_on, add_recipe, numbers, recipe_of
 
 HELP = "write pairs of degraded and clean files from unseen sources"
 ADVICE = {
@@ -22,7 +22,7 @@ ADVICE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add RECIPE, --cache, --set, -o, --count, --side, --snr and --seed."""
+    """Add RECIPE, --cache, --set, -o, --count, --side, --snr, --seed, --jobs and --on."""
     add_recipe(parser)
     add = parser.add_argument
     add("-o", "--out", type=Path, required=True, help="output: folder of degraded/ and clean/")
@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--side", choices=("dev", "test"), default="dev", help="side of the split (default: dev)")
     add("--snr", default="-5,0,5,10,15", metavar="DB,..", help="if there is no degradation")
     add("--seed", type=int, default=7, help="seed of the random values (default: 7)")
+    add("--jobs", type=int, default=1, metavar="N", help="number of pairs at once (default: 1)")
+    add_on(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,5 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluate.mixes import make
 
     snr_db = numbers("--snr", args.snr)
-    print(make(args.cache, recipe_of(args), args.out, args.count, args.side, snr_db, args.seed))
+    print(
+        make(
+            args.cache, recipe_of(args), args.out, args.count, args.side, snr_db, args.seed,
+            args.jobs, args.on,
+        )
+    )  # fmt: skip
     return 0

@@ -2,7 +2,9 @@
 
     python -m train prepare DATA CACHE --rate 16000
 
-The same command continues where it was stopped or killed.
+The same command continues where it was stopped or killed. Another data set joins a cache that is
+there. Files are known by their bytes: one that was moved is not decoded again, and one that was
+changed is. `--on ray` spreads the work over a Ray cluster, whose nodes see the same folders.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .arguments import add_on
+
 HELP = "decode a data set once into a cache for training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add DATA, CACHE, --rate, --layout, --kind, --jobs and --skip-clipped."""
+    """Add DATA, CACHE, --rate, --layout, --kind, --jobs, --skip-clipped, --prune and --on."""
     add = parser.add_argument
     add("data", type=Path, help="folder of recordings; docs/data.md has the layouts")
     add("cache", type=Path, help="folder for the decoded sound")
@@ -29,11 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kind", default="speech", help="kind of sound (default: speech)")
     add("--jobs", type=int, default=2, metavar="N", help="number of files at once (default: 2)")
     add("--skip-clipped", action="store_true", help="skip clipped files")
+    add("--prune", action="store_true", help="drop recordings whose files are gone from DATA")
+    add_on(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Decode the data set; prints what was skipped, and why."""
-    from ..data.prepare import prepare
+    from ..data.prepare import GONE, prepare
 
-    prepare(args.data, args.cache, args.rate, args.layout, args.kind, args.jobs, args.skip_clipped)
+    counts = prepare(
+        args.data, args.cache, args.rate, args.layout, args.kind, args.jobs, args.skip_clipped,
+        args.on, args.prune,
+    )  # fmt: skip
+    if counts[GONE] and not args.prune:
+        print("--prune drops the recordings whose files are gone")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rtdenoise.errors import UsageError
 from rtdenoise.nets.box import find as find_model, names as model_names
 from rtdenoise.sound.pending import Pending
 
@@ -51,6 +52,9 @@ def settle(
     leave_out: bool = False,
     jobs: int = 1,
     shown: int = 0,
+    on: str | None = None,
+    timeout_s: float | None = None,
+    log: Path | None = None,
 ) -> Settings:
     """Make the settings of an evaluation; the first model's card supplies what is not given.
 
@@ -68,10 +72,15 @@ def settle(
         leave_out: Whether to leave out pairs that the checks refuse.
         jobs: Number of processes that score at the same time.
         shown: Number of pairs in the report; 0 means all.
+        on: Where to score, see `fanout.workers`.
+        timeout_s: Time that a system may take for a pair; None means as long as it takes.
+        log: File with the scores of this run and of earlier ones; None means none.
 
     Raises:
-        UsageError: a name is unknown or taken twice, or a cut-off is missing.
+        UsageError: a name is unknown or taken twice, a cut-off is missing, or no time is left.
     """
+    if timeout_s is not None and not timeout_s > 0:
+        raise UsageError(f"a system may take {timeout_s:g} s, which is no time")
     rivals = [name for name in baselines or () if name in model_names()]
     taken = [*models, *rivals, *(estimates or ())]
     models = dict(models) | dict(zip(rivals, rivals, strict=True))
@@ -97,6 +106,9 @@ def settle(
         leave_out=leave_out,
         jobs=jobs,
         shown=shown,
+        on=on,
+        timeout_s=timeout_s,
+        log=log,
     )
     taken += settings.baselines
     if double := {name for name in taken if taken.count(name) > 1}:

@@ -6,7 +6,7 @@ has the worst score of every metric, and the failure is named.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -85,29 +85,41 @@ def usable(audio: Samples) -> Samples:
     return audio
 
 
-def lags(folder: Path, pairs: Sequence[Pair], aligned: bool) -> dict[str, int]:
-    """Estimate the delay in samples of each output in a folder, as the median over its channels.
+def lag_of(folder: Path, pair: Pair, aligned: bool) -> int | None:
+    """Estimate the delay in samples of an output, as the median over its channels.
+
+    Returns:
+        The delay, 0 if the outputs are *aligned*; None if the output is silent.
+
+    Raises:
+        AudioError: the output cannot be scored.
+    """
+    audio = of_folder(folder, pair)
+    clean, rate_hz = read(pair.clean)
+    moved = shifted(audio, 0, clean.shape[1])
+    both = [(e, r) for e, r in zip(moved, clean, strict=True) if r.any() and not silent(e)]
+    found = [0] if aligned else [checks.link(e, r, rate_hz).lag for e, r in both]
+    return int(np.median(found)) if found else None
+
+
+def settled(
+    folder: Path, own: Mapping[str, int | None], names: Sequence[str], rate_hz: int, why: str
+) -> dict[str, int]:
+    """Settle on a delay in samples for each output of a folder, by the name of its pair.
 
     A delay that differs by more than 1 ms from the folder's median is replaced by the median, and
     so is that of an output that is silent or cannot be scored.
 
+    Args:
+        folder: The folder.
+        own: The delays of the outputs that can be scored; None: it is silent.
+        names: Names of all pairs.
+        rate_hz: Sample rate of the pairs.
+        why: Why the first of the others cannot be scored.
+
     Raises:
-        UsageError: there is no such folder, or nothing in it can be scored.
+        UsageError: nothing in the folder can be scored.
     """
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}; wanted a file for each of the pairs")
-    own, rate_hz, why = {}, 1, ""
-    for pair in pairs:
-        try:
-            audio = of_folder(folder, pair)
-        except AudioError as error:
-            why = why or f"{pair.name}: {error}"
-            continue
-        clean, rate_hz = read(pair.clean)
-        moved = shifted(audio, 0, clean.shape[1])
-        both = [(e, r) for e, r in zip(moved, clean, strict=True) if r.any() and not silent(e)]
-        found = [0] if aligned else [checks.link(e, r, rate_hz).lag for e, r in both]
-        own[pair.name] = int(np.median(found)) if found else None
     if not own:
         raise UsageError(f"{folder}: wanted a file for each of the pairs; {why}")
     known = [lag for lag in own.values() if lag is not None]
@@ -115,6 +127,6 @@ def lags(folder: Path, pairs: Sequence[Pair], aligned: bool) -> dict[str, int]:
     chosen = {name: middle if lag is None else lag for name, lag in own.items()}
     near = NEAR_S * rate_hz
     return {
-        pair.name: lag if abs((lag := chosen.get(pair.name, middle)) - middle) <= near else middle
-        for pair in pairs
+        name: lag if abs((lag := chosen.get(name, middle)) - middle) <= near else middle
+        for name in names
     }

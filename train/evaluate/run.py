@@ -2,62 +2,27 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from rtdenoise.audio import Samples
-from rtdenoise.errors import AudioError, RtdenoiseError, UsageError
+from rtdenoise.errors import UsageError
+from rtdenoise.nets.box import names as model_names
 
 from ..errors import ArgumentError
+from ..fanout import Lost, Workers, workers
 from . import checks
-from .baselines import BASELINES
-from .estimates import lags, net, of_folder, of_model, usable
-from .metrics import coherence, measure, silent
-from .page import Shown, keep
-from .pairs import Pair, load, shifted
+from .estimates import net, settled
+from .log import Log, keys_of, systems_as
+from .page import Shown
+from .pairs import Pair, load
 from .tables import INPUT
+from .tasks import Look, Looked, Row, Score, Settings as Settings, look, score
 
 NAMED = 20  # bad pairs that an error names; the rest is counted
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The systems that an evaluation scores, and how it scores them.
-
-    Attributes:
-        models: Name or path of each generator, by its name in the tables. The host runs it and
-            compensates its own delay.
-        estimates: Folders of other systems' outputs, by name.
-        aligned: Whether these outputs have no delay; otherwise their delay is estimated.
-        baselines: Names of `baselines.BASELINES`.
-        kind: speech or music.
-        cutoff_hz: End of the band that a low-pass kept, for super-resolution, or None.
-        metrics: Names of `metrics.METRICS`; empty means all that apply.
-        force: Whether to score pairs that the checks refuse.
-        leave_out: Whether to leave out pairs that the checks refuse.
-        jobs: Number of processes that score at the same time.
-        media: Folder for the report's pictures and sounds, or None without a report.
-        shown: Number of pairs in the report; 0 means all.
-    """
-
-    models: dict[str, str] = field(default_factory=dict)
-    estimates: dict[str, Path] = field(default_factory=dict)
-    aligned: bool = False
-    baselines: tuple[str, ...] = ()
-    kind: str = "speech"
-    cutoff_hz: float | None = None
-    metrics: tuple[str, ...] = ()
-    force: bool = False
-    leave_out: bool = False
-    jobs: int = 1
-    media: Path | None = None
-    shown: int = 0
+START_S = 60.0  # time beside the systems' own before a worker counts as one that hangs
 
 
 @dataclass(frozen=True)
@@ -83,15 +48,6 @@ class Result:
     shown: list[Shown]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One pair scored: values by system and metric, failures by system, entry of the report."""
-
-    values: dict[str, dict[str, float]]
-    failed: dict[str, str]
-    shown: Shown | None
-
-
 def run(
     pairs: list[Pair], settings: Settings, say: Callable[[str], None] = lambda _: None
 ) -> Result:
@@ -103,9 +59,84 @@ def run(
         say: Function that is called with a line of progress after every pair.
 
     Raises:
-        UsageError: the checks refuse a pair, no pair can be scored, or there are no estimates.
+        UsageError: the checks refuse a pair, no pair can be scored, there are no estimates, or the
+            workers cannot be used.
     """
-    faults, unreadable = examine(pairs, settings)
+    for folder in settings.estimates.values():
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}; wanted a file for each of the pairs")
+    if settings.on:
+        pairs, settings = _for_others(pairs, settings)
+    with workers(settings.on, settings.jobs) as hands, Log(settings.log) as log:
+        looked = _looked(hands, pairs, settings)
+        _check_host([pair for pair in pairs if not looked[pair.name].unreadable], settings)
+        good, faults, out = _sorted_out(pairs, looked, settings)
+        late = {name: _lags(name, good, looked, settings) for name in settings.estimates}
+        tasks = _tasks(good, settings, late)
+        rows = dict(_rows(hands, tasks, looked, log, say))
+    lost = {name: [row.why] for name, row in rows.items() if isinstance(row, Lost)}
+    if len(lost) == len(good):
+        raise UsageError("no pair could be scored:\n  " + "\n  ".join(listed(lost)))
+    result = Result(
+        systems={name: {} for name in settings.systems},
+        pairs=[pair for pair in good if pair.name not in lost],
+        left_out=listed(out | lost, len(out) + len(lost)),
+        failed={},
+        delays=_delays(settings, late),
+        faults=listed(faults) if settings.force else [],
+        shown=[],
+    )
+    for pair in good:
+        row = rows[pair.name]
+        if not isinstance(row, Lost):
+            for system in settings.systems:
+                result.systems[system][pair.name] = row.values[system]
+                if system in row.failed:
+                    result.failed.setdefault(system, {})[pair.name] = row.failed[system]
+            result.shown.extend([row.shown] if row.shown else [])
+    return result
+
+
+def listed(bad: dict[str, list[str]], most: int = NAMED) -> list[str]:
+    """Name bad pairs, a line each with its faults, and count those above *most*."""
+    lines = [f"{name}: {'; '.join(faults)}" for name, faults in list(bad.items())[:most]]
+    return lines + ([f"and {len(bad) - most} more"] if len(bad) > most else [])
+
+
+def _for_others(pairs: list[Pair], settings: Settings) -> tuple[list[Pair], Settings]:
+    """Return pairs and settings whose files are named so that other machines find them."""
+    pairs = [replace(p, clean=p.clean.absolute(), degraded=p.degraded.absolute()) for p in pairs]
+    known = model_names()
+    return pairs, replace(
+        settings,
+        models={
+            n: m if m in known else str(Path(m).absolute()) for n, m in settings.models.items()
+        },
+        estimates={name: folder.absolute() for name, folder in settings.estimates.items()},
+        media=settings.media.absolute() if settings.media else None,
+    )
+
+
+def _looked(hands: Workers, pairs: list[Pair], settings: Settings) -> dict[str, Looked]:
+    """Look at every pair."""
+    looks = (Look(pair, settings) for pair in pairs)
+    found = {task.pair.name: each for task, each in hands.each(look, looks)}
+    return {
+        pair.name: Looked(each.why) if isinstance(each := found[pair.name], Lost) else each
+        for pair in pairs
+    }
+
+
+def _sorted_out(
+    pairs: list[Pair], looked: dict[str, Looked], settings: Settings
+) -> tuple[list[Pair], dict[str, list[str]], dict[str, list[str]]]:
+    """Return the pairs to score, and by name the faults of pairs and what is left out, and why.
+
+    Raises:
+        UsageError: a pair is refused, or no pair can be scored.
+    """
+    unreadable = {n: [found.unreadable] for n, found in looked.items() if found.unreadable}
+    faults = {n: list(found.faults) for n, found in looked.items() if found.faults}
     bad = unreadable | faults
     if bad and not (settings.force or settings.leave_out):
         names = listed(bad)
@@ -116,132 +147,108 @@ def run(
     good = [pair for pair in pairs if pair.name not in out]
     if not good:
         raise UsageError("no pair can be scored:\n  " + "\n  ".join(listed(out)))
-    late = {n: lags(f, good, settings.aligned) for n, f in settings.estimates.items()}
-    number = len(good) if not settings.shown else min(settings.shown, len(good))
-    chosen = {good[i].name for i in np.linspace(0, len(good) - 1, number).round().astype(int)}
-    tasks = [
-        (pair, settings, {name: lag[pair.name] for name, lag in late.items()}, pair.name in chosen)
-        for pair in good
-    ]
-    result = Result(
-        systems={},
-        pairs=good,
-        left_out=listed(out, len(out)),
-        failed={},
-        delays=_delays(settings, late),
-        faults=listed(faults) if settings.force else [],
-        shown=[],
-    )
-    rows = _spread(tasks, settings.jobs)
-    for done, (pair, row) in enumerate(zip(good, rows, strict=True), 1):
-        for system, values in row.values.items():
-            result.systems.setdefault(system, {})[pair.name] = values
-        for system, why in row.failed.items():
-            result.failed.setdefault(system, {})[pair.name] = why
-        result.shown.extend([row.shown] if row.shown else [])
-        say(f"{done}/{len(good)} {pair.name}")
-    return result
+    return good, faults, out
 
 
-def listed(bad: dict[str, list[str]], most: int = NAMED) -> list[str]:
-    """Name bad pairs, a line each with its faults, and count those above *most*."""
-    lines = [f"{name}: {'; '.join(faults)}" for name, faults in list(bad.items())[:most]]
-    return lines + ([f"and {len(bad) - most} more"] if len(bad) > most else [])
-
-
-def examine(
-    pairs: list[Pair], settings: Settings
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Check every channel of every pair, and the host.
-
-    Returns:
-        The faults of the pairs that could be scored but should not be, and of those that cannot be,
-        by the name of the pair.
+def _check_host(readable: list[Pair], settings: Settings) -> None:
+    """Check that the host changes nothing by itself, on the first pair that can be read.
 
     Raises:
-        UsageError: the host changes the sound.
+        UsageError: it does.
     """
-    faults: dict[str, list[str]] = {}
-    unreadable: dict[str, list[str]] = {}
-    host_is_checked = False
-    for pair in pairs:
-        try:
-            degraded, clean, rate_hz = load(pair)
-        except AudioError as error:
-            unreadable[pair.name] = [str(error).removeprefix(f"{pair.name}: ")]
-            continue
-        if not host_is_checked:
-            for name in settings.models.values():
-                checks.identity_run(net(name), degraded, rate_hz)
-            host_is_checked = True
-        made = pair.origin.made if pair.origin else None
-        found = checks.faults(degraded, clean, rate_hz, made)
-        if settings.cutoff_hz is not None:
-            low_hz = 0.8 * settings.cutoff_hz
-            both = zip(degraded.astype(np.float64), clean.astype(np.float64), strict=True)
-            share = min(coherence(e, r, rate_hz, low_hz)["coherence_lf"] for e, r in both)
-            found += checks.in_band(share, settings.cutoff_hz)
-        if found:
-            faults[pair.name] = found
-    return faults, unreadable
+    for pair in readable[:1]:
+        degraded, _, rate_hz = load(pair)
+        for name in settings.models.values():
+            checks.identity_run(net(name), degraded, rate_hz)
 
 
-def _spread(tasks: list[tuple[Pair, Settings, dict[str, int], bool]], jobs: int) -> Iterator[Row]:
-    if jobs <= 1:
-        yield from map(score, tasks)
-        return
-    # A fork of a process with torch's threads may hang, so processes are spawned.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(score, tasks)
+def _lags(
+    name: str, good: Sequence[Pair], looked: dict[str, Looked], settings: Settings
+) -> dict[str, int]:
+    """Return the delay of each output of another system."""
+    mine = {pair.name: looked[pair.name] for pair in good}
+    own = {pair: found.lags[name] for pair, found in mine.items() if name in found.lags}
+    whys = (f"{p}: {found.unusable[name]}" for p, found in mine.items() if name in found.unusable)
+    rate_hz = mine[good[-1].name].rate_hz
+    return settled(settings.estimates[name], own, list(mine), rate_hz, next(whys, ""))
 
 
-def score(task: tuple[Pair, Settings, dict[str, int], bool]) -> Row:
-    """Score every system on one pair."""
-    pair, settings, late, show = task
-    degraded, clean, rate_hz = load(pair)
-    systems: dict[str, Callable[[], Samples]] = {INPUT: lambda: degraded}
-    for name in settings.baselines:
-        systems[name] = partial(BASELINES[name], degraded, rate_hz, settings.cutoff_hz or 0.0)
-    for name, folder in settings.estimates.items():
-        systems[name] = partial(of_folder, folder, pair)
-    for name, model in settings.models.items():
-        systems[name] = partial(of_model, model, degraded, rate_hz)
-    estimates: dict[str, Samples] = {}
-    failed: dict[str, str] = {}
-    for name, system in systems.items():
-        try:
-            estimates[name] = shifted(usable(system()), late.get(name, 0), clean.shape[1])
-        except UsageError:  # a package is missing: that is no fault of the system
-            raise
-        except RtdenoiseError as error:
-            estimates[name], failed[name] = np.zeros_like(clean), str(error)
-            continue
-        if quiet := [row for row, e in enumerate(estimates[name]) if silent(e)]:
-            where = f" in channel {quiet[0]}" if len(quiet) < len(clean) else ""
-            failed[name] = f"it is silent{where}"
-    values = {
-        name: _links(estimate, clean, rate_hz)
-        | {"delay_ms": 1e3 * late.get(name, 0) / rate_hz, "failed": float(name in failed)}
-        | measure(estimate, clean, rate_hz, settings.kind, settings.cutoff_hz, settings.metrics)
-        for name, estimate in estimates.items()
-    }
-    shown = None
-    if show and settings.media is not None:
-        shown = keep(settings.media, pair.name, estimates | {"clean": clean}, rate_hz)
-    return Row(values, failed, shown)
-
-
-def _links(estimate: Samples, clean: Samples, rate_hz: int) -> dict[str, float]:
-    """Return the gain that is furthest from 0 dB and the worst polarity of all channels."""
-    links = [
-        checks.link(e, r, rate_hz) for e, r in zip(estimate, clean, strict=True) if not silent(e)
+def _tasks(
+    good: Sequence[Pair], settings: Settings, late: dict[str, dict[str, int]]
+) -> list[Score]:
+    """Return a task for each pair; those of the report are spread over all of them."""
+    number = len(good) if not settings.shown else min(settings.shown, len(good))
+    chosen = {good[i].name for i in np.linspace(0, len(good) - 1, number).round().astype(int)}
+    return [
+        Score(
+            pair,
+            settings,
+            settings.systems,
+            {name: lag[pair.name] for name, lag in late.items()},
+            pair.name in chosen and settings.media is not None,
+        )
+        for pair in good
     ]
-    if not links:
-        return {"gain_db": np.nan, "polarity": np.nan}
-    return {
-        "gain_db": max((one.gain_db for one in links), key=abs),
-        "polarity": float(min(one.polarity for one in links)),
-    }
+
+
+def _rows(
+    hands: Workers,
+    tasks: list[Score],
+    looked: dict[str, Looked],
+    log: Log,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, Row | Lost]]:
+    """Yield the row of each pair, by its name, as they are found in the log or scored."""
+    systems = systems_as(tasks[0].settings)
+    keys, known, todo = dict[str, dict[str, str]](), dict[str, Row](), list[Score]()
+    done = 0
+    for task in tasks:
+        pair = task.pair.name
+        keys[pair] = keys_of(task, systems, looked[pair])
+        found = known[pair] = log.find(task, keys[pair]) or Row({}, {}, None)
+        if left := tuple(name for name in task.systems if name not in found.values):
+            todo.append(replace(task, systems=left))
+        else:
+            done += 1
+            say(f"{done}/{len(tasks)} {pair} (known)")
+            yield pair, found
+    for task, row in _scored(hands, todo):
+        pair = task.pair.name
+        done += 1
+        say(f"{done}/{len(tasks)} {pair}")
+        if isinstance(row, Lost):
+            yield pair, row
+            continue
+        log.add(task, row, keys[pair])
+        old = known[pair]
+        yield pair, Row(old.values | row.values, old.failed | row.failed, row.shown)
+
+
+def _scored(hands: Workers, tasks: list[Score]) -> Iterator[tuple[Score, Row | Lost]]:
+    """Yield every task with its row. What ends a worker is found out, and counts as silence."""
+    lost, guilty = list[Score](), dict[str, dict[str, str]]()
+    for task, row in hands.each(score, tasks, _limit_s(tasks)):
+        if isinstance(row, Lost):
+            lost.append(task)
+        else:
+            yield task, row
+    alone = [replace(task, systems=(name,), show=False) for task in lost for name in task.systems]
+    for task, row in hands.each(score, alone, _limit_s(alone)):
+        if isinstance(row, Lost):
+            guilty.setdefault(task.pair.name, {})[task.systems[0]] = row.why
+    again = [replace(task, failed=guilty.get(task.pair.name, {})) for task in lost]
+    for task in again:
+        if INPUT in task.failed:  # the sound itself cannot be measured
+            yield task, Lost(task.failed[INPUT])
+    rest = [task for task in again if INPUT not in task.failed]
+    yield from hands.each(score, rest, _limit_s(rest))
+
+
+def _limit_s(tasks: list[Score]) -> float | None:
+    """Return the time after which the worker of one of *tasks* counts as one that hangs."""
+    if not tasks or (limit_s := tasks[0].settings.timeout_s) is None:
+        return None
+    return START_S + limit_s * (1 + max(len(task.systems) for task in tasks))
 
 
 def _delays(settings: Settings, late: dict[str, dict[str, int]]) -> dict[str, str]:

@@ -80,7 +80,7 @@ def test_the_smaller_of_the_stated_and_the_measured_bandwidth_is_used(tmp_path, 
     """16 kHz speech sold as 48 kHz; a statement that is right; one that is lower; none."""
     sold = soxr.resample(low_passed(8000, 16_000), 16_000, RATE)
     sounds = {"sold": (sold, 24_000), "right": (low_passed(20_000), 20_000),
-              "lower": (low_passed(20_000), 9000), "none": (low_passed(12_000), "")}  # fmt: skip
+              "lower": (-low_passed(20_000), 9000), "none": (low_passed(12_000), "")}  # fmt: skip
     for name, (sound, _) in sounds.items():
         sf.write(tmp_path / f"{name}.wav", sound, RATE)
     with (tmp_path / "manifest.csv").open("w", newline="") as out:

@@ -141,7 +141,7 @@ def test_the_digest_tells_caches_apart(made, cache):
 def test_prepare_makes_again_what_was_cut(made, cache, name, how):
     """Zeros would stand for the samples that are gone."""
     header, *lines = (cache / "prepared.jsonl").read_text().splitlines()
-    assert json.loads(header)["folder"] == str(made / "data")
+    assert json.loads(header)["folders"] == [str(made / "data")]
     damage(cache / name, how)
     prepare(made / "data", cache, RATE)
 
