@@ -6,7 +6,8 @@
 `forget` joins the recordings to one of some minutes, at random levels, with pauses of digital
 silence between them. It runs the net over all of it, and anew from many places, and prints the
 largest difference by the time since the run began, and where the seams hand over. `cut` processes a
-file uncut and in pieces, and prints times, memory and the largest difference.
+file uncut and in pieces, and prints times, memory and the largest difference, which is one of
+steps if the file has integers: take one of floats.
 """
 
 from __future__ import annotations
