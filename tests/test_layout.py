@@ -57,7 +57,7 @@ DOORS = {
     "onnxruntime": {"nets/onnx", "proof/quality"},
     "speechmos": {"proof/quality"},
     "fsspec": {"cluster/store"},
-    "pyarrow": {"cluster/items"},
+    "pyarrow": {"cluster/manifest"},
 }
 TRAIN_DOORS = {
     "lightning_fabric": {"train/team"},
