@@ -57,7 +57,7 @@ DOORS = {
     "onnxruntime": {"nets/onnx", "proof/quality"},
     "speechmos": {"proof/quality"},
     "fsspec": {"cluster/store"},
-    "pyarrow": {"cluster/items"},
+    "pyarrow": {"cluster/manifest"},
     "ray": {"cluster/onray"},
     "grpc": {"cluster/onray"},  # a dependency of ray, and what its servers speak
 }

@@ -195,12 +195,12 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _items(args: argparse.Namespace, log: ResultsLog) -> Iterator[Item]:
     """Yield the items of the run, with what the log knows of them."""
-    from ..cluster import items
+    from ..cluster import items, manifest
     from ..files.batch import Naming
 
     naming = Naming(args.out, args.output_dir, args.suffix, args.force, args.skip_existing)
     if args.manifest:
-        found = items.from_manifest(args.manifest, naming)
+        found = manifest.from_manifest(args.manifest, naming)
     elif args.inputs:
         found = items.from_listing(args.inputs, naming, args.recursive)
     else:

@@ -7,14 +7,11 @@ when its turn comes, and the others go on.
 
 from __future__ import annotations
 
-import csv
 import glob
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..errors import AudioError, Problem, RtdenoiseError, UsageError, printable, reason_of
 from ..files.batch import Naming
@@ -24,9 +21,6 @@ from ..sound.formats import readable
 from ..sound.pending import STD
 from . import store
 from .section import Section
-
-COLUMNS = ("input", "output", "size")  # of a manifest; the first is needed
-ROWS = 1024  # of a parquet file at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +71,16 @@ def target_of(naming: Naming, source: str, below: str) -> str:
     return store.join(naming.folder, below)
 
 
-def _item(naming: Naming, source: str, below: str, facts: store.Facts | None = None) -> Item:
+def item_of(naming: Naming, source: str, below: str, facts: store.Facts | None = None) -> Item:
     """Return the item for an input."""
     if ".." in below.split("/"):
-        return _faulty(source, AudioError(f"{printable(source)}: its name leads out of its folder"))
+        return faulty(source, AudioError(f"{printable(source)}: its name leads out of its folder"))
     size, stamp = (None, "") if facts is None else (facts.size, facts.stamp)
     return Item(store.local(source), size, target_of(naming, source, below), below, stamp)
 
 
-def _faulty(source: str, fault: RtdenoiseError) -> Item:
+def faulty(source: str, fault: RtdenoiseError) -> Item:
+    """Return the item for a name that means nothing."""
     return Item(source, None, "", source, fault=fault)
 
 
@@ -110,7 +105,7 @@ def from_listing(names: Iterable[str], naming: Naming, recursive: bool = False) 
             else:
                 yield from _local(store.local(name), naming, recursive, place)
         except AudioError as error:
-            yield _faulty(name, error)
+            yield faulty(name, error)
 
 
 def _may_be_folder(name: str) -> bool:
@@ -129,7 +124,7 @@ def _remote(name: str, naming: Naming, recursive: bool, place: str) -> Iterator[
     target_of(naming, name, "x")  # before the store is asked
     about = None if name.endswith("/") else store.facts(name)
     if about is not None or (store.scheme(name) in store.WEB and not name.endswith("/")):
-        yield _item(naming, name, store.base_name(name), about)
+        yield item_of(naming, name, store.base_name(name), about)
         return
     found = known = 0
     root, suffixes = name.rstrip("/") + "/", tuple(readable())
@@ -145,7 +140,7 @@ def _remote(name: str, naming: Naming, recursive: bool, place: str) -> Iterator[
         if hidden or not url.lower().endswith(suffixes) or url.startswith(avoid):
             continue
         known += 1
-        yield _item(naming, url, place + below, facts)
+        yield item_of(naming, url, place + below, facts)
     if not known:
         what = "sound files in" if found else "object"
         raise AudioError(f"there is no {what} {printable(store.redacted(name))}", Problem.STORE)
@@ -166,11 +161,11 @@ def _local(name: str, naming: Naming, recursive: bool, place: str) -> Iterator[I
         for file in glob.iglob(name, recursive=True):  # noqa: PTH207 - a pattern may be absolute
             if not os.path.isdir(file) and not _is_result(file, naming):
                 number += 1
-                yield _item(naming, file, Path(file).name)
+                yield item_of(naming, file, Path(file).name)
         if not number:
             raise AudioError(f"no file matches {printable(name)}. Is the folder right?")
     elif not _is_result(name, replace(naming, suffix=None)):
-        yield _item(naming, name, Path(name).name)
+        yield item_of(naming, name, Path(name).name)
 
 
 def _is_result(name: str, naming: Naming) -> bool:
@@ -191,9 +186,9 @@ def _folder(name: str, naming: Naming, place: str) -> Iterator[Item]:
     avoid = "" if avoid == os.path.realpath(name) else avoid
     for path, below in _walk(name, avoid, place):
         if isinstance(below, RtdenoiseError):
-            yield _faulty(path, below)
+            yield faulty(path, below)
         elif path.lower().endswith(known) and not _is_result(path, naming):
-            yield _item(naming, path, below)
+            yield item_of(naming, path, below)
         else:
             continue
         number += 1
@@ -216,146 +211,6 @@ def _walk(folder: str, avoid: str, place: str) -> Iterator[tuple[str, str | Rtde
         yield folder, AudioError(f"cannot search {printable(folder)}: {reason_of(error)}")
 
 
-def from_manifest(name: str, naming: Naming) -> Iterator[Item]:
-    """Yield the items of a manifest: csv, jsonl or parquet with the columns `COLUMNS`.
-
-    An output is below the folder of the outputs, if there is one. Without it, the whole path of the
-    input is repeated there. Other columns are not read.
-
-    Args:
-        name: Name or URL of the manifest.
-        naming: The rules that name the outputs of lines which do not.
-
-    Raises:
-        UsageError: If it cannot be read, lacks the inputs, or has no lines.
-    """
-    kind = PurePosixPath(store.base_name(name)).suffix.lower()
-    readers = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parquet}
-    shown = printable(store.redacted(name))
-    if kind not in readers:
-        raise UsageError(f"the manifest {shown} is none of {', '.join(readers)}")
-    number = 0
-    try:
-        with store.fetched(name) as path:
-            for where, row in readers[kind](path, shown):
-                number += 1
-                yield _of_row(row, naming, f"{shown}, line {where}")
-    except OSError as error:
-        raise UsageError(f"cannot read the manifest {shown}: {reason_of(error)}") from None
-    except AudioError as error:
-        raise UsageError(f"the manifest: {error}", error.problem) from None
-    if not number:
-        raise UsageError(f"the manifest {shown} has no inputs")
-
-
-def _lacking(shown: str, there: Iterable[str]) -> UsageError:
-    columns = ", ".join(map(printable, there)) or "none"
-    return UsageError(f"the manifest {shown} has no column `input`; its columns: {columns}")
-
-
-def _csv(path: str, shown: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    """Yield the number and the row of each line, or what is wrong with it."""
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:  # noqa: PTH123
-        rows = csv.DictReader(file, restkey="\0", strict=True)
-        try:
-            columns = [str(column).strip() for column in rows.fieldnames or ()]
-        except csv.Error as error:
-            raise UsageError(f"the manifest {shown} is not CSV: {error}") from None
-        if columns and COLUMNS[0] not in columns:
-            raise _lacking(shown, columns)
-        rows.fieldnames = columns
-        while True:
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield rows.reader.line_num, f"not CSV: {error}"
-                continue
-            fits = "\0" not in row and None not in row.values()
-            yield rows.line_num, row if fits else f"wanted {len(columns)} columns"
-
-
-def _jsonl(path: str, shown: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    """Yield the number and the row of each line, or what is wrong with it."""
-    with open(path, "rb") as file:  # noqa: PTH123
-        first = True
-        for number, text in enumerate(file, 1):
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                yield number, "wanted a JSON object"
-                continue
-            if first and COLUMNS[0] not in row:
-                raise _lacking(shown, row)
-            first = False
-            yield number, row
-
-
-def _parquet(path: str, shown: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    """Yield the number and the row of each line."""
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise UsageError(
-            f"the manifest {shown} needs the package pyarrow: pip install 'rtdenoise[cluster]'"
-        ) from None
-    number = 0
-    try:
-        with ParquetFile(path) as file:
-            columns = file.schema_arrow.names
-            if COLUMNS[0] not in columns:
-                raise _lacking(shown, columns)
-            for batch in file.iter_batches(ROWS, columns=[c for c in COLUMNS if c in columns]):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (ArrowException, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"the manifest {shown} is not parquet: {printable(reason)}") from None
-
-
-def _of_row(row: Mapping[str, Any] | str, naming: Naming, where: str) -> Item:
-    """Return the item of a row, or of what is wrong with it."""
-    if isinstance(row, str):
-        return _faulty(where, UsageError(f"{where}: {row}"))
-    source, output, size = (row.get(column) for column in COLUMNS)
-    if not isinstance(source, str) or not source:
-        return _faulty(where, UsageError(f"{where}: wanted the name of an input"))
-    if not isinstance(output, str | None):
-        return _faulty(where, UsageError(f"{where}: the output is no name"))
-    try:
-        size = None if size in (None, "") else int(size)
-    except (TypeError, ValueError, OverflowError):
-        return _faulty(where, UsageError(f"{where}: the size is no number of bytes"))
-    if not output:
-        return replace(_item(naming, source, _whole(source)), size=size)
-    source, target = store.local(source), store.local(output)
-    if naming.folder is not None and not store.is_url(output):
-        target = store.join(naming.folder, target)
-    return Item(source, size, target, output)
-
-
-def _whole(source: str) -> str:
-    """Return the whole path of an input as a place below another folder.
-
-    >>> _whole("/data/a.wav"), _whole("s3://bucket/a.wav"), _whole("../a.wav")
-    ('data/a.wav', 'bucket/a.wav', 'a.wav')
-    """
-    if store.scheme(source) in store.WEB:
-        parts = source.partition("://")[2].partition("?")[0].split("/")
-        return "/".join([store.redacted(source).partition("://")[2].split("/")[0], *parts[1:]])
-    path = source.partition("://")[2] if store.is_url(source) else source
-    return "/".join(part for part in Path(path).parts if part not in ("..", "/"))
-
-
 def from_failures(log: ResultsLog) -> Iterator[Item]:
     """Yield the items that failed in the last run, by what their lines say."""
     for line in log.failed():
@@ -365,7 +220,7 @@ def from_failures(log: ResultsLog) -> Iterator[Item]:
         else:
             hidden = f"{printable(source)}: the log does not keep what opens it"
             error = UsageError(hidden if output else line.get("error", ""), Problem.RETRY)
-            yield _faulty(source, error)
+            yield faulty(source, error)
 
 
 def shard(items: Iterable[Item], number: int, count: int) -> Iterator[Item]:

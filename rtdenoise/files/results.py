@@ -167,15 +167,8 @@ class ResultsLog:
         self._index.execute(CLAIM, (name, owner))
         if file is None:
             return Known(bool(made))
-        line = self._line(file, offset)
-        return Known(
-            bool(made),
-            line["status"],
-            line.get("key", ""),
-            line.get("content", ""),
-            line.get("stamp", ""),
-            line.get("bytes", -1),
-        )
+        line, names = self._line(file, offset), ("status", "key", "content", "stamp", "bytes")
+        return Known(bool(made), **{name: line[name] for name in names if name in line})
 
     def _line(self, file: int, offset: int) -> Line:
         """Return the line at *offset* bytes of the file with the number *file*."""
@@ -393,15 +386,10 @@ def _complete(parts: list[Path]) -> bool:
         with part.open("rb") as file:
             if not _locked(file):
                 return False
+            file.seek(max(0, part.stat().st_size - 100))
+            ended = file.read().endswith(f'{{"status": "{ENDED}"}}\n'.encode())
         if found := SHARD.search(part.name):
-            if not _ended(part):
+            if not ended:
                 return False
             shards.setdefault(found[2], set()).add(found[1])
     return all(len(numbers) == int(count) for count, numbers in shards.items())
-
-
-def _ended(part: Path) -> bool:
-    """Return whether the last line of a part says that its run has ended."""
-    with part.open("rb") as file:
-        file.seek(max(0, part.stat().st_size - 100))
-        return file.read().endswith(f'{{"status": "{ENDED}"}}\n'.encode())

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rtdenoise.cluster import items
-from rtdenoise.cluster.items import Item, from_listing, from_manifest, shard
+from rtdenoise.cluster.items import Item, from_listing, shard
+from rtdenoise.cluster.manifest import from_manifest
 from rtdenoise.errors import UsageError
 from rtdenoise.files.batch import Naming
 
@@ -156,7 +157,7 @@ def test_several_folders_keep_apart(tmp_path, monkeypatch):
 
 def test_no_name_leads_out_of_the_folder_of_outputs(tmp_path):
     """Keys of a store are any text, and a manifest may be a stranger's."""
-    item = items._item(INTO, "s3://b/in/../../x.wav", "../../x.wav")
+    item = items.item_of(INTO, "s3://b/in/../../x.wav", "../../x.wav")
     assert "leads out of its folder" in str(item.fault)
     (tmp_path / "m.jsonl").write_text('{"input": "../../etc/x.wav"}\n{"input": "/etc/y.wav"}\n')
     assert [row[1] for row in rows(tmp_path / "m.jsonl")] == ["out/etc/x.wav", "out/etc/y.wav"]
