@@ -26,6 +26,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import RtdenoiseError
@@ -45,6 +46,14 @@ RETRY_S = 5.0  # time after which a client that was refused for want of room may
 FULL = 0.8  # share of a core that the streams may take together
 OTHER_HZ = 16_000, 44_100  # rates at which the cost of resampling is measured
 ABORT = "rtdenoise.abort"  # extension of the scope: ends a connection whose client reads nothing
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,8 @@ class Server:
         self._costs: dict[tuple[str, bool], float] = {}
         self.most = settings.most or 0
         self.draining = False
-        self.metrics = Metrics(lambda: len(self._seats))
+        self._open = 0  # streams, with those that begin
+        self.metrics = Metrics(lambda: self._open)
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -172,30 +182,30 @@ class Server:
             self._greeting -= 1
         cost = self._check_room(hello)
         self._taken += cost
+        self._open += 1
+        self.empty.clear()
         lane = None
         try:
             lane = await self._loop.run_in_executor(self._maker, self.menu.lane, hello)
-            seat = Seat(
-                socket, lane, self.hub, self.settings.most_s, self.settings.idle_s, self._passed
-            )
-            self._seats[lane] = seat
-            self.empty.clear()
             await socket.send_text(json.dumps({"ready": self._ready(hello, lane)}))
-            self.metrics.begun.inc()
-            if self.draining:
-                seat.say(self._drains)
-            await self._watched(seat, lane)
+            await self._served(socket, lane)
             await socket.close(protocol.ENDED)
         finally:
             self._taken -= cost
+            self._open -= 1
             if lane is not None:
                 self._seats.pop(lane, None)
                 self.hub.drop(lane)
-            if not self._seats:
+            if not self._open:
                 self.empty.set()
 
-    async def _watched(self, seat: Seat, lane: Lane) -> None:
+    async def _served(self, socket: WebSocket, lane: Lane) -> None:
         """Serve a stream, and count how it ends."""
+        limits = self.settings.most_s, self.settings.idle_s
+        seat = self._seats[lane] = Seat(socket, lane, self.hub, *limits, self._passed)
+        self.metrics.begun.inc()
+        if self.draining:
+            seat.say(self._drains)
         how = "cancelled"
         try:
             await seat.run()
@@ -246,12 +256,14 @@ class Server:
         """
         if self.draining:
             raise Refusal(protocol.LATER, "this server ends", "draining", retry_s=RETRY_S)
+        if not self.hub.alive:
+            raise Refusal(protocol.FAULT, "this server failed", "failed")
         cost = self._cost(hello)
         if self._taken + cost > self._room * (1 + 1e-9):
             what = f"all {self.most} streams of this server are taken"
             if self.settings.most is None:
                 what = (
-                    f"this stream takes {cost:.1%} of a core, and the {len(self._seats)} that are "
+                    f"this stream takes {cost:.1%} of a core, and the {self._open} that are "
                     f"here take {self._taken:.1%}: wanted at most {self._room:.0%} in all"
                 )
             raise Refusal(protocol.LATER, what, "full", retry_s=RETRY_S)
@@ -312,7 +324,7 @@ class Server:
         well = self.hub.alive and not self.draining
         about = {
             "status": "ok" if well else "draining" if self.draining else "failed",
-            "streams": len(self._seats),
+            "streams": self._open,
             "most": self.most,
             "models": self.menu.names,
             "uptime_s": round(time.monotonic() - self._start_s, 1),
@@ -352,8 +364,18 @@ class Server:
             Route("/metrics", self.numbers),
         ]
         if self.settings.page is not None:
-            routes.append(Mount("/", StaticFiles(directory=self.settings.page, html=True)))
+            routes.append(Mount("/", _Page(directory=self.settings.page, html=True)))
         return Starlette(routes=routes, lifespan=self.lifespan)
+
+
+class _Page(StaticFiles):
+    """The files of a page, which loads nothing from elsewhere."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return the answer to a request."""
+        response = await super().get_response(path, scope)
+        response.headers.update(PAGE_HEADERS)
+        return response
 
 
 def read_tokens(text: str) -> tuple[str, ...]:
