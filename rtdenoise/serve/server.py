@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -89,6 +90,7 @@ class Server:
     Attributes:
         most: Streams at once, of the default model at its own rate.
         empty: Event that is set while there is no stream.
+        hurried: Event that ends the wait of `drain`.
     """
 
     def __init__(self, menu: Menu, settings: Settings) -> None:
@@ -104,7 +106,7 @@ class Server:
         self.draining = False
         self._open = 0  # streams, with those that begin
         self.metrics = Metrics(lambda: self._open)
-        self.empty = asyncio.Event()
+        self.empty, self.hurried = asyncio.Event(), asyncio.Event()
         self.empty.set()
 
     @asynccontextmanager
@@ -316,8 +318,8 @@ class Server:
         origins = asker.headers.getlist("origin")
         if not origins or (len(origins) == 1 and origins[0] in self.settings.origins):
             return True
-        page, host = urlsplit(origins[0]), asker.headers.get("host", "")
-        return len(origins) == 1 and page.netloc == host.lower() and _is_address(page.hostname)
+        page, host = _page_of(origins[0]), asker.headers.get("host", "")
+        return len(origins) == 1 and page == host.lower() and _is_address(page)
 
     async def health(self, request: Request) -> Response:
         """Answer whether new streams are welcome."""
@@ -347,14 +349,18 @@ class Server:
         self.metrics.draining.set(1)
         for seat in self._seats.values():
             seat.say(self._drains)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.drain_s):
-                await self.empty.wait()
+        await self._emptied(self.settings.drain_s)
         for seat in list(self._seats.values()):
             seat.refuse(Refusal(protocol.RESTARTS, "this server ends", "draining"))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self.empty.wait()
+        self.hurried.clear()
+        await self._emptied(CLOSE_S)
+
+    async def _emptied(self, seconds: float) -> None:
+        """Wait until there is no stream, or nobody wants to wait any longer."""
+        either = [asyncio.ensure_future(e.wait()) for e in (self.empty, self.hurried)]
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for one in either:
+            one.cancel()
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -394,10 +400,19 @@ def _bearer(asker: HTTPConnection) -> str | None:
     return token.strip() if kind.lower() == "bearer" else None
 
 
-def _is_address(name: str | None) -> bool:
-    """Return whether *name* is localhost or an address, which no name server can give away."""
+def _page_of(origin: str) -> str | None:
+    """Return the host and the port of a page."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # as "http://["
+        return None
+
+
+def _is_address(place: str | None) -> bool:
+    """Return whether a host is localhost or an address, which no name server can give away."""
+    name = re.sub(r":\d*$", "", place or "").strip("[]")
     if name == "localhost":
         return True
     with suppress(ValueError):
-        return bool(ipaddress.ip_address(name or ""))
+        return bool(ipaddress.ip_address(name))
     return False
