@@ -122,8 +122,6 @@ def _replicas(serve: Any, build: Callable[[], Starlette], replicas: int, drain_s
         """A process that serves."""
 
         def check_health(self) -> None:
-            from rtdenoise.serve.onray import check_hub
-
             check_hub()
 
     def make() -> Starlette:  # Ray knows a builder by its being a function
