@@ -73,6 +73,8 @@ def deployed(
     Raises:
         UsageError: If Ray is not installed or cannot be reached, or the replicas do not begin.
     """
+    if address is not None:
+        _probe(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -145,8 +147,6 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():  # by who calls
         yield
         return
-    if address is not None:
-        _probe(address)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
