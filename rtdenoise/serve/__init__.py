@@ -1,0 +1,1 @@
+"""Many live streams through the effects of this machine, over WebSockets."""
