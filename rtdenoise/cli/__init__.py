@@ -52,7 +52,7 @@ class _Version(argparse.Action):
 
 
 VERBS = (
-    *("file", "live", "tui", "panel", "ctl", "recover", "replay", "preset", "service", "doctor"),
+    *("file", "live", "tui", "panel", "serve", "ctl", "recover", "replay", "preset", "service", "doctor"),
     *("effects", "devices", "models", "info", "verify", "bench", "compare", "degrade"),
 )
 INTERRUPTED = 130

@@ -1,1 +1,1 @@
-"""Streams of many clients in one process, and the client of such a server. See docs/serve.md."""
+"""Many live streams through the effects of this machine, over WebSockets."""
