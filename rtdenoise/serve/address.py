@@ -12,8 +12,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from ..errors import Problem, ServerError, UsageError, last_line, printable, reason_of
+from .protocol import PATH
 
-PATH = "/v1/stream"
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 PROBLEMS = {Problem.TOKEN, Problem.FULL}  # those that a server names as we do
 

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -61,7 +61,9 @@ class Server:
     def lane(self, hello: protocol.Hello) -> Lane:
         name = hello.model or next(iter(self.settings.models))
         if name not in self.settings.models:
-            raise UsageError(f"no model {name!r}; this server has {', '.join(self.settings.models)}")
+            raise UsageError(
+                f"no model {name!r}; this server has {', '.join(self.settings.models)}"
+            )
         net = self.settings.models[name]
         effect = Denoise(net if net.holds_state else Shared(net), hello.mix, hello.atten_lim_db)
         counters = Counters()
@@ -84,9 +86,13 @@ class Server:
         self.seats[lane] = seat
         try:
             ready = {
-                "stream": name, "model": hello.model or next(iter(self.settings.models)),
-                "rate": hello.rate, "channels": hello.channels, "format": hello.format,
-                "latency_samples": lane.stage.latency, "hop": lane.hop,
+                "stream": name,
+                "model": hello.model or next(iter(self.settings.models)),
+                "rate": hello.rate,
+                "channels": hello.channels,
+                "format": hello.format,
+                "latency_samples": lane.stage.latency,
+                "hop": lane.hop,
                 "most_bytes": 1 << 20,
             }
             if hello.resume is not None:
@@ -170,6 +176,11 @@ def make_app(settings: Settings) -> Starlette:
 def run(settings: Settings, host: str = "127.0.0.1", port: int = 8765) -> None:
     """Serve until a signal."""
     uvicorn.run(
-        make_app(settings), host=host, port=port, log_level="warning", access_log=False,
-        ws="websockets-sansio", ws_per_message_deflate=False,
+        make_app(settings),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
     )
