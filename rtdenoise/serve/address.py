@@ -128,7 +128,8 @@ class Address:
             error: The error of the system, of TLS, or of the library.
         """
         faults = needed("websockets.exceptions")
-        if isinstance(error, ssl.SSLError):
+        broken_off = isinstance(error, ConnectionResetError) and self.url.startswith("wss:")
+        if isinstance(error, ssl.SSLError) or broken_off:
             return ServerError(f"{self}: {_tls(error)}", Problem.TLS)
         if isinstance(error, faults.InvalidStatus):
             code = error.response.status_code
@@ -149,10 +150,11 @@ class Address:
         return ServerError(f"there is no server at {self}: {why}", Problem.NO_SERVER)
 
 
-def _tls(error: ssl.SSLError) -> str:
+def _tls(error: Exception) -> str:
     """Return why TLS failed, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
-    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return "it does not speak TLS: wanted ws:// in place of wss://?"
-    return f"TLS failed ({(error.reason or str(error)).replace('_', ' ').lower()})"
+    reason = getattr(error, "reason", None)
+    if reason in (None, "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "it does not speak TLS, as it seems: without TLS, the address begins with ws://"
+    return f"TLS failed ({reason.replace('_', ' ').lower()})"

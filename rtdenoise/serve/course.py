@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..audio import Samples
-from ..errors import AudioError, Problem, ServerError, UsageError
+from ..errors import AudioError, Problem, RtdenoiseError, ServerError, UsageError
 from .address import Address, needed
 from .protocol import END, ENDED, FAULT, LATER, RESTARTS, Hello, Resume
 
@@ -222,7 +222,7 @@ class Course:
             await self._socket.send(hello.text())
             async with asyncio.timeout(ANSWER_S):
                 message = address.read(await self._socket.recv())
-        except ServerError:
+        except RtdenoiseError:
             raise
         except Exception as error:  # of the system, of TLS, and of the library
             raise address.failed(error) from None
