@@ -15,7 +15,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,22 +25,24 @@ import numpy as np
 from greenlet import getcurrent, greenlet
 
 from ..audio import Samples
-from ..core.counters import Counters
 from ..core.kernels import clean
 from ..core.stage import Stage
 from ..core.stream import Stream
 from ..nets.net import Net, Windows, check_answer
-from .protocol import Hello
+from .lane import Lane, encoded
+from .timing import SIZES, Times
 
-USUAL_HOP_S = 0.01  # time of a piece of a stream whose effect has no net
-MOST_HOPS = 8  # of one stream in one round, if it sends faster than real time
+PIECE_HOPS = 2  # of one stream in one round: a message of 20 ms has 1.9 of 512 samples at 48 kHz
+MOST_HOPS = 8  # the same, while there is room for more: of a stream that is ahead of real time
+SHARE = 0.5  # of a hop that a round may take: what comes meanwhile is in the next one, in time
+COLD, MEASURED = 8, 24  # hops before a measurement, and of it
 
 
 @dataclass(slots=True)
 class Question:
     """A call of a net that a stream waits for."""
 
-    net: Net
+    by: Shared
     windows: Windows
     state: Samples
 
@@ -51,12 +52,13 @@ class Shared:
 
     Args:
         net: The net, which holds no state of a stream.
+        alone: Whether each call is one of the net, because it mixes channels, or has raised.
     """
 
     holds_state = False
 
-    def __init__(self, net: Net) -> None:
-        self.net, self.card = net, net.card
+    def __init__(self, net: Net, alone: bool = False) -> None:
+        self.net, self.card, self.alone = net, net.card, alone
         self.analysis, self.synthesis = net.analysis, net.synthesis
 
     def begin(self, stream: Stream) -> Shared:
@@ -72,7 +74,7 @@ class Shared:
         hub = getcurrent().parent
         if hub is None:
             return self.net(windows, state)
-        answer: tuple[Windows, Samples] = hub.switch(Question(self.net, windows, state))
+        answer: tuple[Windows, Samples] = hub.switch(Question(self, windows, state))
         return answer
 
     def prepare_thread(self) -> None:
@@ -82,71 +84,6 @@ class Shared:
     def one_thread(self) -> AbstractContextManager[None]:
         """See `Net.one_thread`."""
         return self.net.one_thread()
-
-
-class Lane:
-    """A stream of the pool: its stage, and the audio that waits for it.
-
-    Args:
-        hello: The form of its samples.
-        stage: Its stage.
-        counters: The counts of its nets.
-        hop_s: Time between two windows of its net in seconds. None: it has no net.
-
-    Attributes:
-        hop: Frames of a piece: those of one hop, at most.
-        frames_in: Frames that were pushed.
-        frames_out: Frames that came out.
-        nonfinite: NaN and infinite samples among those that were pushed.
-        late: Pieces that were answered later than the end of the next hop.
-    """
-
-    def __init__(self, hello: Hello, stage: Stage, counters: Counters, hop_s: float | None) -> None:
-        self.hello, self.stage, self.counters = hello, stage, counters
-        self.hop = max(1, int((hop_s or USUAL_HOP_S) * hello.rate))
-        self.frames_in = self.frames_out = self.nonfinite = self.late = 0
-        self.ending = False
-        self._blocks: deque[Samples] = deque()
-        self._waiting = 0
-        self._clock_s = 0.0  # time at which the first frame that waits is there in real time
-
-    def add(self, block: Samples, now_s: float) -> None:
-        """Append *block* (channels, n), which came at the time *now_s*."""
-        if not self._waiting:
-            self._clock_s = now_s
-        self._blocks.append(block)
-        self._waiting += block.shape[1]
-
-    @property
-    def ready(self) -> bool:
-        """Whether audio waits."""
-        return self._waiting > 0
-
-    @property
-    def due_s(self) -> float:
-        """The time at which the next piece is to be answered."""
-        return self._clock_s + self.hop / self.hello.rate
-
-    def take(self, frames: int) -> Samples:
-        """Return the next *frames* frames at most."""
-        parts: list[Samples] = []
-        while frames and self._blocks:
-            block = self._blocks.popleft()
-            if block.shape[1] > frames:
-                self._blocks.appendleft(block[:, frames:])
-                block = block[:, :frames]
-            frames -= block.shape[1]
-            parts.append(block)
-        taken = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        self._waiting -= taken.shape[1]
-        self._clock_s += taken.shape[1] / self.hello.rate
-        return taken
-
-    def counts(self) -> dict[str, int]:
-        """Return the counts of the stream, as `done` tells them."""
-        nets = {name: self.counters[name] for name in ("hops", "dry", "failed")}
-        own = {"frames_in": self.frames_in, "frames_out": self.frames_out, "late": self.late}
-        return own | nets | {"nonfinite": self.nonfinite}
 
 
 @dataclass(slots=True)
@@ -163,9 +100,26 @@ class Answer:
 
     lane: Lane
     frames: int
-    message: bytes
+    message: bytes = b""
     over: bool = False
     fault: Exception | None = None
+
+
+@dataclass(slots=True)
+class Round:
+    """The facts about a round.
+
+    Attributes:
+        hops: Windows that nets processed.
+        seconds: Time that it took.
+        lags_s: Time of each piece from when it was there in real time to its answer.
+        late: Pieces whose answer came later than the end of the next hop.
+    """
+
+    hops: int
+    seconds: float
+    lags_s: list[float]
+    late: int
 
 
 class Hub:
@@ -174,16 +128,27 @@ class Hub:
     Args:
         give: Function that takes the answers of a round; it is called in the hub's thread.
         prepare: Functions that prepare the thread for the nets.
+        watch: Function that is told of each round, in the hub's thread.
     """
 
     def __init__(
-        self, give: Callable[[list[Answer]], None], prepare: Iterable[Callable[[], None]] = ()
+        self,
+        give: Callable[[list[Answer]], None],
+        prepare: Iterable[Callable[[], None]] = (),
+        watch: Callable[[Round], None] = lambda about: None,
     ) -> None:
-        self._give, self._prepare = give, list(prepare)
+        self.times = Times()
+        self._give, self._prepare, self._watch = give, list(prepare), watch
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any]] = queue.SimpleQueue()
-        self._lanes: set[Lane] = set()
+        self._ready: set[Lane] = set()  # streams whose audio waits
+        self._tasks: dict[Lane, greenlet] = {}
         self._going = True
         self._thread = threading.Thread(target=self._run, name="rtdenoise-hub", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to process."""
@@ -195,7 +160,7 @@ class Hub:
         self._thread.join()
 
     def send(self, lane: Lane, message: bytes) -> None:
-        """Append audio to a stream; any thread may call it."""
+        """Append audio, whole frames of it, to a stream; any thread may call it."""
         self._inbox.put((self._add, (lane, message, time.perf_counter())))
 
     def end(self, lane: Lane) -> None:
@@ -204,7 +169,7 @@ class Hub:
 
     def drop(self, lane: Lane) -> None:
         """Forget a stream at once; any thread may call it."""
-        self._inbox.put((self._lanes.discard, (lane,)))
+        self._inbox.put((self._drop, (lane,)))
 
     def _stop(self) -> None:
         self._going = False
@@ -215,76 +180,137 @@ class Hub:
         lane.frames_in += block.shape[1]
         if block.shape[1]:
             lane.add(block, now_s)
-            self._lanes.add(lane)
+            self._ready.add(lane)
 
     def _end(self, lane: Lane, now_s: float) -> None:
         lane.ending = True
-        late = lane.stage.latency
-        if late:
+        if late := lane.stage.latency:
             lane.add(np.zeros((lane.hello.channels, late), np.float32), now_s)
-            self._lanes.add(lane)
-        elif not lane.ready:
-            self._give([Answer(lane, 0, b"", over=True)])
+            self._ready.add(lane)
+        elif not lane.waiting:
+            self._give([Answer(lane, 0, over=True)])
+
+    def _drop(self, lane: Lane) -> None:
+        self._ready.discard(lane)
+        if task := self._tasks.pop(lane, None):
+            task.throw()
 
     def _run(self) -> None:
         for prepare in self._prepare:
             prepare()
         while self._going:
             self._listen()
-            lanes = [lane for lane in self._lanes if lane.ready]
-            if lanes:
-                self._round(nsmallest(16, lanes, key=lambda lane: lane.due_s))
+            if self._ready:
+                self.round(self._chosen())
+        for lane in list(self._tasks):
+            self._drop(lane)
 
     def _listen(self) -> None:
-        """Do what the queue says; wait for it if nothing is to be processed."""
-        if not self._lanes:
+        """Do what the queue says; wait for it if no audio waits."""
+        if not self._ready:
             do, what = self._inbox.get()
             do(*what)
         while not self._inbox.empty():
             do, what = self._inbox.get_nowait()
             do(*what)
 
-    def _round(self, lanes: list[Lane]) -> None:
-        """Process a piece of each stream, and give the answers."""
+    def round(self, chosen: list[tuple[Lane, int]]) -> None:
+        """Process the next frames of streams, so many of each, and give the answers."""
+        start_s, spent_s = time.perf_counter(), time.thread_time()
         answers: list[Answer] = []
-        asked: list[tuple[Lane, Any, Question, int]] = []
+        given: list[tuple[Answer, Samples]] = []
+        turns = [(lane, lane.take(frames)) for lane, frames in chosen]
+        values: list[Any] = [piece for _, piece in turns]
+        hops = 0
+        running = [Answer(lane, piece.shape[1]) for lane, piece in turns]
+        while running:
+            asked: list[tuple[Answer, Question]] = []
+            for answer, value in zip(running, values, strict=True):
+                got = self._on(answer, value)
+                if isinstance(got, Question):
+                    asked.append((answer, got))
+                    continue
+                answers.append(answer)
+                if got is not None:
+                    given.append((answer, got))
+            hops += sum(question.windows.shape[1] for _, question in asked)
+            running = [answer for answer, _ in asked]
+            values = answered([question for _, question in asked])
+        for (answer, _), message in zip(
+            given, encoded([(answer.lane, out) for answer, out in given]), strict=True
+        ):
+            answer.message = message
+        late = self._finish(answers)
+        if hops >= len(answers):  # no stream slept
+            self.times.note(hops, time.thread_time() - spent_s)
+        lags_s = [answer.lane.lag_s for answer in answers]
+        self._watch(Round(hops, time.perf_counter() - start_s, lags_s, late))
+
+    def _chosen(self) -> list[tuple[Lane, int]]:
+        """Return the streams of the next round, the most urgent first, and the frames of each."""
+        lanes = nsmallest(SIZES[-1], self._ready, key=lambda lane: lane.due_s)
+        waiting = sum(min(MOST_HOPS, lane.hops) for lane in lanes)
+        room = self.times.best(waiting, SHARE * lanes[0].hop_s)
+        most = max(PIECE_HOPS, min(MOST_HOPS, room // len(lanes)))
+        chosen = []
         for lane in lanes:
-            piece = lane.take(lane.hop)
-            task = greenlet(lane.stage.push)
-            self._on(lane, task, piece.shape[1], asked, answers, piece)
-        while asked:
-            now, asked = asked, []
-            for (lane, task, _, frames), reply in zip(
-                now, answered([question for _, _, question, _ in now]), strict=True
-            ):
-                self._on(lane, task, frames, asked, answers, reply)
-        now_s = time.perf_counter()
+            hops = min(most, lane.hops)
+            chosen.append((lane, hops * lane.hop))
+            room -= hops
+            if room <= 0:
+                break
+        return chosen
+
+    def _on(self, answer: Answer, value: Any) -> Any:
+        """Go on in the greenlet of a stream; return its question, or what its stage gave.
+
+        Args:
+            answer: The answer for the stream, which gets the fault if the stage raises.
+            value: The next piece, or the answer or the exception of the net.
+        """
+        lane = answer.lane
+        task = self._tasks.get(lane)
+        if task is None:
+            task = self._tasks[lane] = greenlet(_pushing(lane.stage))
+        try:
+            return task.throw(value) if isinstance(value, Exception) else task.switch(value)
+        except Exception as fault:  # of an effect that is no net: the stream is at its end
+            answer.fault, answer.over = fault, True
+            self._tasks.pop(lane)
+            self._ready.discard(lane)
+            return None
+
+    def _finish(self, answers: list[Answer]) -> int:
+        """Give the answers of a round, and return how many are late."""
+        now_s, late = time.perf_counter(), 0
         for answer in answers:
             lane = answer.lane
-            if not lane.ready:
-                self._lanes.discard(lane)
-                answer.over = lane.ending
+            late += lane.note(now_s)
+            if not lane.waiting:
+                self._ready.discard(lane)
+                answer.over = answer.over or lane.ending
         self._give(answers)
+        return late
 
-    def _on(self, lane: Lane, task: Any, frames: int, asked: Any, answers: Any, value: Any) -> None:
-        """Go on in a greenlet with *value*, up to its next question or its end."""
-        try:
-            got = task.throw(value) if isinstance(value, Exception) else task.switch(value)
-        except Exception as fault:
-            answers.append(Answer(lane, frames, b"", over=True, fault=fault))
-            return
-        if isinstance(got, Question):
-            asked.append((lane, task, got, frames))
-            return
-        lane.frames_out += got.shape[1]
-        answers.append(Answer(lane, frames, lane.hello.encoded(got)))
+
+def _pushing(stage: Stage) -> Callable[[Samples], None]:
+    """Return what a greenlet runs: it pushes pieces, and gives its parent what comes out."""
+
+    def push(piece: Samples) -> None:
+        hub = getcurrent().parent
+        while hub is not None:
+            piece = hub.switch(stage.push(piece))
+
+    return push
 
 
 def answered(questions: list[Question]) -> list[Any]:
     """Return the answer to each question, or the exception that the net raised for it."""
-    groups: dict[tuple[int, int], list[int]] = {}
+    groups: dict[tuple[int, ...], list[int]] = {}
     for at, question in enumerate(questions):
-        groups.setdefault((id(question.net), question.windows.shape[1]), []).append(at)
+        by = question.by
+        key = (id(by),) if by.alone else (id(by.net), question.windows.shape[1])
+        groups.setdefault(key, []).append(at)
     answers: list[Any] = [None] * len(questions)
     for group in groups.values():
         for at, answer in zip(group, _together([questions[at] for at in group]), strict=True):
@@ -299,20 +325,43 @@ def _together(questions: list[Question]) -> list[Any]:
     windows = np.concatenate([question.windows for question in questions])
     states = np.concatenate([question.state for question in questions])
     try:
-        out, after = questions[0].net(windows, states)
+        out, after = questions[0].by.net(windows, states)
         check_answer(windows, states, out, after)
-    except Exception:  # the fault of one of them, which the others must not pay for
-        return [_alone(question) for question in questions]
+    except Exception:  # the fault of one of them, for which the others must not pay twice
+        answers = [_alone(question) for question in questions]
+        for question, answer in zip(questions, answers, strict=True):
+            question.by.alone = isinstance(answer, Exception)
+        return answers
     answers, at = [], 0
     for question in questions:
         rows = slice(at, at + len(question.windows))
-        answers.append((out[rows], after[rows].copy()))
+        answers.append((out[rows], after[rows].copy()))  # the state outlives the others'
         at = rows.stop
     return answers
 
 
 def _alone(question: Question) -> Any:
     try:
-        return question.net(question.windows, question.state)
+        return question.by.net(question.windows, question.state)
     except Exception as fault:
         return fault
+
+
+def core_share(lanes: list[Lane]) -> float:
+    """Return the share of a core that each of some new streams takes: seconds a second of noise.
+
+    The time is that of the calling thread, so that other programs do not change it.
+    """
+    hub, random = Hub(lambda answers: None), np.random.default_rng(1)
+    start_s = time.thread_time()
+    for turn in range(COLD + MEASURED):
+        if turn == COLD:
+            start_s = time.thread_time()
+        for lane in lanes:
+            shape = (lane.hop, lane.hello.channels)
+            hub._add(lane, random.integers(-3000, 3000, shape, "<i2").tobytes(), 0.0)
+        hub.round([(lane, lane.hop) for lane in lanes])
+    spent_s = time.thread_time() - start_s
+    for lane in lanes:
+        hub._drop(lane)
+    return spent_s / MEASURED / len(lanes) / lanes[0].hop_s

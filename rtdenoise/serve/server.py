@@ -1,186 +1,381 @@
-"""The server: an ASGI application with a WebSocket for each stream."""
+"""The server: an ASGI application with a WebSocket for each stream; the door to Starlette.
+
+The event loop only passes messages on. The hub computes in a thread of its own, and what begins a
+stream (a stage at a new rate takes up to a second) is done in another.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import ipaddress
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ..chain.effect import Denoise
-from ..core.counters import Counters
-from ..errors import RtdenoiseError, UsageError
-from ..nets.net import Net
+from ..errors import RtdenoiseError
 from . import protocol
-from .pool import Answer, Hub, Lane, Shared
+from .lane import Lane
+from .menu import Menu
+from .metrics import KIND, Metrics
+from .pool import Answer, Hub
+from .protocol import Hello
+from .seat import Refusal, Seat
+
+MOST_BYTES = 1 << 20  # longest message of a client
+HELLO_S = 10.0  # time in which a client must say what it wants
+MOST_GREETING = 64  # connections that have not said yet what they want
+CLOSE_S = 2.0  # time in which it must take the reason of its end
+RETRY_S = 5.0  # time after which a client that was refused for want of room may try again
+FULL = 0.8  # share of a core that the streams may take together
+OTHER_HZ = 16_000, 44_100  # rates at which the cost of resampling is measured
+ABORT = "rtdenoise.abort"  # extension of the scope: ends a connection whose client reads nothing
 
 
-@dataclass
+@dataclass(frozen=True)
 class Settings:
-    """The settings of a server."""
+    """The settings of a server.
 
-    models: Mapping[str, Net]
+    Attributes:
+        most: Streams at once. None: as many as a core carries, measured at the start.
+        tokens: Secrets of which a client must know one. Empty: it needs none.
+        origins: Web pages that may connect beside the server's own, as "https://example.org".
+        page: Folder of a web page that is served at the root. None: there is none.
+        most_s: Seconds of audio of a stream that may wait.
+        idle_s: Seconds after which a client that sends nothing is let go.
+        drain_s: Seconds that the streams get to end in, when the server is to end.
+    """
+
+    most: int | None = None
+    tokens: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    page: Path | None = None
     most_s: float = 5.0
+    idle_s: float = 30.0
+    drain_s: float = 30.0
 
 
 class Server:
-    """What the connections of a server share."""
+    """What the connections of a server share.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.seats: dict[Lane, Seat] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.hub = Hub(self._give, [net.prepare_thread for net in settings.models.values()])
+    Args:
+        menu: The models and boards.
+        settings: The settings.
+
+    Attributes:
+        most: Streams at once, of the default model at its own rate.
+        empty: Event that is set while there is no stream.
+    """
+
+    def __init__(self, menu: Menu, settings: Settings) -> None:
+        self.menu, self.settings = menu, settings
+        self._start_s = time.monotonic()
+        self._seats: dict[Lane, Seat] = {}
+        self._greeting = 0
+        self._taken = 0.0  # places: streams, or shares of a core
+        self._digests = [_digest(token) for token in settings.tokens]
+        self._maker = ThreadPoolExecutor(1, "rtdenoise-maker", menu.prepare_thread)
+        self._costs: dict[tuple[str, bool], float] = {}
+        self.most = settings.most or 0
+        self.draining = False
+        self.metrics = Metrics(lambda: len(self._seats))
+        self.empty = asyncio.Event()
+        self.empty.set()
 
     @asynccontextmanager
-    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Run the hub while the application runs."""
         self._loop = asyncio.get_running_loop()
+        if self.settings.most is None:
+            self._costs = await self._loop.run_in_executor(self._maker, self._measured)
+            self.most = max(1, int(FULL / self._costs[self.menu.names[0], True]))
+        self.metrics.most.set(self.most)
+        self.hub = Hub(self._give, [self.menu.prepare_thread], self.metrics.note)
         self.hub.start()
         try:
             yield
         finally:
-            self.hub.stop()
+            await asyncio.to_thread(self.hub.stop)
+            self._maker.shutdown()
+
+    def _measured(self) -> dict[tuple[str, bool], float]:
+        """Return the cost of a stream of each model and board, at its own rate and at another."""
+        found = {}
+        for name in self.menu.names:
+            found[name, True] = self.menu.cost(name)
+            found[name, False] = max(self.menu.cost(name, rate) for rate in OTHER_HZ)
+        return found
+
+    def _cost(self, hello: Hello) -> float:
+        """Return the places that a stream takes, in the unit of `_room`."""
+        if self.settings.most is not None:
+            return 1.0
+        name = self.menu.named(hello)
+        return self._costs[name, hello.rate == self.menu.own_rate(name)] * hello.channels
+
+    @property
+    def _room(self) -> float:
+        """The places for streams: their number, or the share of a core that they may take."""
+        return FULL if self.settings.most is None else self.settings.most
 
     def _give(self, answers: list[Answer]) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._hand_out, answers)
+        """Pass the answers of a round on to the event loop; the hub calls this."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._hand_out, answers)
 
     def _hand_out(self, answers: list[Answer]) -> None:
         for answer in answers:
-            if seat := self.seats.get(answer.lane):
+            if seat := self._seats.get(answer.lane):
                 seat.take(answer)
 
-    def lane(self, hello: protocol.Hello) -> Lane:
-        name = hello.model or next(iter(self.settings.models))
-        if name not in self.settings.models:
-            raise UsageError(
-                f"no model {name!r}; this server has {', '.join(self.settings.models)}"
-            )
-        net = self.settings.models[name]
-        effect = Denoise(net if net.holds_state else Shared(net), hello.mix, hello.atten_lim_db)
-        counters = Counters()
-        stage = effect.stage(hello.stream, counters)
-        return Lane(hello, stage, counters, effect.own_hop / effect.own_rate)
-
     async def stream(self, socket: WebSocket) -> None:
+        """Serve one stream."""
+        if not self._may_ask(socket):
+            self.metrics.refused.labels("origin").inc()
+            await socket.close()  # before it is accepted: the client gets status 403
+            return
+        if self._greeting >= MOST_GREETING:
+            self.metrics.refused.labels("crowd").inc()
+            await socket.send_denial_response(Response("too many begin at once\n", 503))
+            return
         await socket.accept()
         try:
-            hello = protocol.hello(await socket.receive_text())
-            lane = await asyncio.to_thread(self.lane, hello)
-        except RtdenoiseError as fault:
-            await socket.send_text(protocol.error(fault))
-            await socket.close(protocol.REFUSED)
-            return
+            await self._stream(socket)
         except WebSocketDisconnect:
-            return
-        name = secrets.token_urlsafe(12)
-        seat = Seat(socket, lane)
-        self.seats[lane] = seat
+            pass
+        except Refusal as refusal:
+            await self._refuse(socket, refusal)
+        except RtdenoiseError as fault:
+            await self._refuse(socket, Refusal(protocol.REFUSED, fault, "request"))
+
+    async def _stream(self, socket: WebSocket) -> None:
+        """Agree with the client on a stream, and serve it."""
+        self._greeting += 1
         try:
-            ready = {
-                "stream": name,
-                "model": hello.model or next(iter(self.settings.models)),
-                "rate": hello.rate,
-                "channels": hello.channels,
-                "format": hello.format,
-                "latency_samples": lane.stage.latency,
-                "hop": lane.hop,
-                "most_bytes": 1 << 20,
-            }
-            if hello.resume is not None:
-                ready["resumed"] = {"lost": hello.resume.samples}
-            await socket.send_text(json.dumps({"ready": ready}))
-            await seat.run(self.hub, int(self.settings.most_s * hello.rate))
+            hello = await self._hello(socket)
         finally:
-            del self.seats[lane]
-            self.hub.drop(lane)
+            self._greeting -= 1
+        cost = self._check_room(hello)
+        self._taken += cost
+        lane = None
+        try:
+            lane = await self._loop.run_in_executor(self._maker, self.menu.lane, hello)
+            seat = Seat(
+                socket, lane, self.hub, self.settings.most_s, self.settings.idle_s, self._passed
+            )
+            self._seats[lane] = seat
+            self.empty.clear()
+            await socket.send_text(json.dumps({"ready": self._ready(hello, lane)}))
+            self.metrics.begun.inc()
+            if self.draining:
+                seat.say(self._drains)
+            await self._watched(seat, lane)
+            await socket.close(protocol.ENDED)
+        finally:
+            self._taken -= cost
+            if lane is not None:
+                self._seats.pop(lane, None)
+                self.hub.drop(lane)
+            if not self._seats:
+                self.empty.set()
 
+    async def _watched(self, seat: Seat, lane: Lane) -> None:
+        """Serve a stream, and count how it ends."""
+        how = "cancelled"
+        try:
+            await seat.run()
+            how = "done"
+        except WebSocketDisconnect:
+            how = "gone"
+            raise
+        except Refusal as refusal:
+            how = refusal.reason
+            raise
+        except RtdenoiseError:
+            how = "request"
+            raise
+        finally:
+            self.metrics.end(lane, how)
 
-class Seat:
-    """The connection of a stream."""
+    async def _hello(self, socket: WebSocket) -> Hello:
+        """Return what the client wants, if it may.
 
-    def __init__(self, socket: WebSocket, lane: Lane) -> None:
-        self.socket, self.lane = socket, lane
-        self.waiting = 0
-        self.news = asyncio.Event()
-        self.room = asyncio.Event()
-        self.out: list[bytes] = []
-        self.over = False
-        self.fault: Exception | None = None
+        Raises:
+            Refusal: If it may not.
+            RtdenoiseError: If it is nothing that a stream can be.
+        """
+        try:
+            async with asyncio.timeout(HELLO_S):
+                message = await socket.receive()
+        except TimeoutError:
+            raise Refusal(
+                protocol.REFUSED, f"no message came within {HELLO_S:g} s", "request"
+            ) from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code") or 1006)
+        if message.get("text") is None:
+            raise Refusal(
+                protocol.REFUSED, "wanted a message of JSON first, and audio after it", "request"
+            )
+        hello = protocol.hello(message["text"])
+        if not self._known(hello.token or _bearer(socket)):
+            raise Refusal(protocol.REFUSED, "wanted a token that this server knows", "token")
+        self.menu.named(hello)
+        return hello
 
-    def take(self, answer: Answer) -> None:
-        self.waiting -= answer.frames
-        if answer.message:
-            self.out.append(answer.message)
-        self.over = self.over or answer.over
-        self.fault = answer.fault
-        self.news.set()
-        self.room.set()
+    def _check_room(self, hello: Hello) -> float:
+        """Return the places that a stream takes.
 
-    async def run(self, hub: Hub, most: int) -> None:
-        reader = asyncio.create_task(self.read(hub, most))
-        writer = asyncio.create_task(self.write())
-        done, pending = await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
-        if reader in done and reader.result() == "end":
-            await writer
-        for task in pending:
-            task.cancel()
+        Raises:
+            Refusal: If there are not so many.
+        """
+        if self.draining:
+            raise Refusal(protocol.LATER, "this server ends", "draining", retry_s=RETRY_S)
+        cost = self._cost(hello)
+        if self._taken + cost > self._room * (1 + 1e-9):
+            what = f"all {self.most} streams of this server are taken"
+            if self.settings.most is None:
+                what = (
+                    f"this stream takes {cost:.1%} of a core, and the {len(self._seats)} that are "
+                    f"here take {self._taken:.1%}: wanted at most {self._room:.0%} in all"
+                )
+            raise Refusal(protocol.LATER, what, "full", retry_s=RETRY_S)
+        return cost
 
-    async def read(self, hub: Hub, most: int) -> str:
-        while True:
-            try:
-                message = await self.socket.receive()
-            except RuntimeError:
-                return "gone"
-            if message["type"] == "websocket.disconnect":
-                return "gone"
-            if (data := message.get("bytes")) is not None:
-                self.waiting += len(data) // self.lane.hello.frame_bytes
-                hub.send(self.lane, data)
-                while self.waiting > most:
-                    self.room.clear()
-                    await self.room.wait()
-            elif protocol.is_end(message["text"]):
-                hub.end(self.lane)
-                return "end"
+    def _ready(self, hello: Hello, lane: Lane) -> dict[str, Any]:
+        """Return what the client is told when its stream begins."""
+        about: dict[str, Any] = {
+            "stream": secrets.token_urlsafe(12),
+            "model": self.menu.named(hello),
+            "rate": hello.rate,
+            "channels": hello.channels,
+            "format": hello.format,
+            "latency_samples": lane.stage.latency,
+            "hop": lane.hop,
+            "most_bytes": MOST_BYTES,
+        }
+        if hello.resume is not None:
+            about["resumed"] = {"stream": hello.resume.stream, "lost": hello.resume.samples}
+            self.metrics.lost.inc(hello.resume.samples)
+        return about
 
-    async def write(self) -> None:
-        while True:
-            await self.news.wait()
-            self.news.clear()
-            if self.out:
-                data, self.out = b"".join(self.out), []
-                await self.socket.send_bytes(data)
-            if self.over and not self.out:
-                await self.socket.send_text(json.dumps({"done": self.lane.counts()}))
-                await self.socket.close()
+    async def _refuse(self, socket: WebSocket, refusal: Refusal) -> None:
+        """Tell the client why its connection ends, and end it."""
+        self.metrics.refused.labels(refusal.reason).inc()
+        if refusal.reason != "slow":
+            with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await socket.send_text(refusal.text)
+                    await socket.close(refusal.code, str(refusal)[:100])
                 return
+        if (abort := socket.scope.get("extensions", {}).get(ABORT)) is not None:
+            abort["call"]()
+
+    def _passed(self, direction: str, count: int) -> None:
+        self.metrics.bytes.labels(direction).inc(count)
+
+    def _known(self, token: str | None) -> bool:
+        """Return whether a client may use the server; the time does not depend on the token."""
+        given = _digest(token or "")
+        same = [hmac.compare_digest(given, digest) for digest in self._digests]
+        return any(same) or not self._digests
+
+    def _may_ask(self, asker: HTTPConnection) -> bool:
+        """Return whether the web page that asks may do so; programs that are no browser have none.
+
+        A browser lets every page connect to this machine. The server's own page is at an address
+        or at localhost; a name could be one of somebody else that was made to mean this machine.
+        """
+        origins = asker.headers.getlist("origin")
+        if not origins or (len(origins) == 1 and origins[0] in self.settings.origins):
+            return True
+        page, host = urlsplit(origins[0]), asker.headers.get("host", "")
+        return len(origins) == 1 and page.netloc == host.lower() and _is_address(page.hostname)
+
+    async def health(self, request: Request) -> Response:
+        """Answer whether new streams are welcome."""
+        well = self.hub.alive and not self.draining
+        about = {
+            "status": "ok" if well else "draining" if self.draining else "failed",
+            "streams": len(self._seats),
+            "most": self.most,
+            "models": self.menu.names,
+            "uptime_s": round(time.monotonic() - self._start_s, 1),
+        }
+        return JSONResponse(about, 200 if well else 503)
+
+    async def numbers(self, request: Request) -> Response:
+        """Answer with the metrics, whoever knows a token."""
+        if not self._known(_bearer(request)):
+            return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
+        return Response(self.metrics.text(), media_type=KIND)
+
+    @property
+    def _drains(self) -> str:
+        return json.dumps({"draining": {"seconds": self.settings.drain_s}})
+
+    async def drain(self) -> None:
+        """Take no new streams, and wait for those that are open; end them when the time is up."""
+        self.draining = True
+        self.metrics.draining.set(1)
+        for seat in self._seats.values():
+            seat.say(self._drains)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_s):
+                await self.empty.wait()
+        for seat in list(self._seats.values()):
+            seat.refuse(Refusal(protocol.RESTARTS, "this server ends", "draining"))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self.empty.wait()
+
+    def app(self) -> Starlette:
+        """Return the ASGI application."""
+        routes: list[BaseRoute] = [
+            WebSocketRoute(protocol.PATH, self.stream),
+            Route("/health", self.health),
+            Route("/metrics", self.numbers),
+        ]
+        if self.settings.page is not None:
+            routes.append(Mount("/", StaticFiles(directory=self.settings.page, html=True)))
+        return Starlette(routes=routes, lifespan=self.lifespan)
 
 
-def make_app(settings: Settings) -> Starlette:
-    """Return the ASGI application of a server."""
-    server = Server(settings)
-    return Starlette(
-        routes=[WebSocketRoute(protocol.PATH, server.stream)], lifespan=server.lifespan
-    )
+def read_tokens(text: str) -> tuple[str, ...]:
+    """Return the tokens in the text of a file: one a line; # begins a comment."""
+    lines: Iterable[str] = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
-def run(settings: Settings, host: str = "127.0.0.1", port: int = 8765) -> None:
-    """Serve until a signal."""
-    uvicorn.run(
-        make_app(settings),
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-    )
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+
+
+def _bearer(asker: HTTPConnection) -> str | None:
+    """Return the token of the header Authorization."""
+    kind, _, token = asker.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
+
+
+def _is_address(name: str | None) -> bool:
+    """Return whether *name* is localhost or an address, which no name server can give away."""
+    if name == "localhost":
+        return True
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(name or ""))
+    return False
