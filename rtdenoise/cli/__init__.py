@@ -52,8 +52,8 @@ class _Version(argparse.Action):
 
 
 VERBS = (
-    *("file", "live", "tui", "panel", "serve", "ctl", "recover", "replay", "preset", "service", "doctor"),
-    *("effects", "devices", "models", "info", "verify", "bench", "compare", "degrade"),
+    *("file", "live", "tui", "panel", "ctl", "recover", "replay", "preset", "service", "doctor"),
+    *("serve", "effects", "devices", "models", "info", "verify", "bench", "compare", "degrade"),
 )
 INTERRUPTED = 130
 

@@ -17,19 +17,17 @@ from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import RtdenoiseError
-from . import protocol
+from . import pages, protocol
 from .lane import Lane
 from .menu import Menu
 from .metrics import KIND, Metrics
@@ -55,7 +53,7 @@ class Settings:
         most: Streams at once. None: as many as a core carries, measured at the start.
         tokens: Secrets of which a client must know one. Empty: it needs none.
         origins: Web pages that may connect beside the server's own, as "https://example.org".
-        page: Folder of a web page that is served at the root. None: there is none.
+        page: Whether the page with a microphone is served at the root.
         most_s: Seconds of audio of a stream that may wait.
         idle_s: Seconds after which a client that sends nothing is let go.
         drain_s: Seconds that the streams get to end in, when the server is to end.
@@ -64,7 +62,7 @@ class Settings:
     most: int | None = None
     tokens: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    page: Path | None = None
+    page: bool = False
     most_s: float = 5.0
     idle_s: float = 30.0
     drain_s: float = 30.0
@@ -325,6 +323,14 @@ class Server:
             return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
         return Response(self.metrics.text(), media_type=KIND)
 
+    async def page(self, request: Request) -> Response:
+        """Answer with a file of the page."""
+        path = pages.FILES.get(request.path_params["name"])
+        if path is None:
+            return Response(status_code=404)
+        kind = f"{pages.KINDS[path.suffix]}; charset=utf-8"
+        return FileResponse(path, headers={**pages.HEADERS, "Content-Type": kind})
+
     @property
     def _drains(self) -> str:
         return json.dumps({"draining": {"seconds": self.settings.drain_s}})
@@ -351,8 +357,8 @@ class Server:
             Route("/health", self.health),
             Route("/metrics", self.numbers),
         ]
-        if self.settings.page is not None:
-            routes.append(Mount("/", StaticFiles(directory=self.settings.page, html=True)))
+        if self.settings.page:
+            routes.append(Route("/{name:path}", self.page))
         return Starlette(routes=routes, lifespan=self.lifespan)
 
 
