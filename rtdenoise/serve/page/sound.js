@@ -9,6 +9,7 @@ const QUANTUM = 128; // frames that the browser processes at once
 const SIZE = 2 ** 18; // frames that are kept: 5.5 s at 48 kHz
 const LOOK_S = 2; // time in which what is kept in reserve was never needed, before it is skipped
 const SLACK_S = 0.01;
+const MOST_S = 1; // what is heard is never later than this: what comes back later still is lost
 const REPORT_S = 0.1;
 
 class Sound extends AudioWorkletProcessor {
@@ -82,6 +83,12 @@ class Sound extends AudioWorkletProcessor {
   }
 
   listen(heard, before, after) {
+    const behind = this.at - this.play - MOST_S * sampleRate;
+    if (behind > 0) {
+      this.giveUp(this.play + behind);
+      this.counts.skipped += behind;
+      this.play += behind;
+    }
     if (this.away) this.giveUp(Math.min(this.at, this.play + QUANTUM));
     const begins = !this.flows;
     if (begins) {
