@@ -55,6 +55,10 @@ DOORS = {
     "soxr": {"degrade", "proof/compare"},
     "pyroomacoustics": {"degrade"},
     "onnxruntime": {"nets/onnx", "proof/quality"},
+    "greenlet": {"serve/pool"},
+    "starlette": {"serve/server", "serve/seat"},
+    "uvicorn": {"serve/run"},
+    "prometheus_client": {"serve/metrics"},
     "speechmos": {"proof/quality"},
 }
 TRAIN_DOORS = {

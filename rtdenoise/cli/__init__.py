@@ -53,7 +53,8 @@ class _Version(argparse.Action):
 
 VERBS = (
     *("file", "live", "tui", "panel", "ctl", "recover", "replay", "preset", "service", "doctor"),
-    *("serve", "effects", "devices", "models", "info", "verify", "bench", "compare", "degrade"),
+    *("serve", "stream", "effects", "devices", "models", "info", "verify", "bench"),
+    *("compare", "degrade"),
 )
 INTERRUPTED = 130
 

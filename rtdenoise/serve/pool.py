@@ -35,6 +35,7 @@ from .timing import SIZES, Times
 PIECE_HOPS = 2  # of one stream in one round: a message of 20 ms has 1.9 of 512 samples at 48 kHz
 MOST_HOPS = 8  # the same, while there is room for more: of a stream that is ahead of real time
 SHARE = 0.5  # of a hop that a round may take: what comes meanwhile is in the next one, in time
+STOP_S = 5.0  # time that a call of a net may still take at the end
 COLD, MEASURED = 8, 24  # hops before a measurement, and of it
 
 
@@ -155,9 +156,9 @@ class Hub:
         self._thread.start()
 
     def stop(self) -> None:
-        """Process no more, and wait for the end of the round."""
+        """Process no more, and wait for the end of the round, if it comes."""
         self._inbox.put((self._stop, ()))
-        self._thread.join()
+        self._thread.join(STOP_S)
 
     def send(self, lane: Lane, message: bytes) -> None:
         """Append audio, whole frames of it, to a stream; any thread may call it."""

@@ -14,7 +14,6 @@ docs/serve.md has the messages key by key.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -34,6 +33,7 @@ END = '{"end": true}'
 # Codes with which a connection is closed (RFC 6455; 1012 and 1013 are registered at IANA).
 ENDED, REFUSED, TOO_BIG, FAULT, RESTARTS, LATER = 1000, 1008, 1009, 1011, 1012, 1013
 MOST_TEXT = 4096  # characters of a message of JSON
+LARGEST = 1 << 53  # number that is the same in every language
 MOST_ID = 64  # characters of the name of a stream
 
 
@@ -78,7 +78,8 @@ class Hello:
 
     def __post_init__(self) -> None:
         """Refuse what no stream can have."""
-        _ = self.stream, self.strength
+        object.__setattr__(self, "rate", self.stream.rate)  # 48000.0 is 48000
+        _ = self.strength
         if self.format not in FORMATS:
             raise UsageError(f"format = {_told(self.format)}: wanted {' or '.join(FORMATS)}")
 
@@ -162,7 +163,7 @@ def _resume(said: dict[str, Any]) -> Resume:
     _check(said, {"stream": (str,), "samples": (int,)})
     if missing := {each.name for each in fields(Resume)} - said.keys():
         raise UsageError(f"resume: wanted {min(missing)} as well")
-    if not 0 < len(said["stream"]) <= MOST_ID or not 0 <= said["samples"] < 1 << 53:
+    if not 0 < len(said["stream"]) <= MOST_ID or said["samples"] < 0:
         raise UsageError("resume: wanted the name of a stream, and a number of frames from 0")
     return Resume(**said)
 
@@ -208,7 +209,7 @@ def _check(said: dict[str, Any], types: dict[str, tuple[type, ...]]) -> None:
         if key not in types:
             raise UsageError(f"unknown key {_told(key)}; known: {', '.join(types)}")
         fits = isinstance(value, types[key]) and not isinstance(value, bool)
-        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+        if not fits or (isinstance(value, int | float) and not abs(value) <= LARGEST):
             wanted = " or ".join(NAMED[each] for each in types[key] if each in NAMED)
             raise UsageError(f"{key} = {_told(value)}: wanted {wanted}")
 

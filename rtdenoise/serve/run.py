@@ -99,13 +99,15 @@ class Listener:
         self._draining: asyncio.Future[None] | None = None
 
     def stop(self) -> None:
-        """Let the streams end, and then the server; a second call ends it at once.
+        """Let the streams end, and then the server; a second call ends them.
 
-        It is to be called in the thread of the event loop.
+        A third one does not even wait for that. It is to be called in the thread of the event loop.
         """
         self._asked += 1
         if self._asked == 1:
             self._draining = asyncio.ensure_future(self._drain())
+        elif self._asked == 2:
+            self.server.hurried.set()
         else:
             self._uvicorn.should_exit = self._uvicorn.force_exit = True
 

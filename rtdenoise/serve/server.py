@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -78,6 +79,7 @@ class Server:
     Attributes:
         most: Streams at once, of the default model at its own rate.
         empty: Event that is set while there is no stream.
+        hurried: Event that ends the wait of `drain`.
     """
 
     def __init__(self, menu: Menu, settings: Settings) -> None:
@@ -91,8 +93,9 @@ class Server:
         self._costs: dict[tuple[str, bool], float] = {}
         self.most = settings.most or 0
         self.draining = False
-        self.metrics = Metrics(lambda: len(self._seats))
-        self.empty = asyncio.Event()
+        self._open = 0  # streams, with those that begin
+        self.metrics = Metrics(lambda: self._open)
+        self.empty, self.hurried = asyncio.Event(), asyncio.Event()
         self.empty.set()
 
     @asynccontextmanager
@@ -170,30 +173,30 @@ class Server:
             self._greeting -= 1
         cost = self._check_room(hello)
         self._taken += cost
+        self._open += 1
+        self.empty.clear()
         lane = None
         try:
             lane = await self._loop.run_in_executor(self._maker, self.menu.lane, hello)
-            seat = Seat(
-                socket, lane, self.hub, self.settings.most_s, self.settings.idle_s, self._passed
-            )
-            self._seats[lane] = seat
-            self.empty.clear()
             await socket.send_text(json.dumps({"ready": self._ready(hello, lane)}))
-            self.metrics.begun.inc()
-            if self.draining:
-                seat.say(self._drains)
-            await self._watched(seat, lane)
+            await self._served(socket, lane)
             await socket.close(protocol.ENDED)
         finally:
             self._taken -= cost
+            self._open -= 1
             if lane is not None:
                 self._seats.pop(lane, None)
                 self.hub.drop(lane)
-            if not self._seats:
+            if not self._open:
                 self.empty.set()
 
-    async def _watched(self, seat: Seat, lane: Lane) -> None:
+    async def _served(self, socket: WebSocket, lane: Lane) -> None:
         """Serve a stream, and count how it ends."""
+        limits = self.settings.most_s, self.settings.idle_s
+        seat = self._seats[lane] = Seat(socket, lane, self.hub, *limits, self._passed)
+        self.metrics.begun.inc()
+        if self.draining:
+            seat.say(self._drains)
         how = "cancelled"
         try:
             await seat.run()
@@ -244,12 +247,14 @@ class Server:
         """
         if self.draining:
             raise Refusal(protocol.LATER, "this server ends", "draining", retry_s=RETRY_S)
+        if not self.hub.alive:
+            raise Refusal(protocol.FAULT, "this server failed", "failed")
         cost = self._cost(hello)
         if self._taken + cost > self._room * (1 + 1e-9):
             what = f"all {self.most} streams of this server are taken"
             if self.settings.most is None:
                 what = (
-                    f"this stream takes {cost:.1%} of a core, and the {len(self._seats)} that are "
+                    f"this stream takes {cost:.1%} of a core, and the {self._open} that are "
                     f"here take {self._taken:.1%}: wanted at most {self._room:.0%} in all"
                 )
             raise Refusal(protocol.LATER, what, "full", retry_s=RETRY_S)
@@ -302,15 +307,15 @@ class Server:
         origins = asker.headers.getlist("origin")
         if not origins or (len(origins) == 1 and origins[0] in self.settings.origins):
             return True
-        page, host = urlsplit(origins[0]), asker.headers.get("host", "")
-        return len(origins) == 1 and page.netloc == host.lower() and _is_address(page.hostname)
+        page, host = _page_of(origins[0]), asker.headers.get("host", "")
+        return len(origins) == 1 and page == host.lower() and _is_address(page)
 
     async def health(self, request: Request) -> Response:
         """Answer whether new streams are welcome."""
         well = self.hub.alive and not self.draining
         about = {
             "status": "ok" if well else "draining" if self.draining else "failed",
-            "streams": len(self._seats),
+            "streams": self._open,
             "most": self.most,
             "models": self.menu.names,
             "uptime_s": round(time.monotonic() - self._start_s, 1),
@@ -341,14 +346,18 @@ class Server:
         self.metrics.draining.set(1)
         for seat in self._seats.values():
             seat.say(self._drains)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.drain_s):
-                await self.empty.wait()
+        await self._emptied(self.settings.drain_s)
         for seat in list(self._seats.values()):
             seat.refuse(Refusal(protocol.RESTARTS, "this server ends", "draining"))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self.empty.wait()
+        self.hurried.clear()
+        await self._emptied(CLOSE_S)
+
+    async def _emptied(self, seconds: float) -> None:
+        """Wait until there is no stream, or nobody wants to wait any longer."""
+        either = [asyncio.ensure_future(e.wait()) for e in (self.empty, self.hurried)]
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for one in either:
+            one.cancel()
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -378,10 +387,19 @@ def _bearer(asker: HTTPConnection) -> str | None:
     return token.strip() if kind.lower() == "bearer" else None
 
 
-def _is_address(name: str | None) -> bool:
-    """Return whether *name* is localhost or an address, which no name server can give away."""
+def _page_of(origin: str) -> str | None:
+    """Return the host and the port of a page."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # as "http://["
+        return None
+
+
+def _is_address(place: str | None) -> bool:
+    """Return whether a host is localhost or an address, which no name server can give away."""
+    name = re.sub(r":\d*$", "", place or "").strip("[]")
     if name == "localhost":
         return True
     with suppress(ValueError):
-        return bool(ipaddress.ip_address(name or ""))
+        return bool(ipaddress.ip_address(name))
     return False
