@@ -59,6 +59,7 @@ DOORS = {
     "starlette": {"serve/server", "serve/seat"},
     "uvicorn": {"serve/run"},
     "prometheus_client": {"serve/metrics"},
+    "websockets": {"serve/address", "serve/course"},
     "speechmos": {"proof/quality"},
 }
 TRAIN_DOORS = {

@@ -491,18 +491,6 @@ def test_an_address_that_cannot_be_used_is_an_error(menu, served):
             Listener(menu, Settings(most=1), address)
 
 
-def test_the_page_loads_nothing_from_elsewhere(menu, tmp_path):
-    """It is served at the root, if there is one; paths do not leave its folder."""
-    (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "index.html").write_text("hello")
-    (tmp_path / "secret").write_text("secret")
-    with serving(menu, Settings(most=1, page=tmp_path / "page")) as listener:
-        assert asked(listener, "/") == (200, b"hello")
-        assert asked(listener, "/../secret")[0] == 404
-        assert asked(listener, "/%2e%2e/secret")[0] == 404
-        assert asked(listener, "/health")[0] == 200
-
-
 def test_what_is_served_has_names_of_its_own(tmp_path):
     """Two boards of one name, none at all, and one that cannot stream are refused."""
     for folder, text in (("a", ""), ("b", ""), ("c", '[[effect]]\ntype = "PitchShift"\n')):
