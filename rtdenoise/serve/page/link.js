@@ -2,8 +2,8 @@
 //
 // From the page: {url, hello, sound}, {hello}, {stop}. To the page: {state, text, ...}.
 
-const FIRST_WAIT_MS = 250, LONGEST_WAIT_MS = 5000, END_MS = 1500;
-const MOST_WAITING_S = 1; // sound that may wait to be sent; what is more is lost
+const FIRST_WAIT_MS = 250, LONGEST_WAIT_MS = 5000, END_MS = 10000, FREE_MS = 1500;
+const MOST_FLYING_S = 3; // sound that may be on its way; a server that lets more wait is given up
 
 let sound, url, hello, socket = null, timer = 0, wait_ms = FIRST_WAIT_MS;
 let spans = []; // [position, frames] of what was sent and has not come back
@@ -16,10 +16,12 @@ self.onmessage = ({ data }) => {
     ({ sound, url } = data);
     sound.onmessage = ({ data: block }) => send(block);
     connect();
-  } else if (data.hello) { // with another model
+  } else if (data.hello) { // with another model; the server has room when the old stream is over
+    const old = leave();
     stream = null;
-    leave();
-    connect();
+    clearTimeout(timer);
+    timer = setTimeout(connect, FREE_MS);
+    if (old) old.onclose = connect;
   }
   if (data.stop) stop();
 };
@@ -29,6 +31,7 @@ const flying = () => spans.reduce((sum, [, count]) => sum + count, 0);
 
 function connect() {
   clearTimeout(timer);
+  if (ended) return;
   tell("connecting", "");
   const mine = (socket = new WebSocket(url)), refusal = {};
   mine.binaryType = "arraybuffer";
@@ -57,7 +60,7 @@ function hear(message, refusal) {
     tell("live", "", { ready: message.ready });
   } else if (message.error !== undefined) Object.assign(refusal, message);
   else if (message.draining) tell("draining", `The server ends in ${message.draining.seconds} s.`);
-  else if (message.done) tell("done", "", { done: message.done });
+  else if (message.done) tell("done", "", { frames: message.done.frames_in });
 }
 
 // The way back after a break: at once at first, then more slowly, or when the server wants.
@@ -79,11 +82,15 @@ function leave() {
   live = false;
   sound.postMessage({ away: true });
   if (old) old.close();
+  return old;
 }
 
 function send({ at, samples }) {
   if (!live || ended) return;
-  if (socket.bufferedAmount > 2 * MOST_WAITING_S * hello.rate) return; // 2 bytes a frame
+  if (flying() > MOST_FLYING_S * hello.rate) {
+    closed(0, { error: "The server or the way to it is too slow" });
+    return;
+  }
   if (!begun) sound.postMessage({ away: false, from: at });
   begun = true;
   const steps = new Int16Array(samples.length);

@@ -58,6 +58,7 @@ function hello(context) {
 async function start() {
   if (run || $("go").disabled) return;
   trouble("");
+  say("");
   $("go").disabled = true;
   pill("asking for the microphone", "warn");
   const made = {};
@@ -107,7 +108,7 @@ async function begin(made) {
   made.track.addEventListener("ended", () => gone(made));
   source.connect(node).connect(made.context.destination, 0);
   made.context.addEventListener("statechange", () => paused(made));
-  await made.context.resume();
+  made.context.resume(); // a browser may let it wait for a touch of the page
 }
 
 // Some browsers take a microphone only at its own rate.
@@ -167,8 +168,8 @@ function paused(made) {
 
 // --- what the link tells ---
 
-async function told(made, { state, text, ready, done, problem }) {
-  if (state === "done") made.done = done;
+async function told(made, { state, text, ready, frames, problem }) {
+  if (state === "done" && !run) say(`${(frames / made.ready.rate).toFixed(1)} s came back.`);
   if (made !== run && state !== "refused") return;
   if (state === "live") {
     made.ready = ready;
