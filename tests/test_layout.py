@@ -56,7 +56,7 @@ DOORS = {
     "pyroomacoustics": {"degrade"},
     "onnxruntime": {"nets/onnx", "proof/quality"},
     "greenlet": {"serve/pool"},
-    "starlette": {"serve/server", "serve/seat"},
+    "starlette": {"serve"},
     "uvicorn": {"serve/run"},
     "prometheus_client": {"serve/metrics"},
     "websockets": {"serve/address", "serve/course"},

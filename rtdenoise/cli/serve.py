@@ -170,7 +170,7 @@ def _tokens(path: str) -> tuple[str, ...]:
     Raises:
         UsageError: If it cannot be read, or has none.
     """
-    from ..serve.server import read_tokens
+    from ..serve.access import read_tokens
 
     try:
         tokens = read_tokens(Path(path).read_text(encoding="utf-8"))

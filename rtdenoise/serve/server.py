@@ -7,28 +7,24 @@ stream (a stage at a new rate takes up to a second) is done in another.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import ipaddress
 import json
-import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import RtdenoiseError
 from . import pages, protocol
+from .access import Access, bearer
 from .lane import Lane
 from .menu import Menu
 from .metrics import KIND, Metrics
@@ -88,7 +84,7 @@ class Server:
         self._seats: dict[Lane, Seat] = {}
         self._greeting = 0
         self._taken = 0.0  # places: streams, or shares of a core
-        self._digests = [_digest(token) for token in settings.tokens]
+        self._access = Access(settings.tokens, settings.origins)
         self._maker = ThreadPoolExecutor(1, "rtdenoise-maker", menu.prepare_thread)
         self._costs: dict[tuple[str, bool], float] = {}
         self.most = settings.most or 0
@@ -146,7 +142,7 @@ class Server:
 
     async def stream(self, socket: WebSocket) -> None:
         """Serve one stream."""
-        if not self._may_ask(socket):
+        if not self._access.page_may_ask(socket):
             self.metrics.refused.labels("origin").inc()
             await socket.close()  # before it is accepted: the client gets status 403
             return
@@ -234,7 +230,7 @@ class Server:
                 protocol.REFUSED, "wanted a message of JSON first, and audio after it", "request"
             )
         hello = protocol.hello(message["text"])
-        if not self._known(hello.token or _bearer(socket)):
+        if not self._access.known(hello.token or bearer(socket)):
             raise Refusal(protocol.REFUSED, "wanted a token that this server knows", "token")
         self.menu.named(hello)
         return hello
@@ -292,24 +288,6 @@ class Server:
     def _passed(self, direction: str, count: int) -> None:
         self.metrics.bytes.labels(direction).inc(count)
 
-    def _known(self, token: str | None) -> bool:
-        """Return whether a client may use the server; the time does not depend on the token."""
-        given = _digest(token or "")
-        same = [hmac.compare_digest(given, digest) for digest in self._digests]
-        return any(same) or not self._digests
-
-    def _may_ask(self, asker: HTTPConnection) -> bool:
-        """Return whether the web page that asks may do so; programs that are no browser have none.
-
-        A browser lets every page connect to this machine. The server's own page is at an address
-        or at localhost; a name could be one of somebody else that was made to mean this machine.
-        """
-        origins = asker.headers.getlist("origin")
-        if not origins or (len(origins) == 1 and origins[0] in self.settings.origins):
-            return True
-        page, host = _page_of(origins[0]), asker.headers.get("host", "")
-        return len(origins) == 1 and page == host.lower() and _is_address(page)
-
     async def health(self, request: Request) -> Response:
         """Answer whether new streams are welcome."""
         well = self.hub.alive and not self.draining
@@ -324,7 +302,7 @@ class Server:
 
     async def numbers(self, request: Request) -> Response:
         """Answer with the metrics, whoever knows a token."""
-        if not self._known(_bearer(request)):
+        if not self._access.known(bearer(request)):
             return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
         return Response(self.metrics.text(), media_type=KIND)
 
@@ -369,37 +347,3 @@ class Server:
         if self.settings.page:
             routes.append(Route("/{name:path}", self.page))
         return Starlette(routes=routes, lifespan=self.lifespan)
-
-
-def read_tokens(text: str) -> tuple[str, ...]:
-    """Return the tokens in the text of a file: one a line; # begins a comment."""
-    lines: Iterable[str] = (line.strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-
-
-def _bearer(asker: HTTPConnection) -> str | None:
-    """Return the token of the header Authorization."""
-    kind, _, token = asker.headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else None
-
-
-def _page_of(origin: str) -> str | None:
-    """Return the host and the port of a page."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:  # as "http://["
-        return None
-
-
-def _is_address(place: str | None) -> bool:
-    """Return whether a host is localhost or an address, which no name server can give away."""
-    name = re.sub(r":\d*$", "", place or "").strip("[]")
-    if name == "localhost":
-        return True
-    with suppress(ValueError):
-        return bool(ipaddress.ip_address(name))
-    return False

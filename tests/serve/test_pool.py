@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rtdenoise.chain.effect import Denoise
 from rtdenoise.core.counters import Counters
-from rtdenoise.core.stage import drain
+from rtdenoise.core.stage import Chain, drain
 from rtdenoise.nets.box import find
+from rtdenoise.nets.engine import engines
 from rtdenoise.serve.lane import Lane, encoded
 from rtdenoise.serve.menu import Menu, independent
-from rtdenoise.serve.pool import Hub, Shared
+from rtdenoise.serve.pool import Answer, Hub, Shared
 from rtdenoise.serve.protocol import Hello
 from rtdenoise.serve.timing import Times
 from tests.toy_nets import Hums, Identity, Smoother, generator_for
 
+NOTHING = Chain([], Hello(48_000).stream)
 CLOSE = 2e-6  # the rounding of another batch size; full scale is 1
 
 
@@ -69,7 +72,7 @@ class Blender(Wrapped):
 
 def through(lanes, sounds, rng):
     """What each of *lanes* gives for its (channels, n) of *sounds*, sent in random cuts in turn."""
-    got = {lane: [] for lane in lanes}
+    got: dict[Lane, list[bytes]] = {lane: [] for lane in lanes}
     over = threading.Semaphore(0)
     faults = []
 
@@ -153,7 +156,7 @@ def test_a_net_that_raises_for_one_stream_fails_that_stream_only(rng):
     for at, lane in enumerate(lanes):
         np.testing.assert_allclose(given[at], alone(net, hello, sounds[at]), rtol=0, atol=CLOSE)
         assert (lane.counters["failed"] > 0) == (at == 2)
-    shared = [lane.stage.engine.net for lane in lanes]
+    shared: list[Any] = [next(engines(lane.stage)).net for lane in lanes]
     assert [each.alone for each in shared] == [at == 2 for at in range(6)]
 
 
@@ -195,14 +198,17 @@ def test_an_effect_that_raises_ends_its_stream_only(rng):
     """Whatever it raises: the hub goes on, and the client is told."""
 
     class Falls:
-        latency = 0
+        latency, stream = 0, Hello(48_000).stream
 
         def push(self, block):
             raise RuntimeError("fell")
 
+        def reset(self):
+            pass
+
     good = Menu([generator_for(Identity())]).lane(Hello(48_000, format="f32"))
     bad = Lane(Hello(48_000, format="f32"), Falls(), Counters(), None)
-    ended = []
+    ended: list[Answer] = []
     hub = Hub(lambda answers: ended.extend(answer for answer in answers if answer.over))
     for lane in (bad, good):
         hub._add(lane, lane.hello.encoded(np.ones((1, 512), np.float32)), 0.0)
@@ -296,7 +302,7 @@ def test_no_round_waits_for_a_client_that_is_gone(identity):
 
 def test_nan_in_a_stream_is_silence_and_counted(identity):
     """As in a file: a plugin would keep it for ever."""
-    lane, got = lane_of(identity), []
+    lane, got = lane_of(identity), list[Answer]()
     hub = Hub(got.extend)
     hub._add(lane, np.array([np.nan, np.inf, 0.5], "<f4").tobytes(), 0.0)
     hub._end(lane, 0.0)
@@ -313,7 +319,7 @@ def test_all_integers_of_a_round_are_rounded_as_one_stream_is(formats, rng):
     """The messages are those of `Hello.encoded`, whoever else is in the round."""
     given = []
     for channels, format in enumerate(formats, 1):
-        lane = Lane(Hello(48_000, channels, format), None, Counters(), None)
+        lane = Lane(Hello(48_000, channels, format), NOTHING, Counters(), None)
         given.append((lane, rng.uniform(-1.3, 1.3, (channels, 77)).astype(np.float32)))
 
     assert encoded(given) == [lane.hello.encoded(out) for lane, out in given]
@@ -357,7 +363,7 @@ def test_the_hub_ends_when_it_is_asked():
 
 def test_the_clock_of_a_stream_follows_what_comes():
     """A pause of the client does not make its next audio old, nor new."""
-    lane = Lane(Hello(48_000), None, Counters(), 512 / 48_000)
+    lane = Lane(Hello(48_000), NOTHING, Counters(), 512 / 48_000)
     now_s = time.perf_counter()
     lane.add(np.zeros((1, 480), np.float32), now_s)
     lane.take(480)
