@@ -48,6 +48,7 @@ class Problem(StrEnum):
     TLS = "tls"  # the two sides cannot agree on TLS, or a certificate is not trusted
     TOKEN = "token"  # a server of streams wants another token
     FULL = "full"  # a server of streams has no room
+    IDLE = "idle"  # a server of streams got nothing for too long
 
 
 class RtdenoiseError(Exception):

@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_force(parser)
     add_quality(parser)
     parser.add_argument(
-        "-m", "--model", metavar="NAME", help="model or board of the server (default: its first)"
+        "-m",
+        "--model",
+        metavar="NAME",
+        help="model: one of the server's, or a board (default: its first)",
     )
     parser.add_argument(
         "--mix", type=float, default=100.0, metavar="PERCENT",
@@ -59,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="attenuate by at most this much (default: no limit)",
     )  # fmt: skip
     parser.add_argument(
-        "--token-file", type=file_name, metavar="FILE", help="file whose first line is the secret"
+        "--token-file",
+        type=file_name,
+        metavar="FILE",
+        help="file of secrets, of which the server is told the first",
     )
     parser.add_argument(
         "--tls-ca", type=file_name, metavar="PEM",

@@ -15,7 +15,7 @@ from ..errors import Problem, ServerError, UsageError, last_line, printable, rea
 from .protocol import PATH
 
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
-PROBLEMS = {Problem.TOKEN, Problem.FULL}  # those that a server names as we do
+PROBLEMS = {Problem.TOKEN, Problem.FULL, Problem.IDLE}  # those that a server names as we do
 
 
 def needed(name: str) -> Any:

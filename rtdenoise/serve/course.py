@@ -293,7 +293,7 @@ class Course:
             raise fault
         stream, code = self.stream, self._socket.close_code
         refusal = self._refusal or ServerError(f"{stream.address} closed the stream ({code})")
-        if code not in PASSING:
+        if code not in PASSING and refusal.problem is not Problem.IDLE:
             raise refusal
         stream.tell(Event("away", str(refusal)))
         lost = 0 if stream.repeat else self._flying
