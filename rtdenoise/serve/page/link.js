@@ -8,6 +8,7 @@ const MOST_FLYING_S = 3; // sound that may be on its way; a server that lets mor
 let sound, url, hello, socket = null, timer = 0, wait_ms = FIRST_WAIT_MS;
 let spans = []; // [position, frames] of what was sent and has not come back
 let late = 0; // frames that the server still puts before the sound
+let came = 0; // frames that came back, over all connections
 let live = false, begun = false, ended = false, stream = null;
 
 self.onmessage = ({ data }) => {
@@ -60,7 +61,7 @@ function hear(message, refusal) {
     tell("live", "", { ready: message.ready });
   } else if (message.error !== undefined) Object.assign(refusal, message);
   else if (message.draining) tell("draining", `The server ends in ${message.draining.seconds} s.`);
-  else if (message.done) tell("done", "", { frames: message.done.frames_in });
+  else if (message.done) tell("done", "", { frames: came });
 }
 
 // The way back after a break: at once at first, then more slowly, or when the server wants.
@@ -111,6 +112,7 @@ function take(steps) {
     for (let i = 0; i < count; i++) samples[i] = steps[from + i] / 32768;
     sound.postMessage({ at: span[0], samples }, [samples.buffer]);
     from += count;
+    came += count;
     span[0] += count;
     span[1] -= count;
     if (!span[1]) spans.shift();
