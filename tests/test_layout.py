@@ -58,6 +58,7 @@ DOORS = {
     "greenlet": {"serve/pool"},
     "starlette": {"serve"},
     "uvicorn": {"serve/run"},
+    "ray": {"serve/onray"},
     "prometheus_client": {"serve/metrics"},
     "websockets": {"serve/address", "serve/course"},
     "speechmos": {"proof/quality"},

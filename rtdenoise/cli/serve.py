@@ -4,6 +4,7 @@
   rtdenoise serve -m speech -m music         serve two models; the first one is the default
   rtdenoise serve --board call.toml          serve a board of effects, which is called `call`
   rtdenoise serve --page                     also serve a page with a microphone, to try it
+  rtdenoise serve --on ray --replicas 4      serve with four processes on a Ray cluster
   rtdenoise serve --host 0.0.0.0 --token-file tokens --tls-cert cert.pem --tls-key key.pem
 
 The address of streams is printed when clients can connect. A client sends 16-bit or float samples
@@ -22,16 +23,19 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, printable, reason_of
 from .arguments import DEFAULT_MODEL, file_name
+from .interrupt import until_interrupted
 from .log import log_line
 
 if TYPE_CHECKING:
     from ..serve.server import Settings
 
+WAIT_S = 0.5  # longest single wait: on Windows, Ctrl-C cannot interrupt it
 HELP = "serve models to many live streams, over WebSockets"
 
 
@@ -62,6 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--tls-cert", type=file_name, metavar="PEM", help="certificate, for wss://")
     where.add_argument("--tls-key", type=file_name, metavar="PEM", help="key of the certificate")
+    many = parser.add_argument_group("replicas")
+    many.add_argument(
+        "--on",
+        default="here",
+        metavar="ENGINE",
+        help="where: here (default), or a Ray cluster: ray (the one of this machine, or that of "
+        "RAY_ADDRESS), HOST:PORT from one of its nodes, ray://HOST:PORT from anywhere",
+    )
+    many.add_argument(
+        "--replicas", type=int, metavar="N", help="processes on Ray, a core each (default: 1)"
+    )
     who = parser.add_argument_group("who may use it")
     who.add_argument(
         "--token-file",
@@ -105,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
     from ..live.drive import quiet_interpreter
 
     settings = _settings(args, Settings)
+    if args.on != "here":
+        return _run_on_ray(args, settings)
     certificate, key = (Path(name) if name else None for name in (args.tls_cert, args.tls_key))
     address = Address(args.host, args.port, certificate, key)
     menu = Menu(args.model or ([] if args.board else [DEFAULT_MODEL]), args.board)
@@ -122,6 +139,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_on_ray(args: argparse.Namespace, settings: Settings) -> int:
+    """Serve with replicas on a Ray cluster until a signal; return the exit code."""
+    from functools import partial
+
+    from ..nets.box import source
+    from ..serve.menu import Menu
+    from ..serve.onray import application, deployed, on_ray
+
+    models, boards = args.model or ([] if args.board else [DEFAULT_MODEL]), args.board
+    Menu(models, boards)  # what is wrong with them is told here, and not by a replica
+    places = tuple(str(Path(name).absolute()) for name in boards)
+    build = partial(application, tuple(map(source, models)), places, on_ray(settings))
+    address = None if args.on == "ray" else args.on
+    count = args.replicas or 1
+    with deployed(build, count, args.host, args.port, address, args.drain) as url:
+        print(url, flush=True)
+        log_line(f"rtdenoise serve: {count} replicas on Ray; Ctrl-C lets their streams end")
+        with until_interrupted() as stop:
+            while not stop.wait(WAIT_S):
+                pass
+    return 0
+
+
 def _settings(args: argparse.Namespace, make: Any) -> Settings:
     """Return the settings that the options name.
 
@@ -133,6 +173,15 @@ def _settings(args: argparse.Namespace, make: Any) -> Settings:
         and args.streams < 1,
         f"--idle {args.idle:g}: wanted more than 0 s": not args.idle > 0,
         f"--drain {args.drain:g}: wanted 0 s or more": not args.drain >= 0,
+        "--replicas is about a Ray cluster: give --on": args.replicas is not None
+        and args.on == "here",
+        f"--replicas {args.replicas}: wanted 1 or more": args.replicas is not None
+        and args.replicas < 1,
+        f"--on {printable(args.on)}: wanted here, ray or an address of Ray: HOST:PORT, "
+        "ray://HOST:PORT": not re.fullmatch(r"here|ray|(ray://)?[^/\s]+:\d+", args.on),
+        "--tls-cert is not for Ray, whose proxies have settings of their own: leave it out": (
+            args.tls_cert and args.on != "here"
+        ),
         "--tls-key is the key of a certificate: give --tls-cert": args.tls_key
         and not args.tls_cert,
         "--token-file and --no-token exclude each other: leave one out": args.token_file

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -38,6 +39,23 @@ class Refusal(Exception):  # noqa: N818 - the client's fault, or the server's
         self.text = protocol.error(why, **named, **more)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a client may do.
+
+    Attributes:
+        most_s: Seconds of audio that may wait, in each direction.
+        idle_s: Time in seconds after which a client that sends nothing is let go.
+        most_bytes: Bytes of a message.
+        holds_back: Whether a client of which too much waits is not read. False: it is let go.
+    """
+
+    most_s: float
+    idle_s: float
+    most_bytes: int
+    holds_back: bool
+
+
 class Seat:
     """The connection of a stream, from `ready` on.
 
@@ -45,8 +63,7 @@ class Seat:
         socket: The connection.
         lane: The stream.
         hub: The hub.
-        most_s: Seconds of audio that may wait, in each direction.
-        idle_s: Time after which a client that sends nothing is let go.
+        limits: What the client may do.
         passed: Function that is told "in" or "out" and a number of bytes.
     """
 
@@ -55,12 +72,12 @@ class Seat:
         socket: WebSocket,
         lane: Lane,
         hub: Hub,
-        most_s: float,
-        idle_s: float,
+        limits: Limits,
         passed: Callable[[str, int], None],
     ) -> None:
         self._socket, self._lane, self._hub = socket, lane, hub
-        self._most, self._idle_s, self._passed = int(most_s * lane.hello.rate), idle_s, passed
+        self._limits, self._passed = limits, passed
+        self._most = int(limits.most_s * lane.hello.rate)
         self._waiting = 0  # frames that the hub has not taken
         self._given: list[bytes | str] = []
         self._given_bytes = 0
@@ -117,26 +134,38 @@ class Seat:
                 protocol.is_end(message["text"])
                 self._hub.end(self._lane)
                 return
-            if len(data) % size:
-                raise Refusal(
-                    protocol.REFUSED,
-                    f"a message of {len(data)} bytes: wanted whole frames of {size} bytes",
-                    "format",
-                )
+            self._check(data, size)
             self._passed("in", len(data))
             self._waiting += len(data) // size
             self._hub.send(self._lane, data)
             while self._waiting > self._most or self._given_bytes > self._most * size:
+                if not self._limits.holds_back:
+                    raise Refusal(
+                        protocol.REFUSED,
+                        f"more than {self._limits.most_s:g} s of audio wait: wanted no more than "
+                        "that ahead of the answers",
+                        "ahead",
+                    )
                 self._room.clear()
                 await self._room.wait()
+
+    def _check(self, data: bytes, size: int) -> None:
+        """Refuse a message of audio that is too long, or has no whole number of frames."""
+        told = f"a message of {len(data)} bytes"
+        if len(data) > self._limits.most_bytes:
+            most = self._limits.most_bytes
+            raise Refusal(protocol.TOO_BIG, f"{told}: wanted at most {most}", "format")
+        if len(data) % size:
+            why = f"{told}: wanted whole frames of {size} bytes"
+            raise Refusal(protocol.REFUSED, why, "format")
 
     async def _next(self) -> dict[str, Any]:
         """Return the next message of the client."""
         try:
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout(self._limits.idle_s):
                 message = await self._socket.receive()
         except TimeoutError:
-            why = f"nothing came for {self._idle_s:g} s"
+            why = f"nothing came for {self._limits.idle_s:g} s"
             raise Refusal(protocol.REFUSED, why, "idle") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code") or 1006)

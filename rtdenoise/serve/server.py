@@ -30,7 +30,7 @@ from .menu import Menu
 from .metrics import KIND, Metrics
 from .pool import Answer, Hub
 from .protocol import Hello
-from .seat import Refusal, Seat
+from .seat import Limits, Refusal, Seat
 
 MOST_BYTES = 1 << 20  # longest message of a client
 HELLO_S = 10.0  # time in which a client must say what it wants
@@ -54,6 +54,8 @@ class Settings:
         most_s: Seconds of audio of a stream that may wait.
         idle_s: Seconds after which a client that sends nothing is let go.
         drain_s: Seconds that the streams get to end in, when the server is to end.
+        holds_back: Whether a client of which too much waits is not read. False: it is let go, as
+            something between it and the server reads on.
     """
 
     most: int | None = None
@@ -63,6 +65,7 @@ class Settings:
     most_s: float = 5.0
     idle_s: float = 30.0
     drain_s: float = 30.0
+    holds_back: bool = True
 
 
 class Server:
@@ -188,8 +191,10 @@ class Server:
 
     async def _served(self, socket: WebSocket, lane: Lane) -> None:
         """Serve a stream, and count how it ends."""
-        limits = self.settings.most_s, self.settings.idle_s
-        seat = self._seats[lane] = Seat(socket, lane, self.hub, *limits, self._passed)
+        limits = Limits(
+            self.settings.most_s, self.settings.idle_s, MOST_BYTES, self.settings.holds_back
+        )
+        seat = self._seats[lane] = Seat(socket, lane, self.hub, limits, self._passed)
         self.metrics.begun.inc()
         if self.draining:
             seat.say(self._drains)
@@ -243,7 +248,7 @@ class Server:
         """
         if self.draining:
             raise Refusal(protocol.LATER, "this server ends", "draining", retry_s=RETRY_S)
-        if not self.hub.alive:
+        if not self.well:
             raise Refusal(protocol.FAULT, "this server failed", "failed")
         cost = self._cost(hello)
         if self._taken + cost > self._room * (1 + 1e-9):
@@ -288,9 +293,14 @@ class Server:
     def _passed(self, direction: str, count: int) -> None:
         self.metrics.bytes.labels(direction).inc(count)
 
+    @property
+    def well(self) -> bool:
+        """Whether the hub runs."""
+        return self.hub.alive
+
     async def health(self, request: Request) -> Response:
         """Answer whether new streams are welcome."""
-        well = self.hub.alive and not self.draining
+        well = self.well and not self.draining
         about = {
             "status": "ok" if well else "draining" if self.draining else "failed",
             "streams": self._open,
