@@ -147,6 +147,8 @@ class Load:
         worst_ms: The p99 of the stream whose p99 is the longest.
         late: Hops that came back more than a hop late.
         sender_ms: How late the clients themselves were, p99.
+        hop_ms: Time that the servers computed for a hop of a stream, from the first hop to the
+            last. It depends little on what else the machine does.
         server_share: Share of a core that the servers took.
         client_share: The same of the clients.
         done: Sums of what the servers counted.
@@ -157,6 +159,7 @@ class Load:
     worst_ms: float
     late: int
     sender_ms: float
+    hop_ms: float
     server_share: float
     client_share: float
     done: dict[str, int]
@@ -202,6 +205,7 @@ async def loaded(
         await asyncio.sleep(CONNECT_S)
     readers = [asyncio.create_task(client.receive()) for client in clients]
     watcher = asyncio.create_task(watch) if watch is not None else None
+    first_s = sum(cpu_s(server.pid) for server in servers)
     await paced(clients, settle_s)
     begin_s, server_s, own_s = (
         time.perf_counter(),
@@ -214,7 +218,8 @@ async def loaded(
     own = (cpu_s(os.getpid()) - own_s) / wall_s
     for client in clients:
         await client.socket.send(END)
-    await asyncio.wait(readers, timeout=30)
+    await asyncio.wait(readers, timeout=120)
+    computed_s = sum(cpu_s(server.pid) for server in servers) - first_s
     if watcher is not None:
         watcher.cancel()
     measured = [
@@ -231,6 +236,7 @@ async def loaded(
         max((float(np.percentile(each, 99)) for each in measured), default=np.inf),
         int(np.count_nonzero(delays > 1000 * HOP_S)),
         1000 * float(np.percentile(late, 99)),
+        1000 * computed_s / max(1, done["hops"]),
         share,
         own,
         done,
