@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,7 @@ def _run_on_ray(args: argparse.Namespace, settings: Settings) -> int:
     build = partial(application, tuple(map(source, models)), places, on_ray(settings))
     address = None if args.on == "ray" else args.on
     count = args.replicas or 1
+    signal.set_wakeup_fd(-1)  # `main` would end this process 5 s after a signal, streams or not
     with deployed(build, count, args.host, args.port, address, args.drain) as url:
         print(url, flush=True)
         log_line(f"rtdenoise serve: {count} replicas on Ray; Ctrl-C lets their streams end")

@@ -81,6 +81,7 @@ def deployed(
         raise UsageError(
             f"replicas need Ray ({error.name} is missing): pip install 'rtdenoise[cluster,serve]'"
         ) from None
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     port = port or _free_port()
     with _connected(ray, address):
         _check_cores(ray, replicas, address)
@@ -90,14 +91,28 @@ def deployed(
             serve.start(proxy_location=location, http_options=options, logging_config=QUIET)
             serve.run(_replicas(serve, build, replicas, drain_s), name=NAME, route_prefix="/")
         except Exception as error:
+            why = last_line(error)
             with suppress(Exception):
+                why = _reason(serve) or why
                 serve.delete(NAME)
-            raise UsageError(f"the replicas do not begin: {last_line(error)}") from None
+            raise UsageError(f"the replicas do not begin: {why}") from None
         try:
             _wait(host, port)
             yield f"ws://{host}:{port}{PATH}"
         finally:
+            _end(serve, drain_s)
+
+
+def _end(serve: Any, drain_s: float) -> None:
+    """Take the replicas away, which let their streams end before."""
+    end_s = time.monotonic() + drain_s
+    while True:
+        try:
             serve.delete(NAME)
+            return
+        except TimeoutError:  # Ray waits for a minute only
+            if time.monotonic() > end_s:
+                return
 
 
 def _replicas(serve: Any, build: Callable[[], Starlette], replicas: int, drain_s: float) -> Any:
@@ -107,8 +122,6 @@ def _replicas(serve: Any, build: Callable[[], Starlette], replicas: int, drain_s
         """A process that serves."""
 
         def check_health(self) -> None:
-            from rtdenoise.serve.onray import check_hub
-
             check_hub()
 
     def make() -> Starlette:  # Ray knows a builder by its being a function
@@ -166,6 +179,13 @@ def _check_cores(ray: Any, replicas: int, address: str | None) -> None:
     cores = int(ray.cluster_resources().get("CPU", 0))
     if address is None and replicas > cores:
         raise UsageError(f"{replicas} replicas: this machine has {cores} cores, one for each")
+
+
+def _reason(serve: Any) -> str:
+    """Return what Ray Serve knows of why the replicas do not begin: the end of a traceback."""
+    states = serve.status().applications[NAME].deployments.values()
+    lines = [line for state in states for line in state.message.splitlines() if line.strip()]
+    return printable(lines[-1].strip())[:300] if lines else ""
 
 
 def _free_port() -> int:

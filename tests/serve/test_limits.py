@@ -124,6 +124,19 @@ def test_audio_that_comes_too_fast_waits_with_the_client(rng):
     np.testing.assert_allclose(got[0][0], sound, atol=1e-6)
 
 
+def test_behind_a_proxy_that_reads_on_a_client_far_ahead_is_let_go():
+    """It cannot be held back there, and must not fill the memory."""
+    net = Held(generator_for(Identity()))
+    limits = Settings(most=1, most_s=1.0, holds_back=False)
+    with serving(Menu([net]), limits) as listener, connected(listener) as ws:
+        told(ws)
+        for _ in range(15):
+            ws.send(bytes(2 * 4800))
+        assert "more than 1 s of audio wait" in told(ws)["error"]
+        assert closed(ws) == 1008
+        net.may.set()
+
+
 def test_a_client_that_reads_no_answer_is_dropped(menu, monkeypatch):
     """What waits for it is bounded, and so is the time."""
     monkeypatch.setattr(seat, "SLOW_S", 0.5)
