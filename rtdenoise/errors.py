@@ -5,6 +5,7 @@
   * AudioError    1  an array or a file is not what it must be              (also a ValueError)
   * DeviceError   3  a sound device is missing, or refuses what was asked   (also an OSError)
   * ModelError    4  a model cannot be loaded, or breaks the contract       (also a ValueError)
+  * ServerError   5  a server of streams is not there, refuses or is lost   (also an OSError)
 
 Every message says what was wanted, what the library got instead, what the choices are, and how to
 fix it. No message names an option of the command line, which is one user of the library among
@@ -46,6 +47,11 @@ class Problem(StrEnum):
     RETRY = "retry"  # a log does not hold enough of an item to try it again
     TIME_OUT = "time out"  # an item took longer than it may
     SOUND_SERVER = "sound server"  # PulseAudio or PipeWire does not answer, or refuses
+    NO_SERVER = "no server"  # no server of streams is at the address
+    TLS = "tls"  # the two sides cannot agree on TLS, or a certificate is not trusted
+    TOKEN = "token"  # a server of streams wants another token
+    FULL = "full"  # a server of streams has no room
+    IDLE = "idle"  # a server of streams got nothing for too long
 
 
 class RtdenoiseError(Exception):
@@ -85,6 +91,22 @@ class ModelError(RtdenoiseError, ValueError):
     """An error about a model that is missing, damaged, or breaks the contract."""
 
     exit_code = 4
+
+
+class ServerError(RtdenoiseError, OSError):
+    """An error about a server of streams that is not there, refuses, or was lost.
+
+    Attributes:
+        retry_s: Seconds after which the server wants to be asked again. None: it did not say.
+    """
+
+    exit_code = 5
+
+    def __init__(
+        self, message: str = "", problem: Problem = Problem.NONE, retry_s: float | None = None
+    ) -> None:
+        super().__init__(message, problem)
+        self.retry_s = retry_s
 
 
 def last_line(error: BaseException) -> str:

@@ -60,6 +60,7 @@ DOORS = {
     "uvicorn": {"serve/run"},
     "ray": {"serve/onray"},
     "prometheus_client": {"serve/metrics"},
+    "websockets": {"serve/address", "serve/course"},
     "speechmos": {"proof/quality"},
     "fsspec": {"cluster/store"},
     "pyarrow": {"cluster/manifest"},

@@ -52,20 +52,9 @@ class _Version(argparse.Action):
 
 
 VERBS = (
-    *(
-        "file",
-        "live",
-        "tui",
-        "panel",
-        "serve",
-        "ctl",
-        "recover",
-        "replay",
-        "preset",
-        "service",
-        "doctor",
-    ),
-    *("effects", "devices", "models", "info", "verify", "bench", "compare", "degrade"),
+    *("file", "live", "tui", "panel", "ctl", "recover", "replay", "preset", "service", "doctor"),
+    *("serve", "stream", "effects", "devices", "models", "info", "verify", "bench"),
+    *("compare", "degrade"),
 )
 INTERRUPTED = 130
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 WAIT_S = 0.5  # longest single wait: on Windows, Ctrl-C cannot interrupt it
 HELP = "serve models to many live streams, over WebSockets"
-PAGE = Path(__file__).parents[1] / "serve" / "page"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -193,7 +192,6 @@ def _settings(args: argparse.Namespace, make: Any) -> Settings:
         "--no-token to let everybody in": not (
             _is_loopback(args.host) or args.token_file or args.no_token
         ),
-        "the page is not included in this installation": args.page and not PAGE.is_dir(),
     }
     for message, refused in refusals.items():
         if refused:
@@ -202,7 +200,7 @@ def _settings(args: argparse.Namespace, make: Any) -> Settings:
         most=args.streams,
         tokens=_tokens(args.token_file) if args.token_file else (),
         origins=tuple(args.origin),
-        page=PAGE if args.page else None,
+        page=args.page,
         idle_s=args.idle,
         drain_s=args.drain,
     )

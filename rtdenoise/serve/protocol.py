@@ -14,7 +14,7 @@ docs/serve.md has the messages key by key.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class Hello:
     model: str | None = None
     mix: float = 100.0
     atten_lim_db: float | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     resume: Resume | None = None
     protocol: int = VERSION
 
@@ -161,7 +161,7 @@ def hello(text: str) -> Hello:
 def _resume(said: dict[str, Any]) -> Resume:
     """Return the key `resume` of a hello."""
     _check(said, {"stream": (str,), "samples": (int,)})
-    if missing := {field.name for field in fields(Resume)} - said.keys():
+    if missing := {each.name for each in fields(Resume)} - said.keys():
         raise UsageError(f"resume: wanted {min(missing)} as well")
     if not 0 < len(said["stream"]) <= MOST_ID or said["samples"] < 0:
         raise UsageError("resume: wanted the name of a stream, and a number of frames from 0")

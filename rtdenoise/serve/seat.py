@@ -28,14 +28,15 @@ class Refusal(Exception):  # noqa: N818 - the client's fault, or the server's
     Args:
         code: Code with which it is closed.
         why: The error that the client gets, or its text.
-        reason: The reason in one word, for the metrics.
+        reason: The reason in one word, for the metrics, and for the client if `why` is a text.
         more: Other keys of the message.
     """
 
     def __init__(self, code: int, why: Exception | str, reason: str, **more: Any) -> None:
         super().__init__(str(why))
         self.code, self.reason = code, reason
-        self.text = protocol.error(why, **more)
+        named = {"problem": reason} if isinstance(why, str) else {}
+        self.text = protocol.error(why, **named, **more)
 
 
 @dataclass(frozen=True)

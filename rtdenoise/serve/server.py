@@ -14,19 +14,16 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import RtdenoiseError
-from . import protocol
+from . import pages, protocol
 from .access import Access, bearer
 from .lane import Lane
 from .menu import Menu
@@ -43,14 +40,6 @@ RETRY_S = 5.0  # time after which a client that was refused for want of room may
 FULL = 0.8  # share of a core that the streams may take together
 OTHER_HZ = 16_000, 44_100  # rates at which the cost of resampling is measured
 ABORT = "rtdenoise.abort"  # extension of the scope: ends a connection whose client reads nothing
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class Settings:
         most: Streams at once. None: as many as a core carries, measured at the start.
         tokens: Secrets of which a client must know one. Empty: it needs none.
         origins: Web pages that may connect beside the server's own, as "https://example.org".
-        page: Folder of a web page that is served at the root. None: there is none.
+        page: Whether the page with a microphone is served at the root.
         most_s: Seconds of audio of a stream that may wait.
         idle_s: Seconds after which a client that sends nothing is let go.
         drain_s: Seconds that the streams get to end in, when the server is to end.
@@ -72,7 +61,7 @@ class Settings:
     most: int | None = None
     tokens: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    page: Path | None = None
+    page: bool = False
     most_s: float = 5.0
     idle_s: float = 30.0
     drain_s: float = 30.0
@@ -327,6 +316,14 @@ class Server:
             return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
         return Response(self.metrics.text(), media_type=KIND)
 
+    async def page(self, request: Request) -> Response:
+        """Answer with a file of the page."""
+        path = pages.FILES.get(request.path_params["name"])
+        if path is None:
+            return Response(status_code=404)
+        kind = f"{pages.KINDS[path.suffix]}; charset=utf-8"
+        return FileResponse(path, headers={**pages.HEADERS, "Content-Type": kind})
+
     @property
     def _drains(self) -> str:
         return json.dumps({"draining": {"seconds": self.settings.drain_s}})
@@ -357,16 +354,6 @@ class Server:
             Route("/health", self.health),
             Route("/metrics", self.numbers),
         ]
-        if self.settings.page is not None:
-            routes.append(Mount("/", _Page(directory=self.settings.page, html=True)))
+        if self.settings.page:
+            routes.append(Route("/{name:path}", self.page))
         return Starlette(routes=routes, lifespan=self.lifespan)
-
-
-class _Page(StaticFiles):
-    """The files of a page, which loads nothing from elsewhere."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return the answer to a request."""
-        response = await super().get_response(path, scope)
-        response.headers.update(PAGE_HEADERS)
-        return response

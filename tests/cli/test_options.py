@@ -12,7 +12,7 @@ import rtdenoise.cli
 import train.cli
 
 # What an output or a model can be depends on the verb; that it is one does not.
-VALUES_DIFFER = {"-o", "--out", "--model"}
+VALUES_DIFFER = {"-o", "--out", "-m", "--model"}
 
 
 def options():

@@ -124,15 +124,3 @@ def test_an_address_that_cannot_be_used_is_an_error(menu, served):
     for address in (Address(port=taken), Address(port=70_000), Address("203.0.113.1", 0)):
         with pytest.raises(UsageError, match=rf"{address.host} port {address.port} cannot be used"):
             Listener(menu, Settings(most=1), address)
-
-
-def test_the_page_loads_nothing_from_elsewhere(menu, tmp_path):
-    """It is served at the root, if there is one; paths do not leave its folder."""
-    (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "index.html").write_text("hello")
-    (tmp_path / "secret").write_text("secret")
-    with serving(menu, Settings(most=1, page=tmp_path / "page")) as listener:
-        assert asked(listener, "/") == (200, b"hello")
-        assert asked(listener, "/../secret")[0] == 404
-        assert asked(listener, "/%2e%2e/secret")[0] == 404
-        assert asked(listener, "/health")[0] == 200

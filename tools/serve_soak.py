@@ -1,0 +1,95 @@
+"""Run a server of streams at a share of what its core carries, and look for growth and late hops.
+
+    python tools/serve_soak.py -m speech --streams 48 --minutes 10
+
+The server runs on core 0, and all clients in one process on core 1, as in tools/serve_bench.py. The
+tool prints a table for docs/serve.md. Its exit code is 1 if the memory grew after the first
+minute, samples are missing, a hop failed, or a hop came back more than two hops after it was sent:
+the second of them is that by which the stream is late.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+
+import numpy as np
+from serve_load import HOP_S, Load, loaded, pinned, resident_mb, servers
+
+GROWTH_MB = 2.0
+LOOK_S = 5.0
+HEAD = """\
+| streams | minutes | hops | p50 ms | p99 ms | p99.9 ms | max ms | over 1 hop | over 2 hops \
+| missing frames | MB after 1 min | growth MB | server's core % | load |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
+
+
+async def watched(pid: int, memory: list[tuple[float, float]]) -> None:
+    """Look at the memory of the server again and again."""
+    begin_s = time.monotonic()
+    while True:
+        memory.append((time.monotonic() - begin_s, resident_mb(pid)))
+        await asyncio.sleep(LOOK_S)
+
+
+def growth_mb(memory: list[tuple[float, float]], settle_s: float) -> tuple[float, float]:
+    """Return the memory after *settle_s*, and the growth from then on by a line through all."""
+    seconds, mb = np.array([each for each in memory if each[0] >= settle_s]).T
+    slope, begin = np.polyfit(seconds, mb, 1)
+    return float(begin + slope * seconds[0]), float(slope * (seconds[-1] - seconds[0]))
+
+
+def row(streams: int, minutes: float, load: Load, memory: list[tuple[float, float]]) -> str:
+    """Return the row of the table."""
+    p50, p99, p999 = np.percentile(load.delays_ms, [50, 99, 99.9])
+    begin, growth = growth_mb(memory, min(60.0, memory[-1][0] / 4))
+    cells = [f"{streams}", f"{minutes:g}", f"{len(load.delays_ms)}", f"{p50:.2f}", f"{p99:.2f}"]
+    cells += [f"{p999:.2f}", f"{load.delays_ms.max():.1f}", f"{load.late}", f"{too_late(load)}"]
+    cells += [f"{missing(streams, load)}", f"{begin:.1f}", f"{growth:+.2f}"]
+    cells += [f"{100 * load.server_share:.0f}", f"{os.getloadavg()[0]:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def too_late(load: Load) -> int:
+    """Return the hops that were late by more than a hop."""
+    return int(np.count_nonzero(load.delays_ms > 2000 * HOP_S))
+
+
+def missing(streams: int, load: Load) -> int:
+    """Return the frames that did not come back; those of the latency come on top."""
+    return load.done["frames_in"] + 1024 * streams - load.done["frames_out"]
+
+
+def main() -> int:
+    """Soak, print the table, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-m", "--model", default="speech")
+    parser.add_argument("--streams", type=int, default=40)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    args = parser.parse_args()
+    pinned(os.getpid(), 1)
+    memory: list[tuple[float, float]] = []
+    with servers(args.model, args.streams, 0, apart=False) as (server,):
+        watch = watched(server.pid, memory)
+        load = asyncio.run(loaded([server], args.streams, 60 * args.minutes, watch=watch))
+    print(HEAD)
+    print(row(args.streams, args.minutes, load, memory))
+    grown = growth_mb(memory, min(60.0, memory[-1][0] / 4))[1]
+    faults = {
+        f"the memory grew by {grown:.1f} MB": grown > GROWTH_MB,
+        f"{too_late(load)} hops were late by more than a hop": too_late(load) > 0,
+        f"{missing(args.streams, load)} frames are missing": missing(args.streams, load) != 0,
+        f"{load.done['failed']} hops failed": load.done["failed"] > 0,
+        f"streams were ended: {load.faults[:1]}": bool(load.faults),
+    }
+    for fault, found in faults.items():
+        if found:
+            print(fault)
+    return 1 if any(faults.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
