@@ -223,7 +223,7 @@ def main(counts: list[int]) -> None:
             files = Path(folder).glob("index-*/*")
             told["index_mb"] = sum(path.stat().st_size for path in files) / 1e6
             told |= measure(Path(folder))
-        cells = [f"{told[name]:.3g}" for name in COLUMNS]
+        cells = [f"{told[name]:.3g}".replace("nan", "not measured") for name in COLUMNS]
         print(f"| {count:,} |", " | ".join(cells), "|", flush=True)
 
 
