@@ -60,7 +60,7 @@ def process(
     planned = plan(source, effect, longest_s or 0.0) if cut else []
     if len(planned) < 2:
         return process_file(source, target, effect, watch=watch, **settings)
-    check_output(source, target, settings.get("kbps"), settings.get("overwrite", False))
+    check_output(source, target, effect, settings.get("kbps"), settings.get("overwrite", False))
     folder = _folder(target)
     make_folder(folder)
     files = {cut: folder / cut.name(key) for cut in planned}

@@ -25,7 +25,7 @@ from ..core.counters import Counters
 from ..core.kernels import clean
 from ..core.stream import Stream
 from ..errors import AudioError, Problem
-from ..files.ends import Input, open_input, open_output
+from ..files.ends import Input, open_for, open_output
 from ..files.offline import Report, check_nets, process_file
 from ..sound.reader import BLOCK, SoundReader, skipped
 from ..sound.writer import SoundWriter
@@ -74,7 +74,7 @@ def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:
         AudioError: If the recording cannot be read.
         UsageError: If it is longer, and the effect never forgets (see `memory.check`).
     """
-    with open_input(source) as reader:
+    with open_for(effect.rate_of_result, source) as reader:
         frames, rate = reader.frames, reader.rate
     if frames > longest_s * rate:
         memory.check(effect)
@@ -88,14 +88,18 @@ def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:
 
 
 def check_output(
-    source: str | Path, target: str | Path, kbps: float | None = None, overwrite: bool = False
+    source: str | Path,
+    target: str | Path,
+    effect: Effect,
+    kbps: float | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Refuse, before any work, an output that `join` could not write; see `files.ends.open_output`.
 
     Raises:
         AudioError: If it exists and may not be replaced, or its format cannot hold the sound.
     """
-    with open_input(source) as reader, reader.raw() as original:
+    with open_for(effect.rate_of_result, source) as reader, reader.raw() as original:
         open_output(target, reader, original, kbps, overwrite).discard()
 
 
@@ -123,7 +127,7 @@ def piece(
         ModelError: If a net failed in any window.
     """
     with (
-        open_input(source) as reader,
+        open_for(effect.rate_of_result, source) as reader,
         SoundWriter(
             target, reader.rate, reader.channels, FORMAT, SUBTYPE, overwrite=True
         ) as writer,
@@ -190,6 +194,10 @@ class Joined:
         """See `Renders.latency`."""
         return self._effect.latency(sample_rate)
 
+    def rate_of_result(self, sample_rate: int) -> int:
+        """See `Renders.rate_of_result`."""
+        return self._effect.rate_of_result(sample_rate)
+
     def render(
         self, blocks: Iterable[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:
@@ -212,7 +220,11 @@ class Joined:
         for block in _taken(reel, None):
             given += block.shape[1]
             yield block
-        with open_input(self._source) as reader, closing(_run(reader, self._effect, cut)) as pairs:
+        rate_of = self._effect.rate_of_result
+        with (
+            open_for(rate_of, self._source) as reader,
+            closing(_run(reader, self._effect, cut)) as pairs,
+        ):
             yield from skipped((wet for _, wet in pairs), given)
 
 

@@ -259,7 +259,7 @@ class Worker:
             folder = tempfile.gettempdir() if there else Path(store.local(item.target)).parent
             make_folder(Path(folder))
             out = Path(folder, store.base_name(item.target))
-            cuts.check_output(path, out, self.settings.quality_kbps, True)
+            cuts.check_output(path, out, effect, self.settings.quality_kbps, True)
         return planned
 
     def _piece(

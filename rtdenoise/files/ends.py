@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from ..audio import Samples
+from ..core.kernels import clean
 from ..core.resample import converted
 from ..errors import AudioError, Problem, printable
 from ..sound.bitrate import BitRate, chosen, limits
 from ..sound.carry import Sound
 from ..sound.formats import BITS, MAX_BYTES, SUFFIXES, XIPH, bits, encoding, is_media, suffixes
 from ..sound.media import MediaReader
-from ..sound.reader import BLOCK, SoundReader
+from ..sound.reader import BLOCK, SoundReader, skipped
 from ..sound.remux import MediaWriter
 from ..sound.writer import SoundWriter
 
@@ -51,26 +52,78 @@ class AtRate:
     Args:
         reader: The open input.
         rate: The sample rate in Hz.
+
+    Attributes:
+        nonfinite: Samples of the input that were NaN or infinite, and are silence.
     """
 
-    bit_rate: BitRate | None = None  # that of the other rate says nothing
-
     def __init__(self, reader: Input, rate: int) -> None:
-        self.reader, self.rate = reader, rate
+        self.reader, self.rate, self.nonfinite = reader, rate, 0
+        self._loss: AudioError | None = None
         self.path, self.name, self.warnings = reader.path, reader.name, reader.warnings
-        self.channels, self.seconds = reader.channels, reader.seconds
-        self.frames = round(reader.frames * rate / reader.rate)
+        self.channels, self.frames = reader.channels, round(reader.frames * rate / reader.rate)
         self.format, self.subtype, self.endian = reader.format, reader.subtype, reader.endian
-        self.raw, self.close = reader.raw, reader.close
+
+    @property
+    def bit_rate(self) -> BitRate | None:
+        """None: that of the other rate says nothing."""
+        return None
+
+    @property
+    def seconds(self) -> float:
+        """The length in seconds."""
+        return self.reader.seconds
+
+    def raw(self) -> BinaryIO:
+        """Open the bytes of the input."""
+        return self.reader.raw()
+
+    def close(self) -> None:
+        """Close the input."""
+        self.reader.close()
 
     def __iter__(self) -> Iterator[Samples]:
-        yield from converted(self.reader, self.channels, self.reader.rate, self.rate)
+        self.nonfinite, self._loss = 0, None
+        yield from converted(self._finite(), self.channels, self.reader.rate, self.rate)
+        if self._loss is not None:
+            raise self._loss
+
+    def after(self, start: int) -> Iterator[Samples]:
+        """Yield the blocks from the sample *start* on; what is before is read as well."""
+        return skipped(self, start)
+
+    def _finite(self) -> Iterator[Samples]:
+        """Yield the input, made finite: the conversion would spread a NaN."""
+        try:
+            for block in self.reader:
+                self.nonfinite += clean(block, block)
+                yield block
+        except AudioError as error:  # what the conversion still holds comes before it
+            self._loss = error
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def open_for(
+    rate_of_result: Callable[[int], int], path: str | Path, block: int = BLOCK
+) -> Input | AtRate:
+    """Open a recording at the rate that holds what an effect makes of it.
+
+    Args:
+        rate_of_result: See `Effect.rate_of_result`.
+        path: See `open_input`.
+        block: See `open_input`.
+
+    Raises:
+        AudioError: If it cannot be read.
+    """
+    reader = open_input(path, block)
+    rate = rate_of_result(reader.rate)
+    return reader if rate == reader.rate else AtRate(reader, rate)
 
 
 Output = SoundWriter | MediaWriter

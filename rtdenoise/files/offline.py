@@ -13,12 +13,11 @@ import numpy as np
 from ..audio import Samples
 from ..core.counters import Counters
 from ..core.kernels import all_finite, clean
-from ..core.resample import converted
 from ..core.stream import Stream
 from ..errors import AudioError, ModelError, Problem
 from ..sound.pending import same_file
 from ..sound.reader import BLOCK
-from .ends import AtRate, Input, Output, losses, open_input, open_output
+from .ends import AtRate, Input, Output, losses, open_for, open_output
 
 AUDIBLE = 2.0**-16  # half a step of 16 bits: what is softer at its peak is silence there
 
@@ -148,7 +147,7 @@ class _Heard:
 
 
 class _Watched:
-    """The blocks of a file, finite and at *rate*; listeners see them before the effect does."""
+    """The blocks of a file, made finite and shown to listeners before the effect gets them."""
 
     def __init__(
         self,
@@ -156,33 +155,33 @@ class _Watched:
         counters: Counters,
         listeners: Sequence[Listener],
         watch: Callable[[float], None],
-        rate: int,
     ) -> None:
-        self.reader, self.counters, self.rate = reader, counters, rate
+        self.reader, self.counters = reader, counters
         self.listeners, self.watch = listeners, watch
-        self.nonfinite, self.partial = 0, ""
+        self._nonfinite, self.partial = 0, ""
+
+    @property
+    def nonfinite(self) -> int:
+        """The samples so far that were NaN or infinite."""
+        return self._nonfinite + (self.reader.nonfinite if isinstance(self.reader, AtRate) else 0)
 
     def _readable(self) -> Iterator[Samples]:
-        """Yield all that can be read, made finite, and keep what is said of the rest."""
+        """Yield all that can be read, and keep what is said of the rest."""
         try:
-            for block in self.reader:
-                self.nonfinite += clean(block, block)
-                yield block
+            yield from self.reader
         except AudioError as error:
             if error.problem is not Problem.PARTIAL:
                 raise
             self.partial = str(error)
 
     def __iter__(self) -> Iterator[Samples]:
-        blocks = self._readable()
-        if self.rate != self.reader.rate:
-            blocks = converted(blocks, self.reader.channels, self.reader.rate, self.rate)
-        for block in blocks:
+        for block in self._readable():
+            self._nonfinite += clean(block, block)
             for listener in self.listeners:
                 listener.before(block)
             yield block
             self.check()
-            self.watch(block.shape[1] / self.rate)
+            self.watch(block.shape[1] / self.reader.rate)
 
     def check(self) -> None:
         """See `check_nets`."""
@@ -246,17 +245,15 @@ def process_file(
         ModelError: If the net failed in any window.
     """
     start = time.perf_counter()
-    with open_input(source, block) as opened, opened.raw() as original:
-        there = opened.bit_rate  # before the output can take the place of the input
-        rate = effect.rate_of_result(opened.rate)
-        reader = opened if rate == opened.rate else AtRate(opened, rate)
+    with open_for(effect.rate_of_result, source, block) as reader, reader.raw() as original:
+        there = reader.bit_rate  # before the output can take the place of the input
         writer = open_output(target, reader, original, kbps, overwrite)
         stream, counters = Stream(reader.rate, reader.channels), Counters()
         latency = effect.latency(reader.rate)  # before the sound: some VST3s are good for one run
         with writer:
             heard = _Heard(reader)
             listeners = [heard, *listen(reader)]
-            source_blocks = _Watched(opened, counters, listeners, watch, rate)
+            source_blocks = _Watched(reader, counters, listeners, watch)
             for out in effect.render(source_blocks, stream, counters):
                 for listener in listeners:
                     listener.after(out)

@@ -37,6 +37,10 @@ class AtServer:
         """Return 0: nobody knows it before the stream begins; then `last.ready` has it."""
         return 0
 
+    def rate_of_result(self, sample_rate: int) -> int:
+        """Return the rate as it is: a stream keeps it."""
+        return sample_rate
+
     def render(
         self, blocks: Iterable[Samples], stream: Stream, counters: Counters
     ) -> Iterator[Samples]:

@@ -44,7 +44,7 @@ def is_active(piece: NDArray[np.int16], samples: int) -> bool:
 class Library:
     """The recordings of one side of the split, and the excerpts drawn from them.
 
-    Opening looks at every row once, in numpy. Afterwards a process keeps about three bytes a row for
+    Opening looks at every row once, in numpy. Then a process keeps about three bytes a row for
     itself; the rows are mapped from the disk, so all processes of a machine share them.
 
     Args:
