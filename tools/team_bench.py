@@ -1,4 +1,4 @@
-"""Measure what several processes that train one net pay for being several (docs/scale_training.md).
+"""Measure what several processes that train one net pay for being several (docs/nodes.md).
 
     torchrun --nproc-per-node 2 tools/team_bench.py CACHE RECIPE [RECIPE ...] [a.b=c ...]
 

@@ -152,7 +152,7 @@ class Team:
 
         They travel in buckets, so that a large net needs no second copy of all its gradients; a net
         of less than 16 million parameters has one. Buckets that begin during the backward pass
-        could save 1 % of a step (docs/scale_training.md).
+        could save 1 % of a step (docs/nodes.md).
 
         Args:
             parameters: Parameters with a gradient; in a process without a share they have none.

@@ -66,7 +66,7 @@ def test_torchrun_goes_on_after_a_kill_and_makes_the_steps_of_one_process(cache,
     command += ["--cache", str(cache), "--run", str(run)]
     command += [word for change in SETS for word in ("--set", change)]
     here = {"PYTHONPATH": str(RECIPES.parents[1]), "OMP_NUM_THREADS": "1"}
-    here |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # docs/scale_training.md
+    here |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # docs/nodes.md
     with (tmp_path / "said").open("w") as said:
         torchrun = subprocess.Popen(command, env=os.environ | here, stdout=said, stderr=said)
         try:
