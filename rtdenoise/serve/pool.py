@@ -35,6 +35,7 @@ from .timing import SIZES, Times
 PIECE_HOPS = 2  # of one stream in one round: a message of 20 ms has 1.9 of 512 samples at 48 kHz
 MOST_HOPS = 8  # the same, while there is room for more: of a stream that is ahead of real time
 SHARE = 0.5  # of a hop that a round may take: what comes meanwhile is in the next one, in time
+GATHER = 0.25  # of a hop that audio waits for that of other streams: a call of many is cheaper
 STOP_S = 5.0  # time that a call of a net may still take at the end
 COLD, MEASURED = 8, 24  # hops before a measurement, and of it
 
@@ -207,13 +208,28 @@ class Hub:
             self._drop(lane)
 
     def _listen(self) -> None:
-        """Do what the queue says; wait for it if no audio waits."""
+        """Do what the queue says; wait for it if no audio waits, and a little for more streams."""
         if not self._ready:
-            do, what = self._inbox.get()
-            do(*what)
+            self._do(*self._inbox.get())
+        self._do_all()
+        oldest = min(self._ready, key=lambda lane: lane.due_s, default=None)
+        if oldest is None or any(lane.hops >= MOST_HOPS for lane in self._ready):
+            return
+        until_s = oldest.due_s - (1 - GATHER) * oldest.hop_s
+        while len(self._ready) < len(self._tasks) and self._going:
+            left_s = until_s - time.perf_counter()
+            try:
+                self._do(*self._inbox.get(timeout=max(0.0, left_s)))
+            except queue.Empty:
+                return
+            self._do_all()
+
+    def _do(self, do: Callable[..., None], what: Any) -> None:
+        do(*what)
+
+    def _do_all(self) -> None:
         while not self._inbox.empty():
-            do, what = self._inbox.get_nowait()
-            do(*what)
+            self._do(*self._inbox.get_nowait())
 
     def round(self, chosen: list[tuple[Lane, int]]) -> None:
         """Process the next frames of streams, so many of each, and give the answers."""
