@@ -63,11 +63,11 @@ DOORS = {
     "speechmos": {"proof/quality"},
     "fsspec": {"cluster/store"},
     "pyarrow": {"cluster/manifest"},
-    "ray": {"cluster/onray", "serve/onray"},
-    "grpc": {"cluster/onray"},  # a dependency of ray, and what its servers speak
+    "ray": {"cluster/rays", "serve/onray"},  # serve: Ray Serve
+    "grpc": {"cluster/rays"},  # a dependency of ray, and what its servers speak
 }
 TRAIN_DOORS = {
-    "ray": {"train/fanout"},
+    "ray": {"rtdenoise: cluster/rays"},
     "lightning_fabric": {"train/team"},
     "numba": {"networks/recurrence"},
     "auraloss": {"losses/wave"},

@@ -1,6 +1,6 @@
 """Tasks that many workers share: this process, processes here, or a Ray cluster.
 
-The only file of the training system that imports Ray. A task and its result are small; what is
+The only file of the training system that uses Ray. A task and its result are small; what is
 large lies in files that all workers see. A worker that dies takes nothing with it: its task is
 given to another one, up to TRIES times.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
-import re
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,14 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rtdenoise.cluster.rays import PLACE, RAY, connected
 from rtdenoise.errors import UsageError, last_line, printable
-
-from .extras import needed
 
 TRIES = 3  # workers that a task may lose before it counts as lost
 AHEAD = 2  # tasks in flight for each worker of a cluster, so that none of them waits
-ANSWER_S = 5.0  # a cluster that does not take a connection for as long is not there
-HERE, RAY = "here", "ray"
+HERE = "here"
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -207,14 +203,19 @@ def workers(on: str | None = None, jobs: int = 1) -> Iterator[Workers]:
 
     Args:
         on: None or `here`: this machine. `ray`: the cluster that RAY_ADDRESS names or this machine
-            is part of, or else a cluster of this machine alone. `ray://HOST:PORT`: that cluster.
+            is part of, or else a cluster of this machine alone. `ray://HOST:PORT`, or `HOST:PORT`
+            on one of its nodes: that cluster.
         jobs: Number of processes on this machine; 1 means the process that calls.
 
     Raises:
         UsageError: the words mean no place, Ray is not installed, or no cluster answers.
     """
-    if on not in (None, HERE):
-        with _cluster(str(on)) as ray:
+    if on is not None and on != HERE:
+        if not PLACE.fullmatch(on):
+            raise UsageError(
+                f"no place {printable(on)!r}; known: {HERE}, {RAY}, ray://HOST:PORT, HOST:PORT"
+            )
+        with connected(None if on == RAY else on, {"PYTHONPATH": _path()}) as ray:
             yield _OnRay(ray)
     elif jobs <= 1:
         yield Workers()
@@ -224,54 +225,6 @@ def workers(on: str | None = None, jobs: int = 1) -> Iterator[Workers]:
             yield pool
         finally:
             pool.close()
-
-
-@contextmanager
-def _cluster(on: str) -> Iterator[Any]:
-    """Connect to a Ray cluster, and leave it at the end."""
-    if not re.fullmatch(r"ray(://[^/\s]+:\d+)?", on):
-        raise UsageError(f"no place {printable(on)!r}; known: {HERE}, ray, ray://HOST:PORT")
-    ray = needed("ray", "cluster")
-    if ray.is_initialized():  # by a program that calls this one
-        yield ray
-        return
-    address = on if on != RAY else os.environ.get("RAY_ADDRESS") or None
-    where = _reachable(address)
-    try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level="error",
-            include_dashboard=None if address else False,
-            runtime_env={"env_vars": {"PYTHONPATH": _path()}},
-        )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UsageError(f"cannot use the Ray cluster {where}: {last_line(error)}") from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _reachable(address: str | None) -> str:
-    """Return the name of a cluster, after asking whether anything answers there.
-
-    Raises:
-        UsageError: nothing does. Ray would try for minutes, and say so in pages.
-    """
-    where = (address or "").partition("://")[2] or address or ""
-    host, colon, port = where.rpartition(":")
-    if not (colon and port.isdigit()):
-        return where or "of this machine"
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"no Ray cluster answers at {where} ({getattr(error, 'strerror', None) or error}); "
-            "`ray status` on its head node says whether it runs; ray://HOST:10001 reaches it "
-            "from outside"
-        ) from None
-    return where
 
 
 def _checkout() -> Path:

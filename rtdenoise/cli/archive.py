@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from ..cluster.progress import Progress
 from ..errors import Problem, UsageError, printable
 from .advice import with_advice
-from .arguments import DEFAULT_MODEL, file_name, parameters, strength
+from .arguments import (
+    DEFAULT_MODEL,
+    HERE,
+    add_on,
+    cluster_of,
+    file_name,
+    parameters,
+    strength,
+)
 
 if TYPE_CHECKING:
     from ..cluster.here import Engine
@@ -22,7 +30,6 @@ if TYPE_CHECKING:
     from ..files.results import Line, ResultsLog
     from .meters import Gauge
 
-HERE, RAY = "here", "ray"
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 ADVICE = {
     Problem.TIME_OUT: "Give it longer with --timeout S, or try it again with --retry-failed",
@@ -57,13 +64,7 @@ def add_archive(parser: argparse._ActionsContainer) -> None:
         metavar="I/N",
         help="process one of N equal shares, 0/N to (N-1)/N, as in an array of a batch system",
     )
-    parser.add_argument(
-        "--on",
-        default=None,
-        metavar="ENGINE",
-        help="where: here (default), or a Ray cluster: ray (the one of this machine, or that of "
-        "RAY_ADDRESS), HOST:PORT from one of its nodes, ray://HOST:PORT from anywhere",
-    )
+    add_on(parser)
     parser.add_argument(
         "--timeout",
         type=float,
@@ -154,13 +155,10 @@ def _engine(where: str) -> Engine:
         from ..cluster import here
 
         return here.run
-    if where != RAY and ":" not in where:
-        raise UsageError(
-            f"--on {where}: wanted here, ray or an address of Ray: HOST:PORT, ray://HOST:PORT"
-        )
+    address = cluster_of(where)
     from ..cluster.onray import OnRay
 
-    return OnRay(None if where == RAY else where)
+    return OnRay(address)
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -8,12 +8,13 @@ import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 
 if TYPE_CHECKING:
     from ..core.blend import Strength
 
 DEFAULT_MODEL = os.environ.get("RTDENOISE_MODEL") or "speech"
+HERE = "here"
 
 
 def file_name(text: str) -> str:
@@ -27,6 +28,33 @@ def file_name(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("got an empty name, wanted a file or a folder")
     return os.path.expanduser(text)  # noqa: PTH111 - a Path would change other names
+
+
+def add_on(parser: argparse._ActionsContainer, default: str | None = None) -> None:
+    """Add --on to *parser*; see `cluster_of`."""
+    parser.add_argument(
+        "--on",
+        default=default,
+        metavar="ENGINE",
+        help="where: here (default), or a Ray cluster: ray (the one of this machine, or that of "
+        "RAY_ADDRESS), HOST:PORT from one of its nodes, ray://HOST:PORT from anywhere",
+    )
+
+
+def cluster_of(on: str) -> str | None:
+    """Return the address of the Ray cluster that --on means; see `cluster.rays.connected`.
+
+    Raises:
+        UsageError: If it means none.
+    """
+    from ..cluster.rays import PLACE, RAY
+
+    if not PLACE.fullmatch(on):
+        raise UsageError(
+            f"--on {printable(on)}: wanted here, ray or an address of Ray: HOST:PORT, "
+            "ray://HOST:PORT"
+        )
+    return None if on == RAY else on
 
 
 def add_outputs(parser: argparse._ActionsContainer) -> None:

@@ -23,13 +23,12 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, printable, reason_of
-from .arguments import DEFAULT_MODEL, file_name
+from .arguments import DEFAULT_MODEL, HERE, add_on, cluster_of, file_name
 from .interrupt import until_interrupted
 from .log import log_line
 
@@ -68,13 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--tls-cert", type=file_name, metavar="PEM", help="certificate, for wss://")
     where.add_argument("--tls-key", type=file_name, metavar="PEM", help="key of the certificate")
     many = parser.add_argument_group("replicas")
-    many.add_argument(
-        "--on",
-        default="here",
-        metavar="ENGINE",
-        help="where: here (default), or a Ray cluster: ray (the one of this machine, or that of "
-        "RAY_ADDRESS), HOST:PORT from one of its nodes, ray://HOST:PORT from anywhere",
-    )
+    add_on(many, HERE)
     many.add_argument(
         "--replicas", type=int, metavar="N", help="processes on Ray, a core each (default: 1)"
     )
@@ -121,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     from ..live.drive import quiet_interpreter
 
     settings = _settings(args, Settings)
-    if args.on != "here":
+    if args.on != HERE:
         return _run_on_ray(args, settings)
     certificate, key = (Path(name) if name else None for name in (args.tls_cert, args.tls_key))
     address = Address(args.host, args.port, certificate, key)
@@ -148,11 +141,11 @@ def _run_on_ray(args: argparse.Namespace, settings: Settings) -> int:
     from ..serve.menu import Menu
     from ..serve.onray import application, deployed, on_ray
 
+    address = cluster_of(args.on)
     models, boards = args.model or ([] if args.board else [DEFAULT_MODEL]), args.board
     Menu(models, boards)  # what is wrong with them is told here, and not by a replica
     places = tuple(str(Path(name).absolute()) for name in boards)
     build = partial(application, tuple(map(source, models)), places, on_ray(settings))
-    address = None if args.on == "ray" else args.on
     count = args.replicas or 1
     signal.set_wakeup_fd(-1)  # `main` would end this process 5 s after a signal, streams or not
     with deployed(build, count, args.host, args.port, address, args.drain) as url:
@@ -176,13 +169,11 @@ def _settings(args: argparse.Namespace, make: Any) -> Settings:
         f"--idle {args.idle:g}: wanted more than 0 s": not args.idle > 0,
         f"--drain {args.drain:g}: wanted 0 s or more": not args.drain >= 0,
         "--replicas is about a Ray cluster: give --on": args.replicas is not None
-        and args.on == "here",
+        and args.on == HERE,
         f"--replicas {args.replicas}: wanted 1 or more": args.replicas is not None
         and args.replicas < 1,
-        f"--on {printable(args.on)}: wanted here, ray or an address of Ray: HOST:PORT, "
-        "ray://HOST:PORT": not re.fullmatch(r"here|ray|(ray://)?[^/\s]+:\d+", args.on),
         "--tls-cert is not for Ray, whose proxies have settings of their own: leave it out": (
-            args.tls_cert and args.on != "here"
+            args.tls_cert and args.on != HERE
         ),
         "--tls-key is the key of a certificate: give --tls-cert": args.tls_key
         and not args.tls_cert,

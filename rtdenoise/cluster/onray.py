@@ -10,12 +10,9 @@ bytes each time, so that it does no harm if an item is done twice.
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import secrets
-import signal
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -26,26 +23,19 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import UsageError, last_line, printable, reason_of
+from ..errors import UsageError, printable, reason_of
 from ..files.results import Line, ResultsLog
 from ..sound.pending import make_folder
 from .crew import Crew, Lost
 from .flow import Flow
 from .items import Item
 from .progress import Progress
+from .rays import connected
 from .store import is_url, local
 from .work import Settings, Worker
 
-CLIENT = "ray://"  # addresses of Ray Client, by which a machine outside the cluster reaches it
-CONNECT_S = 5.0
 # Packages of extras that items may need: a worker must have those that the driver has.
 EXTRAS = ("fsspec", "s3fs", "gcsfs", "adlfs", "av")
-QUIET = {
-    # Else Ray prints what its daemons say of dead workers on stdout, where results go.
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a warning about GPUs, of which none are asked for
-    "RAY_USAGE_STATS_ENABLED": "0",  # of a Ray that begins here: nothing is sent anywhere
-}
 Work = Callable[[Item], Line]
 
 
@@ -184,95 +174,12 @@ def _why(ray: Any, error: BaseException) -> str:
     return "its process died"
 
 
-@contextmanager
-def connected(address: str | None) -> Iterator[Any]:
-    """Give the package ray, connected to a cluster, while a block runs.
-
-    Args:
-        address: `HOST:PORT` of a cluster that this machine is a node of, `ray://HOST:PORT` of Ray
-            Client, or None: what RAY_ADDRESS names, or a Ray that runs on this machine, or one that
-            begins and ends with the block.
-
-    Raises:
-        UsageError: If Ray is not installed, or the cluster cannot be reached or used.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("Ray is not installed: pip install 'rtdenoise[cluster]'") from None
-    if ray.is_initialized():  # by who calls, and theirs
-        yield ray
-        return
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address not in (None, "", "auto", "local"):
-        _probe(address)
-    terminate = signal.getsignal(signal.SIGTERM)
-    try:
-        try:
-            ray.init(address or None, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:
-            raise _refused(address, error) from None
-        finally:
-            with suppress(ValueError):  # this is not the main thread, and Ray took no signal
-                signal.signal(signal.SIGTERM, terminate)
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _probe(address: str) -> None:
-    """Find out whether something like Ray answers, as Ray itself tries for two minutes.
-
-    Raises:
-        UsageError: If nothing does.
-    """
-    place = address.removeprefix(CLIENT)
-    host, _, port = place.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
-        raise UsageError(
-            f"the address of Ray is {printable(address)}, wanted HOST:PORT of a cluster that this "
-            f"machine is a node of, or {CLIENT}HOST:PORT for any other machine"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-    except OSError as error:
-        raise UsageError(
-            f"no Ray cluster answers at {printable(address)} ({reason_of(error)}). Usual are port "
-            f"6379 of the head node, and {CLIENT}HOST:10001 from outside of the cluster"
-        ) from None
-    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-        return
-    import grpc
-
-    with grpc.insecure_channel(place) as channel:
-        try:
-            grpc.channel_ready_future(channel).result(CONNECT_S)
-        except grpc.FutureTimeoutError:
-            raise UsageError(f"what answers at {printable(address)} is no Ray cluster") from None
-
-
-def _refused(address: str | None, error: Exception) -> UsageError:
-    """Return the error of a cluster that answers, and cannot be used."""
-    where = printable(address or "this machine")
-    text = " ".join(str(error).split())
-    if "Version mismatch" in text or ("version" in text.lower() and "python" in text.lower()):
-        return UsageError(f"the Ray cluster at {where} has other versions: {printable(text[:300])}")
-    if "node" in text.lower() and "No node info" in text:
-        return UsageError(
-            f"this machine is no node of the Ray cluster at {where}: run this on one, or use "
-            f"{CLIENT}HOST:10001 from outside"
-        )
-    return UsageError(f"cannot use the Ray cluster at {where}: {last_line(error)}")
-
-
 @dataclass(frozen=True)
 class OnRay:
     """The engine of a Ray cluster; see `here.Engine`.
 
     Attributes:
-        address: The cluster; see `connected`.
+        address: The cluster; see `rays.connected`.
         make: Function that loads what works on items, once in each actor.
     """
 

@@ -1,4 +1,4 @@
-"""The server as replicas on a Ray cluster; the door to `ray` in this room.
+"""The server as replicas on a Ray cluster; the door to `ray.serve`.
 
 Ray Serve runs the same application in each replica, and its proxy passes connections on. A
 connection stays with its replica, which holds the state of the stream. If the replica is killed,
@@ -11,7 +11,6 @@ than is processed, in place of holding it back.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import time
 import urllib.request
@@ -22,14 +21,14 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from ..errors import UsageError, last_line, printable, reason_of
+from ..cluster.rays import connected
+from ..errors import UsageError, last_line, printable
 from .menu import Menu
 from .protocol import PATH
 from .server import Server, Settings
 
 NAME = "rtdenoise"
 AHEAD_S = 60.0  # audio of a stream that may wait in a replica: 12 MB at 48 kHz
-PROBE_S = 5.0  # time in which a cluster must answer
 BEGIN_S = 60.0  # time in which the proxy must find the first replica
 MOST_REQUESTS = 10_000  # of a replica: the application itself refuses streams, in words
 QUIET = {"log_level": "ERROR", "enable_access_log": False}
@@ -65,27 +64,15 @@ def deployed(
         host: Address at which the proxies listen: one at the head of the cluster, or one at each
             node if it is no loopback address.
         port: Port; 0 takes a free one of this machine.
-        address: `HOST:PORT` of a cluster that this machine is a node of, or `ray://HOST:PORT` of
-            Ray Client. None: what RAY_ADDRESS names, or a Ray that runs on this machine, or one
-            that begins and ends with the context.
+        address: The cluster; see `cluster.rays.connected`.
         drain_s: Seconds that streams get to end in.
 
     Raises:
         UsageError: If Ray is not installed or cannot be reached, or the replicas do not begin.
     """
-    if address is not None:
-        _probe(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        from ray import serve
-    except ImportError as error:
-        raise UsageError(
-            f"replicas need Ray ({error.name} is missing): pip install 'rtdenoise[cluster,serve]'"
-        ) from None
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     port = port or _free_port()
-    with _connected(ray, address):
+    with connected(address) as ray:
+        serve = _serve()
         _check_cores(ray, replicas, address)
         location = "HeadOnly" if host.startswith("127.") or host == "localhost" else "EveryNode"
         options = {"host": host, "port": port}
@@ -103,6 +90,22 @@ def deployed(
             yield f"ws://{host}:{port}{PATH}"
         finally:
             _end(serve, drain_s)
+
+
+def _serve() -> Any:
+    """Return Ray Serve, which is quiet.
+
+    Raises:
+        UsageError: If a package that it needs is not installed.
+    """
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise UsageError(
+            f"replicas need Ray ({error.name} is missing): pip install 'rtdenoise[cluster,serve]'"
+        ) from None
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    return serve
 
 
 def _end(serve: Any, drain_s: float) -> None:
@@ -139,39 +142,6 @@ def _replicas(serve: Any, build: Callable[[], Starlette], replicas: int, drain_s
         "logging_config": QUIET,
     }
     return serve.deployment(**options)(serve.ingress(make)(Replica)).bind()
-
-
-@contextmanager
-def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    """Return a context with a connection to a cluster, unless there is one already."""
-    if ray.is_initialized():  # by who calls
-        yield
-        return
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:
-        where = printable(address or "this machine")
-        raise UsageError(f"cannot use the Ray cluster at {where}: {last_line(error)}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _probe(address: str) -> None:
-    """Find out whether something answers, as Ray itself tries for two minutes.
-
-    Raises:
-        UsageError: If nothing does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), PROBE_S).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise UsageError(
-            f"no Ray cluster answers at {printable(address)} ({reason_of(error)}). Usual are port "
-            "6379 of the head node, and ray://HOST:10001 from outside of the cluster"
-        ) from None
 
 
 def _check_cores(ray: Any, replicas: int, address: str | None) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import pytest
 
 import rtdenoise
 from rtdenoise.cli import main
-from rtdenoise.cluster import onray
+from rtdenoise.cluster import onray, rays
 from rtdenoise.cluster.onray import OnRay
 from rtdenoise.cluster.progress import Progress
 from rtdenoise.cluster.work import Settings
@@ -50,7 +49,7 @@ def head(journal):
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv(JOURNAL, str(journal))
-        for name, value in onray.QUIET.items():
+        for name, value in rays.QUIET.items():
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster
 
@@ -263,39 +262,3 @@ def test_outputs_are_looked_for_on_every_node(tmp_path):
         assert [Path(path).exists() for path in paths] == [True, True]
         assert Path(paths[1]).parent == tmp_path / "out"
     assert not Path(paths[1]).exists()
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [
-        ("localhost", "wanted HOST:PORT"),
-        ("ray://head", "wanted HOST:PORT"),
-        ("127.0.0.1:99999", "wanted HOST:PORT"),
-        ("no-such-host.invalid:6379", "no Ray cluster answers at no-such-host.invalid:6379"),
-        ("ray://127.0.0.1:{closed}", "no Ray cluster answers at"),
-        ("127.0.0.1:{silent}", "is no Ray cluster"),
-        ("ray://127.0.0.1:{silent}", "is no Ray cluster"),
-    ],
-)
-def test_a_wrong_address_is_told_at_once(monkeypatch, address, told):
-    """Ray itself tries for minutes, and ends the process."""
-    monkeypatch.setattr(onray, "CONNECT_S", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        ports = {"silent": silent.getsockname()[1], "closed": closed.getsockname()[1]}
-        with (
-            pytest.raises(UsageError, match=told) as caught,
-            onray.connected(address.format(**ports)),
-        ):
-            raise AssertionError("connected")
-    assert "\n" not in str(caught.value)
-
-
-def test_without_ray_the_extra_is_named(monkeypatch):
-    """One line says what to install."""
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with (
-        pytest.raises(UsageError, match=r"pip install 'rtdenoise\[cluster\]'"),
-        onray.connected("127.0.0.1:6379"),
-    ):
-        raise AssertionError("connected")
