@@ -26,10 +26,14 @@ from numpy.typing import NDArray
 
 from rtdenoise import Denoise
 from rtdenoise.audio import Samples
-from rtdenoise.cluster import abreast, cuts, memory
+from rtdenoise.cluster import cuts, here, memory
+from rtdenoise.cluster.items import Item
+from rtdenoise.cluster.progress import Progress
 from rtdenoise.cluster.seams import Joiner, Piece
+from rtdenoise.cluster.work import Settings
 from rtdenoise.core.stage import pump
 from rtdenoise.core.stream import Stream
+from rtdenoise.files.results import ResultsLog
 from rtdenoise.sound.reader import SoundReader
 
 BLOCK = 65_536
@@ -161,13 +165,17 @@ def cut(args: argparse.Namespace) -> None:
             outputs = [Path(folder, name) for name in ("pieces.w64", "uncut.w64")]
             for output, longest_s in zip(outputs, (args.longest, None), strict=True):
                 begin = time.perf_counter()
-                report = abreast.process(file, output, effect, longest_s, "bench", args.jobs)
+                settings = Settings(model=args.model, longest_s=longest_s, jobs=args.jobs)
+                item = Item(file, None, str(output), file)
+                here.run(iter([item]), settings, ResultsLog(None), Progress())
                 took = time.perf_counter() - begin
+                with SoundReader(output) as reader:
+                    seconds = reader.frames / reader.rate
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 same = "" if longest_s else f"{difference(*outputs):.1e}"
                 print(
-                    f"| {report.input} | {len(planned) if longest_s else 1} | {took:.1f} "
-                    f"| {report.seconds / took:.1f} | {peak:.0f} | {same} |",
+                    f"| {file} | {len(planned) if longest_s else 1} | {took:.1f} "
+                    f"| {seconds / took:.1f} | {peak:.0f} | {same} |",
                     flush=True,
                 )
 

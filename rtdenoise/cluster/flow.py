@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from ..errors import Problem, RtdenoiseError
 from ..files.results import FAILED, Line
+from . import store
 from .items import Item
 from .section import Section
 from .work import CUT
@@ -19,14 +22,18 @@ class _Long:
     Attributes:
         item: The item.
         section: Its pieces, and their join.
-        left: Number of pieces that are not finished.
+        left: Number of its tasks that are not finished.
         took_s: Seconds of work so far.
+        over: Whether its line is told.
+        useless: Whether no later run can use its pieces, because the net failed.
     """
 
     item: Item
     section: Section
     left: int
     took_s: float
+    over: bool = False
+    useless: bool = False
 
 
 class Flow(Iterator[Item]):
@@ -56,20 +63,31 @@ class Flow(Iterator[Item]):
             return None
         if task.section is None:
             return line
-        long = self._long.get(task.target)
-        if long is None:  # another piece of it has failed
-            return None
-        long.took_s += line.get("took_s", 0.0)
-        if line["status"] == FAILED or task.section.number is None:
-            self._forget(task)
-            return line | {"took_s": round(long.took_s, 3)}
+        long, told = self._long[task.target], None
         long.left -= 1
+        long.took_s += line.get("took_s", 0.0)
+        long.useless |= line.get("problem") == Problem.NET_FAILED
+        if not long.over and (line["status"] == FAILED or task.section.number is None):
+            long.over, told = True, line | {"took_s": round(long.took_s, 3)}
+            self._drop(long)
         if not long.left:
-            self._tasks.append(replace(long.item, section=long.section))
-        return None
+            self._go_on(long)
+        return told
 
-    def _forget(self, task: Item) -> None:
-        """Forget a long item that is finished, and the pieces of it that nobody works on."""
-        del self._long[task.target]
-        kept = (each for each in self._tasks if each.target != task.target)
+    def _drop(self, long: _Long) -> None:
+        """Forget the pieces of a long item that nobody works on."""
+        kept = [task for task in self._tasks if task.target != long.item.target]
+        long.left -= len(self._tasks) - len(kept)
         self._tasks = deque(kept)
+
+    def _go_on(self, long: _Long) -> None:
+        """Join a long item whose pieces are there, or forget it if it is over."""
+        target = long.item.target
+        if not long.over:
+            long.left = 1
+            self._tasks.append(replace(long.item, section=long.section))
+            return
+        del self._long[target]
+        if long.useless:
+            with suppress(RtdenoiseError):  # what matters has been told
+                store.remove(long.section.folder(target))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,16 @@ from torch import Tensor, nn
 
 from rtdenoise import Board, Denoise
 from rtdenoise.chain.autolevel import AutoLevel
-from rtdenoise.cluster import abreast, cuts, memory, seams
-from rtdenoise.errors import AudioError, ModelError, UsageError
+from rtdenoise.cluster import cuts, here, memory, seams
+from rtdenoise.cluster.items import Item
+from rtdenoise.cluster.progress import Progress
+from rtdenoise.cluster.work import Settings
+from rtdenoise.errors import AudioError, Problem, UsageError
 from rtdenoise.files.offline import process_file
+from rtdenoise.files.results import ResultsLog
 from tests.damaged import damaged_flac
 from tests.sounds import noise, read, tell_files, write
-from tests.toy_nets import Breaks, Identity, Late, Smoother, generator_for
+from tests.toy_nets import Breaks, Identity, Late, Smoother, generator_for, save
 
 SAME = 1e-5
 
@@ -49,16 +55,43 @@ def effect(module: nn.Module, memory_s: float = 1.0, **changes: object) -> Denoi
     return Denoise(generator_for(module, config={"memory_s": memory_s}, **changes))
 
 
-def both(source, folder, of, longest_s):
-    """The outputs of *source*, uncut and in pieces, both (channels, n); and the seams."""
-    process_file(source, folder / "uncut.wav", of, overwrite=True)
+def pieces(source, folder, of, longest_s):
+    """The cuts of *source*, and the files of its pieces."""
     planned = cuts.plan(source, of, longest_s)
     files = [folder / cut.name("key") for cut in planned]
     for cut, file in zip(planned, files, strict=True):
         cuts.piece(source, of, cut, file)
-    joined = cuts.Joined(source, of, planned, files)
+    return planned, files
+
+
+def both(source, folder, of, longest_s):
+    """The outputs of *source*, uncut and in pieces, both (channels, n); and the seams."""
+    process_file(source, folder / "uncut.wav", of, overwrite=True)
+    joined = cuts.Joined(source, of, *pieces(source, folder, of, longest_s))
     process_file(source, folder / "joined.wav", joined, overwrite=True)
     return read(folder / "uncut.wav"), read(folder / "joined.wav"), joined.seams
+
+
+@pytest.fixture
+def run(tmp_path_factory):
+    """Function that runs a net on a recording as the command does, and returns the line of it."""
+
+    class Lines(list, Progress):
+        def __init__(self):
+            Progress.__init__(self)
+
+        def note(self, line, size=None):
+            self.append(line)
+
+    def run(source, target, module, jobs=2):
+        model = save(module, tmp_path_factory.mktemp("net") / "net.pt", config={"memory_s": 0.1})
+        settings, lines = Settings(model=str(model), longest_s=1.0, jobs=jobs), Lines()
+        item = Item(str(source), None, str(target), source.name)
+        here.run(iter([item]), settings, ResultsLog(None), lines)
+        (line,) = lines
+        return line
+
+    return run
 
 
 def close(uncut, joined):
@@ -163,7 +196,7 @@ def test_a_damaged_recording_keeps_its_place_and_its_sentence(name, tmp_path, rn
         (tmp_path / f"cut.{form}").write_bytes(data[: len(data) * 2 // 3])
     of, source = effect(Smoother(), 0.1), tmp_path / name
     uncut = process_file(source, tmp_path / "uncut.wav", of)
-    done = abreast.process(source, tmp_path / "out.wav", of, 0.7, "k", 2)
+    done = cuts.join(source, tmp_path / "out.wav", of, *pieces(source, tmp_path, of, 0.7))
 
     assert done.partial == uncut.partial != ""
     assert close(read(tmp_path / "uncut.wav"), read(tmp_path / "out.wav"))
@@ -174,31 +207,42 @@ def test_the_file_is_that_of_the_uncut_run(tmp_path, rng):
     source, of = tmp_path / "in.flac", effect(Identity(), 0.1)
     write(source, noise(rng, 2, 100_000), 44_100, "FLAC", "PCM_24")
     uncut = process_file(source, tmp_path / "uncut.flac", of)
-    done = abreast.process(source, tmp_path / "out.flac", of, 0.5, "k", 2)
+    done = cuts.join(source, tmp_path / "out.flac", of, *pieces(source, tmp_path, of, 0.5))
     assert (tmp_path / "out.flac").read_bytes() == (tmp_path / "uncut.flac").read_bytes()
     assert (done.frames, done.latency, done.subtype) == (100_000, uncut.latency, "PCM_24")
     assert tell_files(tmp_path) == ["in.flac", "out.flac", "uncut.flac"]
 
 
-def test_a_run_that_was_killed_goes_on_with_the_pieces_that_are_there(tmp_path, rng):
-    """They are whole, and named by the digest; those of another digest are removed."""
-    source, of = tmp_path / "in.wav", effect(Smoother(), 0.1)
+def test_a_run_that_was_killed_goes_on_with_the_pieces_that_are_there(
+    run, tmp_path, rng, monkeypatch
+):
+    """They are whole, and named by the digest; what else is with them is removed in the end."""
+    source = tmp_path / "in.wav"
     write(source, noise(rng, 1, 4 * 48_000))
-    seen = []
+    made: list[float] = []
+    make, most = cuts.piece, [1.1, np.inf]
 
-    def killed(seconds):
-        seen.append(seconds)
-        if sum(seen) > 1.1:
-            raise KeyboardInterrupt
+    def piece(source, of, cut, target, watch):
+        def killed(seconds):
+            made.append(seconds)
+            if sum(made) > most[0]:
+                raise KeyboardInterrupt
+            watch(seconds)
 
+        make(source, of, cut, target, killed)
+
+    monkeypatch.setattr(cuts, "piece", piece)
     with pytest.raises(KeyboardInterrupt):
-        abreast.process(source, tmp_path / "out.wav", of, 1.0, "k", 1, killed)
+        run(source, tmp_path / "out.wav", Smoother(), 1)
     (folder,) = (path for path in tmp_path.iterdir() if path.name.startswith(".rtdenoise-"))
-    assert tell_files(folder) == [cuts.plan(source, of, 1.0)[0].name("k")]
+    key = folder.name.removeprefix(".rtdenoise-").removesuffix(".pieces")
+    first = cuts.plan(source, effect(Smoother(), 0.1), 1.0)[0]
+    assert tell_files(folder) == [first.name(key)]
     (folder / "old-0-end.w64").write_bytes(b"of another model")
 
-    made: list[float] = []
-    abreast.process(source, tmp_path / "out.wav", of, 1.0, "k", 1, made.append)
+    made.clear()
+    most.pop(0)
+    assert run(source, tmp_path / "out.wav", Smoother(), 1)["status"] == "done"
     assert sum(made) == pytest.approx(3.0, abs=0.1)
     assert tell_files(tmp_path) == ["in.wav", "out.wav"]
 
@@ -207,10 +251,7 @@ def test_a_recording_that_changes_meanwhile_is_an_error(tmp_path, rng):
     """The pieces are of the old one: nothing is written, and they stay."""
     source, of = tmp_path / "in.wav", effect(Smoother(), 0.1)
     write(source, noise(rng, 1, 2 * 48_000))
-    planned = cuts.plan(source, of, 1.0)
-    files = [tmp_path / cut.name("k") for cut in planned]
-    for cut, file in zip(planned, files, strict=True):
-        cuts.piece(source, of, cut, file)
+    planned, files = pieces(source, tmp_path, of, 1.0)
     write(source, noise(rng, 1, 3 * 48_000))
     with pytest.raises(AudioError, match=r"it was changed while it was processed$"):
         cuts.join(source, tmp_path / "out.wav", of, planned, files)
@@ -218,21 +259,26 @@ def test_a_recording_that_changes_meanwhile_is_an_error(tmp_path, rng):
     assert all(file.exists() for file in files)
 
 
-def test_a_net_that_fails_in_a_piece_writes_nothing(tmp_path, rng):
-    """The error is that of the uncut run, and the other pieces stop."""
-    source, of = tmp_path / "in.wav", effect(Breaks(90), 0.1)
+def test_a_net_that_fails_in_a_piece_writes_nothing(run, tmp_path, rng):
+    """The error is that of the uncut run, and the other pieces are removed."""
+    source = tmp_path / "in.wav"
     write(source, noise(rng, 1, 4 * 48_000))
-    with pytest.raises(ModelError, match=r"failed on .*in\.wav.*nothing was written"):
-        abreast.process(source, tmp_path / "out.wav", of, 1.0, "k", 2)
+    line = run(source, tmp_path / "out.wav", Breaks(90))
+    assert (line["status"], line["problem"]) == ("failed", Problem.NET_FAILED)
+    assert re.search(r"failed on .*in\.wav.*nothing was written", line["error"])
     assert tell_files(tmp_path) == ["in.wav"]
 
 
 @pytest.mark.parametrize(("name", "says"), [("out.wav", "exists"), ("out.mp3", "cannot hold")])
-def test_an_output_that_cannot_be_written_is_refused_before_the_work(name, says, tmp_path, rng):
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    name, says, run, tmp_path, rng, monkeypatch
+):
     """As without cuts, and nothing is left of it."""
+    monkeypatch.delattr(cuts, "piece")
     source = tmp_path / "in.wav"
     write(source, noise(rng, 3, 2 * 48_000))
     write(tmp_path / "out.wav", noise(rng, 1, 10))
-    with pytest.raises(AudioError, match=says):
-        abreast.process(source, tmp_path / name, effect(Breaks(1)), 1.0, "k", 2)
+    line = run(source, tmp_path / name, Breaks(1))
+    assert line["status"] == "failed"
+    assert says in line["error"]
     assert tell_files(tmp_path) == ["in.wav", "out.wav"]
