@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
@@ -53,8 +52,10 @@ class Reporter:
     def json(self, line: dict[str, Any]) -> None:
         """Print a line for programs; NaN and infinity become null, because JSON has neither."""
         if self.args.json:
+            from ..files.results import finite
+
             # ASCII is valid in every encoding, and keeps the bytes of names that are no UTF-8.
-            print(json.dumps(_finite(line)), flush=True)
+            print(json.dumps(finite(line)), flush=True)
 
     def plan(self, plan: Plan) -> None:
         """Report the inputs that are not processed."""
@@ -167,10 +168,3 @@ def score_line(scores: dict[str, dict[str, float]]) -> str:
         + (" dB" if name.endswith(" dB") else "")
         for name, before in scores["before"].items()
     )
-
-
-def _finite(value: Any) -> Any:
-    """Return *value* with None in place of NaN and infinity."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -255,10 +255,10 @@ class Worker:
             return []
         planned = cuts.plan(path, effect, self.settings.longest_s)
         if len(planned) > 1:  # hours of work need not begin for a format that cannot hold it
-            there = store.is_url(item.target) and not item.target.startswith("file://")
-            folder = tempfile.gettempdir() if there else Path(store.local(item.target)).parent
-            make_folder(Path(folder))
-            out = Path(folder, store.base_name(item.target))
+            beside = Path(store.local(item.target)).parent
+            folder = Path(tempfile.gettempdir()) if store.is_url(item.target) else beside
+            make_folder(folder)
+            out = folder / store.base_name(item.target)
             cuts.check_output(path, out, effect, self.settings.quality_kbps, True)
         return planned
 

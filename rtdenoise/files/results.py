@@ -29,13 +29,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from ..errors import Problem, UsageError, printable
 from ..sound.pending import Pending, explain
+from .digest import of_text
 
 SUFFIX = ".jsonl"
 BEGUN, DONE, FAILED, SKIPPED, ENDED = "begun", "done", "failed", "skipped", "ended"
@@ -333,7 +333,7 @@ def _bytes(name: str) -> bytes:
 
 
 def _hash(name: str) -> bytes:
-    return blake2b(_bytes(name), digest_size=16).digest()
+    return bytes.fromhex(of_text(name))
 
 
 def _name(line: Line) -> bytes:
