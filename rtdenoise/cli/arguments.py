@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import tomllib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, printable
@@ -30,10 +31,15 @@ def file_name(text: str) -> str:
     return os.path.expanduser(text)  # noqa: PTH111 - a Path would change other names
 
 
-def add_on(parser: argparse._ActionsContainer, default: str | None = None) -> None:
-    """Add --on to *parser*; see `cluster_of`."""
+def add_on(
+    parser: argparse._ActionsContainer,
+    default: str | None = None,
+    kind: Callable[[str], str | None] = str,
+) -> None:
+    """Add --on, a value of a *kind*, to *parser*; see `cluster_of`."""
     parser.add_argument(
         "--on",
+        type=kind,
         default=default,
         metavar="ENGINE",
         help="where: here (default), or a Ray cluster: ray (the one of this machine, or that of "

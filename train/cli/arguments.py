@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rtdenoise.cli import arguments
 from rtdenoise.errors import UsageError
 
 from ..config import Recipe, load
@@ -22,14 +23,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def add_on(parser: argparse.ArgumentParser) -> None:
-    """Add --on."""
-    parser.add_argument(
-        "--on",
-        type=_place,
-        metavar="ray[://HOST:PORT]",
-        help="spread the work over a Ray cluster: the one that RAY_ADDRESS names or this machine "
-        "is part of, or the one at an address (default: this machine alone)",
-    )
+    """Add --on, which is None for this machine."""
+    arguments.add_on(parser, kind=_place)
 
 
 def _place(text: str) -> str | None:
