@@ -64,7 +64,7 @@ class Served:
 def served(model: str, streams: int, core: int) -> Iterator[Served]:
     """Return a context with a server in a process of its own, on one core."""
     command = [sys.executable, "-m", "rtdenoise", "serve", "-m", model, "--port", "0"]
-    command += ["--streams", str(streams)]
+    command += ["--most", str(streams)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().strip() if process.stdout else ""

@@ -24,7 +24,7 @@ PATIENCE_S = 60
 @contextmanager
 def serving(*words):
     """A process that serves at a free port, and the address that it prints."""
-    command = [sys.executable, "-m", "rtdenoise", "serve", "--port", "0", "--streams", "2", *words]
+    command = [sys.executable, "-m", "rtdenoise", "serve", "--port", "0", "--most", "2", *words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -98,7 +98,7 @@ def test_a_second_signal_ends_the_streams(tmp_path):
         (["--on", "slurm"], "--on slurm: wanted here, ray or an address of Ray"),
         (["--on", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1 (connection refused)"),
         (["--on", "ray", "--tls-cert", "c.pem"], "--tls-cert is not for Ray"),
-        (["--streams", "0"], "--streams 0: wanted 1 or more"),
+        (["--most", "0"], "--most 0: wanted 1 or more"),
         (["--idle", "0"], "--idle 0: wanted more than 0 s"),
         (["--idle", "nan"], "--idle nan: wanted more than 0 s"),
         (["--drain", "-1"], "--drain -1: wanted 0 s or more"),
