@@ -68,10 +68,12 @@ def test_a_process_serves_what_file_writes_and_ends_in_order(clips, tmp_path):
 
 def test_a_second_signal_ends_the_streams(tmp_path):
     """The client is told, and no token is in what the process prints."""
-    tokens = tmp_path / "tokens"
+    tokens, board = tmp_path / "tokens", tmp_path / "call.toml"  # without a net, it begins sooner
     tokens.write_text("hush-hush\n")
+    board.write_text('[[effect]]\ntype = "Gain"\ngain_db = -6\n')
+    words = ["-vv", "--token-file", str(tokens), "--drain", "600", "--board", str(board)]
     with (
-        serving("-vv", "--token-file", str(tokens), "--drain", "600") as (process, url),
+        serving(*words) as (process, url),
         connecting.connect(url) as ws,
     ):
         ws.send(Hello(48_000, token="hush-hush").text())
