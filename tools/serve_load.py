@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
+from idle import cpu_s
 from websockets.asyncio.client import connect
 
 from rtdenoise.serve.protocol import END, Hello
@@ -38,18 +39,6 @@ def pinned(pid: int, core: int) -> None:
     """Let all threads of a process run on one core only."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), {core})
-
-
-def cpu_s(pid: int) -> float:
-    """Return the seconds that a process has computed."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mb(pid: int) -> float:
-    """Return the resident memory of a process in MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 @dataclass(frozen=True)
