@@ -25,7 +25,7 @@ import ipaddress
 import re
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError, printable, reason_of
 from .arguments import DEFAULT_MODEL, file_name
@@ -113,7 +113,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ..serve.menu import Menu
         from ..serve.run import Address, Listener, run
-        from ..serve.server import Settings
     except ModuleNotFoundError as error:
         raise UsageError(
             f"a server needs the package {error.name}: pip install 'rtdenoise[serve]' (from a "
@@ -121,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     from ..live.drive import quiet_interpreter
 
-    settings = _settings(args, Settings)
+    settings = _settings(args)
     if args.on != "here":
         return _run_on_ray(args, settings)
     certificate, key = (Path(name) if name else None for name in (args.tls_cert, args.tls_key))
@@ -165,12 +164,14 @@ def _run_on_ray(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _settings(args: argparse.Namespace, make: Any) -> Settings:
+def _settings(args: argparse.Namespace) -> Settings:
     """Return the settings that the options name.
 
     Raises:
         UsageError: If they contradict each other, or are out of range.
     """
+    from ..serve.server import Settings
+
     refusals = {
         f"--most {args.most}: wanted 1 or more": args.most is not None and args.most < 1,
         f"--idle {args.idle:g}: wanted more than 0 s": not args.idle > 0,
@@ -196,7 +197,7 @@ def _settings(args: argparse.Namespace, make: Any) -> Settings:
     for message, refused in refusals.items():
         if refused:
             raise UsageError(message)
-    made: Settings = make(
+    return Settings(
         most=args.most,
         tokens=_tokens(args.token_file) if args.token_file else (),
         origins=tuple(args.origin),
@@ -204,7 +205,6 @@ def _settings(args: argparse.Namespace, make: Any) -> Settings:
         idle_s=args.idle,
         drain_s=args.drain,
     )
-    return made
 
 
 def _is_loopback(host: str) -> bool:
