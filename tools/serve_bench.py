@@ -16,7 +16,8 @@ import asyncio
 import os
 
 import numpy as np
-from serve_load import HOP_S, Load, loaded, pinned, resident_mb, servers
+from idle import resident_mb
+from serve_load import HOP_S, Load, loaded, pinned, servers
 
 HEAD = """\
 | servers | streams | p50 ms | p99 ms | worst p99 ms | max ms | later than a hop % | late hops \

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
+from idle import cpu_s
 from websockets.asyncio.client import connect
 
 from rtdenoise.serve.protocol import END, Hello
@@ -40,18 +41,6 @@ def pinned(pid: int, core: int) -> None:
         os.sched_setaffinity(int(task.name), {core})
 
 
-def cpu_s(pid: int) -> float:
-    """Return the seconds that a process has computed."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mb(pid: int) -> float:
-    """Return the resident memory of a process in MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
-
 @dataclass(frozen=True)
 class Served:
     """A server that runs."""
@@ -64,7 +53,7 @@ class Served:
 def served(model: str, streams: int, core: int) -> Iterator[Served]:
     """Return a context with a server in a process of its own, on one core."""
     command = [sys.executable, "-m", "rtdenoise", "serve", "-m", model, "--port", "0"]
-    command += ["--streams", str(streams)]
+    command += ["--most", str(streams)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().strip() if process.stdout else ""

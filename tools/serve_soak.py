@@ -17,7 +17,8 @@ import sys
 import time
 
 import numpy as np
-from serve_load import HOP_S, Load, loaded, pinned, resident_mb, servers
+from idle import resident_mb
+from serve_load import HOP_S, Load, loaded, pinned, servers
 
 GROWTH_MB = 2.0
 LOOK_S = 5.0

@@ -1,7 +1,8 @@
 """The command line: `rtdenoise VERB ...`. Each verb is a file with HELP, add_arguments and run.
 
-Exit codes: 0 ok, 1 some inputs failed, 2 usage, 3 device, 4 model, 130 interrupted. Results go to
-stdout and everything else to stderr. A verb imports torch and other large packages when it runs.
+Exit codes: 0 ok, 1 some inputs failed, 2 usage, 3 device, 4 model, 5 server of streams,
+130 interrupted. Results go to stdout and everything else to stderr. A verb imports torch and other
+large packages when it runs.
 """
 
 from __future__ import annotations

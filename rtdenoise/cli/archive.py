@@ -69,7 +69,7 @@ def add_archive(parser: argparse._ActionsContainer) -> None:
         "--timeout",
         type=float,
         metavar="S",
-        help="give up an input that takes more seconds, as one on a drive that hangs",
+        help="give up what takes more seconds, as an input on a drive that hangs",
     )
     parser.add_argument(
         "--longest",

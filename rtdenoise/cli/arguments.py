@@ -179,8 +179,8 @@ def add_model_name(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_strength(parser: argparse.ArgumentParser) -> None:
-    """Add --mix, --atten-lim and --residual to *parser*; see `rtdenoise.Strength`."""
+def add_mix(parser: argparse._ActionsContainer) -> None:
+    """Add --mix and --atten-lim to *parser*; see `rtdenoise.Strength`."""
     parser.add_argument(
         "--mix",
         type=float,
@@ -195,6 +195,11 @@ def add_strength(parser: argparse.ArgumentParser) -> None:
         metavar="DB",
         help="attenuate by at most this much: 0 changes nothing, 12 is gentle (default: no limit)",
     )
+
+
+def add_strength(parser: argparse.ArgumentParser) -> None:
+    """Add --mix, --atten-lim and --residual to *parser*; see `rtdenoise.Strength`."""
+    add_mix(parser)
     parser.add_argument(
         "--residual", action="store_true", help="output what was removed instead of what was kept"
     )

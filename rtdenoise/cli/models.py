@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--speed", action="store_true", help="measure how fast each is here (see `rtdenoise bench`)"
     )
     add_json(
-        parser, "a list of cards; `needs` is the command that installs a model, `bytes` its size"
+        parser,
+        "a list of cards; `needs` is the command that installs a model, `bytes` its size, `weak` "
+        "where it is weak",
     )
 
 
@@ -59,7 +61,9 @@ def _cards() -> Iterator[dict[str, Any]]:
 
 
 def _dict(card: Card, needs: str, size: int | None) -> dict[str, Any]:
-    return asdict(card) | {"needs": needs, "bytes": size}
+    from ..nets import box
+
+    return asdict(card) | {"needs": needs, "bytes": size, "weak": box.weak(card.name)}
 
 
 def _speed(model: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +90,8 @@ def _lines(model: dict[str, Any]) -> Iterator[str]:
     )
     width = max(40, shutil.get_terminal_size().columns)
     indent = 17 * " "
-    yield fill(model["description"], width, initial_indent=indent, subsequent_indent=indent)
+    about = f"{model['description']} {model['weak']}".strip()
+    yield fill(about, width, initial_indent=indent, subsequent_indent=indent)
     if "paced" in model:
         paced = model["paced"]
         yield (

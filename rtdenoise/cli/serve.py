@@ -12,9 +12,8 @@ at any rate, and gets them back processed; docs/serve.md has the messages. Clien
 models and boards that are named here, and never name a file. /health and /metrics are at the same
 port.
 
-As many streams are taken as one core carries, which is measured at the start; --streams sets
-another number. The first Ctrl-C or SIGTERM lets the streams end (--drain), the second one ends
-them.
+As many streams are taken as one core carries, which is measured at the start; --most sets another
+number. The first Ctrl-C or SIGTERM lets the streams end (--drain), the second one ends them.
 
 Exit codes: 0 ended by Ctrl-C or SIGTERM, 2 usage, 4 model.
 """
@@ -25,7 +24,7 @@ import argparse
 import ipaddress
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError, printable, reason_of
 from .arguments import DEFAULT_MODEL, HERE, add_on, cluster_of, file_name
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="MODEL",
-        help=f"model to serve, by name or file; may be repeated (default: {DEFAULT_MODEL})",
+        help=f"model: one to serve, by name or file; may be given again (default: {DEFAULT_MODEL})",
     )
     parser.add_argument(
         "--board",
@@ -54,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=file_name,
         default=[],
         metavar="TOML",
-        help="board of effects to serve, under the name of its file; may be repeated",
+        help="run this board of effects instead of one model; may be given again",
     )
     parser.add_argument("--page", action="store_true", help="serve a page with a microphone at /")
     where = parser.add_argument_group("address")
@@ -62,7 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address to listen at (default: this machine only)"
     )
     where.add_argument(
-        "--port", type=int, default=8765, metavar="N", help="port; 0 takes a free one (8765)"
+        "--port",
+        type=int,
+        default=8765,
+        metavar="N",
+        help="port of the page, and of all else; 0 takes a free one (default: 8765)",
     )
     where.add_argument("--tls-cert", type=file_name, metavar="PEM", help="certificate, for wss://")
     where.add_argument("--tls-key", type=file_name, metavar="PEM", help="key of the certificate")
@@ -86,12 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="web page that may connect, as https://example.org; may be repeated",
+        help="web page that may connect, as https://example.org; may be given again",
     )
     limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--streams", type=int, metavar="N", help="streams at once (default: measured)"
-    )
+    limits.add_argument("--most", type=int, metavar="N", help="streams at once (default: measured)")
     limits.add_argument(
         "--idle", type=float, default=30.0, metavar="S", help="silence of a client, in s (30)"
     )
@@ -105,7 +106,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ..serve.menu import Menu
         from ..serve.run import Address, Listener, run
-        from ..serve.server import Settings
     except ModuleNotFoundError as error:
         raise UsageError(
             f"a server needs the package {error.name}: pip install 'rtdenoise[serve]' (from a "
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     from ..live.drive import quiet_interpreter
 
-    settings = _settings(args, Settings)
+    settings = _settings(args)
     if args.on != HERE:
         return _run_on_ray(args, settings)
     certificate, key = (Path(name) if name else None for name in (args.tls_cert, args.tls_key))
@@ -157,15 +157,16 @@ def _run_on_ray(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _settings(args: argparse.Namespace, make: Any) -> Settings:
+def _settings(args: argparse.Namespace) -> Settings:
     """Return the settings that the options name.
 
     Raises:
         UsageError: If they contradict each other, or are out of range.
     """
+    from ..serve.server import Settings
+
     refusals = {
-        f"--streams {args.streams}: wanted 1 or more": args.streams is not None
-        and args.streams < 1,
+        f"--most {args.most}: wanted 1 or more": args.most is not None and args.most < 1,
         f"--idle {args.idle:g}: wanted more than 0 s": not args.idle > 0,
         f"--drain {args.drain:g}: wanted 0 s or more": not args.drain >= 0,
         "--replicas is about a Ray cluster: give --on": args.replicas is not None
@@ -187,15 +188,14 @@ def _settings(args: argparse.Namespace, make: Any) -> Settings:
     for message, refused in refusals.items():
         if refused:
             raise UsageError(message)
-    made: Settings = make(
-        most=args.streams,
+    return Settings(
+        most=args.most,
         tokens=_tokens(args.token_file) if args.token_file else (),
         origins=tuple(args.origin),
         page=args.page,
         idle_s=args.idle,
         drain_s=args.drain,
     )
-    return made
 
 
 def _is_loopback(host: str) -> bool:

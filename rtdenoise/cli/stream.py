@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Problem, UsageError, reason_of
 from . import file
-from .arguments import add_force, add_json, add_quality, add_quiet, file_name
+from .arguments import add_force, add_json, add_mix, add_quality, add_quiet, file_name
 from .log import log_line
 
 if TYPE_CHECKING:
@@ -53,14 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="model: one of the server's, or a board (default: its first)",
     )
-    parser.add_argument(
-        "--mix", type=float, default=100.0, metavar="PERCENT",
-        help="share of processed sound in the output (default: 100)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--atten-lim", type=float, metavar="DB",
-        help="attenuate by at most this much (default: no limit)",
-    )  # fmt: skip
+    add_mix(parser)
     parser.add_argument(
         "--token-file",
         type=file_name,
@@ -123,11 +116,12 @@ def _token(path: str | None) -> str | None:
     """Return the secret in the file *path*, or that of the environment."""
     if path is None:
         return os.environ.get("RTDENOISE_TOKEN") or None
+    from ..serve.access import read_tokens
+
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        tokens = read_tokens(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the token in {path}: {reason_of(error)}") from None
-    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not tokens:
         raise UsageError(f"{path} has no token: wanted it in the first line")
     return tokens[0]

@@ -6,6 +6,7 @@ Some names stand for denoisers of other makers, which are in packages of their o
 from __future__ import annotations
 
 import os
+import tomllib
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +38,11 @@ def models() -> list[str]:
 def names() -> set[str]:
     """Return all names that stand for a model, also for one whose package is not installed."""
     return {file.stem for file in BOX.iterdir() if file.suffix in RUNTIMES} | set(makers.MAKERS)
+
+
+def weak(name: str) -> str:
+    """Return where a model of the box is weak, in sentences; nothing if that is not known."""
+    return str(tomllib.loads((BOX / "weak.toml").read_text("utf-8")).get(name, ""))
 
 
 def alike(name: str | Path) -> list[str]:

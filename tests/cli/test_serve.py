@@ -24,7 +24,7 @@ PATIENCE_S = 60
 @contextmanager
 def serving(*words):
     """A process that serves at a free port, and the address that it prints."""
-    command = [sys.executable, "-m", "rtdenoise", "serve", "--port", "0", "--streams", "2", *words]
+    command = [sys.executable, "-m", "rtdenoise", "serve", "--port", "0", "--most", "2", *words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -68,10 +68,12 @@ def test_a_process_serves_what_file_writes_and_ends_in_order(clips, tmp_path):
 
 def test_a_second_signal_ends_the_streams(tmp_path):
     """The client is told, and no token is in what the process prints."""
-    tokens = tmp_path / "tokens"
+    tokens, board = tmp_path / "tokens", tmp_path / "call.toml"  # without a net, it begins sooner
     tokens.write_text("hush-hush\n")
+    board.write_text('[[effect]]\ntype = "Gain"\ngain_db = -6\n')
+    words = ["-vv", "--token-file", str(tokens), "--drain", "600", "--board", str(board)]
     with (
-        serving("-vv", "--token-file", str(tokens), "--drain", "600") as (process, url),
+        serving(*words) as (process, url),
         connecting.connect(url) as ws,
     ):
         ws.send(Hello(48_000, token="hush-hush").text())
@@ -98,7 +100,7 @@ def test_a_second_signal_ends_the_streams(tmp_path):
         (["--on", "slurm"], "--on slurm: wanted here, ray or an address of Ray"),
         (["--on", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1 (connection refused)"),
         (["--on", "ray", "--tls-cert", "c.pem"], "--tls-cert is not for Ray"),
-        (["--streams", "0"], "--streams 0: wanted 1 or more"),
+        (["--most", "0"], "--most 0: wanted 1 or more"),
         (["--idle", "0"], "--idle 0: wanted more than 0 s"),
         (["--idle", "nan"], "--idle nan: wanted more than 0 s"),
         (["--drain", "-1"], "--drain -1: wanted 0 s or more"),

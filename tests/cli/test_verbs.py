@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 
 from rtdenoise.cli import main
+from rtdenoise.nets import box
+from rtdenoise.nets.makers import MAKERS
 from tests.toy_nets import Hums, Identity, save
 
 
@@ -40,3 +43,20 @@ def test_the_verbs_print_and_exit_as_they_say(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(good)])
     assert f"rtdenoise file {good}" in capsys.readouterr().err
+
+
+def test_models_says_what_each_is_for_and_where_it_is_weak(capsys, monkeypatch):
+    """Each model of the box has a sentence on its weakness; --speed measures those that can run."""
+    included = [name for name in box.models() if name not in MAKERS]
+    assert set(tomllib.loads((box.BOX / "weak.toml").read_text())) == set(included)
+    assert main(["models"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for name in included:
+        assert box.card(name).description in told
+        assert box.weak(name) in told
+    monkeypatch.setattr(box, "models", lambda: ["speech-small"])
+    assert main(["models", "--speed", "--json"]) == 0
+    measured = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    assert measured["speech-small"]["offline_x"] > 0
+    assert measured["speech-small"]["paced"]["p50_ms"] > 0
+    assert measured["speech-small"]["bytes"] == box.place("speech-small").stat().st_size

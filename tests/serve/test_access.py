@@ -22,6 +22,13 @@ from rtdenoise.serve.server import Settings
 from tests.streams import PATIENCE_S, asked, closed, connected, told
 
 
+@pytest.fixture(scope="module")
+def visited(menu):
+    """A server that a page of another place may use."""
+    with serving(menu, Settings(most=4, origins=("https://ours.example",))) as listener:
+        yield listener
+
+
 @pytest.mark.parametrize(
     ("origin", "welcome"),
     [
@@ -35,17 +42,16 @@ from tests.streams import PATIENCE_S, asked, closed, connected, told
         ("https://ours.example", True),
     ],
 )
-def test_pages_of_others_cannot_connect(menu, origin, welcome):
+def test_pages_of_others_cannot_connect(visited, origin, welcome):
     """A browser lets every page open a WebSocket to this machine, and tells whose it is."""
-    with serving(menu, Settings(most=4, origins=("https://ours.example",))) as listener:
-        port = str(urlsplit(listener.url).port)
-        options = {} if origin is None else {"origin": origin.replace("PORT", port)}
-        if welcome:
-            with connected(listener, **options) as ws:
-                assert "ready" in told(ws)
-        else:
-            with pytest.raises(InvalidStatus, match="403"), connected(listener, **options):
-                pass
+    port = str(urlsplit(visited.url).port)
+    options = {} if origin is None else {"origin": origin.replace("PORT", port)}
+    if welcome:
+        with connected(visited, **options) as ws:
+            assert "ready" in told(ws)
+    else:
+        with pytest.raises(InvalidStatus, match="403"), connected(visited, **options):
+            pass
 
 
 def test_a_name_that_was_made_to_mean_this_machine_is_refused(served):

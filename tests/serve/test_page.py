@@ -87,6 +87,13 @@ def menu(identity):
     return Menu(["speech-small", identity])
 
 
+@pytest.fixture(scope="module")
+def listener(menu):
+    """A server with the page."""
+    with serving(menu, Settings(most=2, page=True)) as listener:
+        yield listener
+
+
 @pytest.fixture
 def opened(browser):
     """A function that opens the page; no script may fail and nothing come from elsewhere."""
@@ -178,22 +185,23 @@ def places(quanta, sound):
     return np.array([whole.find(steps(quantum)) // 2 for quantum in quanta])
 
 
-def test_the_microphone_comes_back_clean_and_whole(opened, menu, taped, clips, monkeypatch):
+def test_the_microphone_comes_back_clean_and_whole(
+    opened, listener, menu, taped, clips, monkeypatch
+):
     """Every frame that the browser sent came back, as `rtdenoise file` cleans it, and is heard."""
     got, gave = taped
     hellos = noted(menu, monkeypatch)
-    with serving(menu, Settings(most=2, page=True)) as listener:
-        page = opened(listener, bypass=True)  # for the tape
-        live(page)
-        page.evaluate(RECORD)
-        cleaned = recorded(page, 2.0)
-        page.click("#raw")
-        recorded(page, 0.3)
-        raw = recorded(page, 0.5)
-        page.click("#stop")
-        page.wait_for_selector("#said:has-text('s came back')")
-        page.wait_for_selector("body[data-state=stopped]")
-        listener_empty(page, listener)
+    page = opened(listener, bypass=True)  # for the tape
+    live(page)
+    page.evaluate(RECORD)
+    cleaned = recorded(page, 1.0)
+    page.click("#raw")
+    recorded(page, 0.3)
+    raw = recorded(page, 0.5)
+    page.click("#stop")
+    page.wait_for_selector("#said:has-text('s came back')")
+    page.wait_for_selector("body[data-state=stopped]")
+    listener_empty(page, listener)
     sent, back = np.concatenate(got, axis=1), np.concatenate(gave, axis=1)
     if len(hellos) > 1 and os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
         pytest.skip("other programs take so much that the page gave the server up")
@@ -237,25 +245,24 @@ def gain_db(sent, cleaned, clips):
     return np.median(gains)
 
 
-def test_a_break_is_bridged_and_told(opened, menu, monkeypatch):
+def test_a_break_is_bridged_and_told(opened, listener, menu, monkeypatch):
     """The microphone is heard meanwhile; the page connects again, and says what was lost."""
     hellos = noted(menu, monkeypatch)
-    with serving(menu, Settings(most=2, page=True)) as listener:
-        server = listener.server
-        page = opened(listener)
-        live(page)
-        seats = list(server._seats.values())
-        ends = Refusal(protocol.RESTARTS, "this server ends", "draining")
-        server._loop.call_soon_threadsafe(seats[0].refuse, ends)
-        page.wait_for_selector("body[data-state=away]")
-        assert "this server ends" in page.inner_text("#said")
-        page.wait_for_selector("body[data-state=live]")
-        page.wait_for_selector("#counts .some:has-text('breaks') dd:has-text('1')")
-        page.wait_for_selector("#counts .some:has-text('lost')")
-        page.select_option("#model", menu.names[1])
-        page.wait_for_selector(f"#about:has-text('{menu.names[1]}')")
-        page.click("#stop")
-        listener_empty(page, listener)
+    server = listener.server
+    page = opened(listener)
+    live(page)
+    seats = list(server._seats.values())
+    ends = Refusal(protocol.RESTARTS, "this server ends", "draining")
+    server._loop.call_soon_threadsafe(seats[0].refuse, ends)
+    page.wait_for_selector("body[data-state=away]")
+    assert "this server ends" in page.inner_text("#said")
+    page.wait_for_selector("body[data-state=live]")
+    page.wait_for_selector("#counts .some:has-text('breaks') dd:has-text('1')")
+    page.wait_for_selector("#counts .some:has-text('lost')")
+    page.select_option("#model", menu.names[1])
+    page.wait_for_selector(f"#about:has-text('{menu.names[1]}')")
+    page.click("#stop")
+    listener_empty(page, listener)
 
     assert hellos[1].resume is not None
     assert [hello.model for hello in hellos] == [None, None, menu.names[1]]
@@ -281,58 +288,55 @@ def test_refusals_are_told(opened, menu):
         other.wait_for_selector("body[data-state=stopped]")
 
 
-def test_without_a_microphone(opened, menu):
+def test_without_a_microphone(opened, listener):
     """The page says what is in the way, and can be started again."""
-    with serving(menu, Settings(most=1, page=True)) as listener:
-        page = opened(listener, permissions=())
-        page.click("#go")
-        page.wait_for_selector("#trouble:has-text('does not allow this page')")
-        assert page.locator("#go").is_enabled()
+    page = opened(listener, permissions=())
+    page.click("#go")
+    page.wait_for_selector("#trouble:has-text('does not allow this page')")
+    assert page.locator("#go").is_enabled()
 
 
-def test_by_keyboard_on_a_phone(opened, menu):
+def test_by_keyboard_on_a_phone(opened, listener):
     """At 360 px nothing is cut off; every control is reached by Tab, has a name and a ring."""
-    with serving(menu, Settings(most=1, page=True)) as listener:
-        page = opened(listener, 360)
-        page.locator("#go").focus()
-        page.keyboard.press("Enter")
-        page.wait_for_selector("body[data-state=live]")
-        wide = """() => [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility()
-            && !e.closest('.bar, .hidden') && e.getBoundingClientRect().right > 360.5)
-            .map((e) => e.outerHTML.slice(0, 80))"""
-        page.wait_for_selector("#counts dd")
-        assert page.evaluate("document.documentElement.scrollWidth") == 360
-        assert page.evaluate(wide) == []
-        seen = {}
-        for _ in range(12):
-            page.keyboard.press("Tab")
-            name, ring, label = page.evaluate(
-                """() => { const e = document.activeElement, s = getComputedStyle(e);
-                const labels = [...(e.labels || [])].map((l) => l.textContent).join(' ');
-                return [e.id, s.outlineStyle !== 'none',
-                    e.getAttribute('aria-label') || labels || e.textContent.trim()]; }"""
-            )
-            if name:
-                seen[name] = ring and label
-        assert {"stop", "raw", "model", "mix-value", "mix-value-bar"} <= set(seen)
-        assert all(seen.values())
-        page.locator("#stop").focus()
-        page.keyboard.press("Space")
-        page.wait_for_selector("body[data-state=stopped]")
-        listener_empty(page, listener)
+    page = opened(listener, 360)
+    page.locator("#go").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-state=live]")
+    wide = """() => [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility()
+        && !e.closest('.bar, .hidden') && e.getBoundingClientRect().right > 360.5)
+        .map((e) => e.outerHTML.slice(0, 80))"""
+    page.wait_for_selector("#counts dd")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.evaluate(wide) == []
+    seen = {}
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        name, ring, label = page.evaluate(
+            """() => { const e = document.activeElement, s = getComputedStyle(e);
+            const labels = [...(e.labels || [])].map((l) => l.textContent).join(' ');
+            return [e.id, s.outlineStyle !== 'none',
+                e.getAttribute('aria-label') || labels || e.textContent.trim()]; }"""
+        )
+        if name:
+            seen[name] = ring and label
+    assert {"stop", "raw", "model", "mix-value", "mix-value-bar"} <= set(seen)
+    assert all(seen.values())
+    page.locator("#stop").focus()
+    page.keyboard.press("Space")
+    page.wait_for_selector("body[data-state=stopped]")
+    listener_empty(page, listener)
 
 
-def test_nothing_but_the_page_is_served(menu):
+def test_nothing_but_the_page_is_served(listener, menu):
     """Its files with their policy; no other file of the folder or of the machine."""
-    with serving(menu, Settings(most=1, page=True)) as listener:
-        for name in FILES:
-            status, headers = asked(listener, name)
-            assert status == 200
-            assert "default-src 'none'" in headers["Content-Security-Policy"]
-        for name in ("server.py", "../server.py", "%2e%2e/errors.py", "page.html"):
-            assert asked(listener, name)[0] == 404
-    with serving(menu, Settings(most=1)) as listener:
-        assert asked(listener, "")[0] == 404
+    for name in FILES:
+        status, headers = asked(listener, name)
+        assert status == 200
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+    for name in ("server.py", "../server.py", "%2e%2e/errors.py", "page.html"):
+        assert asked(listener, name)[0] == 404
+    with serving(menu, Settings(most=1)) as without:
+        assert asked(without, "")[0] == 404
 
 
 def asked(listener, name):

@@ -54,12 +54,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bad.add_argument("--despite-checks", action="store_true", help="score pairs that are refused")
     bad.add_argument("--leave-out", action="store_true", help="leave them out, and name them")
     add("--jobs", type=int, default=1, metavar="N", help="number of files at once (default: 1)")
-    add("--timeout", type=float, metavar="S", help="seconds that a system may take for a pair")
+    add(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="give up what takes more seconds, as a system for a pair",
+    )
     add(
         "--log",
         type=Path,
-        metavar="FILE.jsonl",
-        help="keep the scores in this file, and score only what it does not have",
+        metavar="FILE",
+        help="keep a results log, a JSON line a pair and system, and score only what it lacks",
     )
     add_on(parser)
     add("--csv", type=Path, metavar="FOLDER", help="write a CSV per system with a row per file")

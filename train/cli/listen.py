@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--anchors", default="3500,7000", metavar="HZ,..", help="low-passes of MUSHRA, or none")
     add("--db", type=Path, default=Path("ratings.sqlite"), help="database of the ratings")
     add("--title", default="Listening test", help="title of the page")
-    add("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at (default: 127.0.0.1, this machine only)",
+    )
     add("--port", type=int, default=8765, metavar="N", help="port of the page (default: 8765)")
     add("--results", type=Path, metavar="DB", help="print the results; serve nothing")
     add(

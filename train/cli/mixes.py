@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--side", choices=("dev", "test"), default="dev", help="side of the split (default: dev)")
     add("--snr", default="-5,0,5,10,15", metavar="DB,..", help="if there is no degradation")
     add("--seed", type=int, default=7, help="seed of the random values (default: 7)")
-    add("--jobs", type=int, default=1, metavar="N", help="number of pairs at once (default: 1)")
+    add("--jobs", type=int, default=1, metavar="N", help="number of files at once (default: 1)")
     add_on(parser)
 
 
