@@ -9,13 +9,14 @@ say of their bytes: 0 gives 16 items to a call, and a large number one.
 from __future__ import annotations
 
 import gc
-import resource
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from idle import resident_mb
 from ray.cluster_utils import Cluster
 
 from rtdenoise.cluster.items import Item, claimed
@@ -24,12 +25,6 @@ from rtdenoise.cluster.progress import Facts, Progress
 from rtdenoise.cluster.work import Settings
 from rtdenoise.files.results import ResultsLog
 from tests.cluster.toys import Nothing
-
-
-def resident_mb() -> float:
-    """Return the resident memory of this process in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 def listing(count: int, size: int) -> Iterator[Item]:
@@ -47,7 +42,7 @@ def main(count: int = 100_000, size: int = 10**9, cpus: int = 2) -> None:
     def show(facts: Facts) -> None:
         gc.collect()
         told = f"{facts['done']:>9} items, {facts['items_per_s']:7.0f} a second"
-        print(f"{told}, resident {resident_mb():6.1f} MB", flush=True)
+        print(f"{told}, resident {resident_mb(os.getpid()):6.1f} MB", flush=True)
 
     try:
         with tempfile.TemporaryDirectory() as folder:
