@@ -8,6 +8,8 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..cluster.progress import Progress
@@ -101,6 +103,8 @@ def is_archive(args: argparse.Namespace) -> bool:
 
 def run_archive(args: argparse.Namespace, advice: dict[Problem, str]) -> int:
     """Process the items; return the exit code."""
+    from ..cluster.items import claimed
+    from ..cluster.progress import counted
     from ..cluster.store import check_folder
     from ..files.results import ResultsLog
     from .meters import Gauge
@@ -112,7 +116,9 @@ def run_archive(args: argparse.Namespace, advice: dict[Problem, str]) -> int:
     log = ResultsLog(args.log, "{}of{}".format(*args.shard) if args.shard else "")
     with Gauge(args.quiet) as gauge:
         told = Told(args, advice, gauge)
-        engine(_items(args, log), settings, log, told)
+        again = partial(_found, args, log)
+        with nullcontext() if args.quiet or args.retry_failed else counted(again, told.know):
+            engine(claimed(_found(args, log), log, args.retry_failed), settings, log, told)
     log.part().close()
     merged = log.merge()
     return told.end(log, merged)
@@ -191,8 +197,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     ).known()
 
 
-def _items(args: argparse.Namespace, log: ResultsLog) -> Iterator[Item]:
-    """Yield the items of the run, with what the log knows of them."""
+def _found(args: argparse.Namespace, log: ResultsLog) -> Iterator[Item]:
+    """Yield the items of the run."""
     from ..cluster import items, manifest
     from ..files.batch import Naming
 
@@ -203,9 +209,7 @@ def _items(args: argparse.Namespace, log: ResultsLog) -> Iterator[Item]:
         found = items.from_listing(args.inputs, naming, args.recursive)
     else:
         found = items.from_failures(log)
-    if args.shard:
-        found = items.shard(found, *args.shard)
-    yield from items.claimed(found, log, args.retry_failed)
+    return items.shard(found, *args.shard) if args.shard else found
 
 
 class Told(Progress):

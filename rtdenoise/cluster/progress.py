@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import Any, NamedTuple, cast
 
 # Rates are those of the last minute, so that they follow nodes that come and go. Where items take
 # minutes, more is looked at.
@@ -68,6 +70,10 @@ class Progress:
         self._start_s = self._paid_s = self._shown_s = clock()
         self._now = _Mark(self._start_s)
         self._marks = deque([self._now])
+
+    def know(self, items: int, size: int | None) -> None:
+        """Take the number of items of the run and the bytes of their inputs, once it is known."""
+        self.items, self.size = items, size
 
     def note(self, line: dict[str, Any], size: int | None = None) -> None:
         """Take the line of the results log of an item whose input has *size* bytes."""
@@ -140,3 +146,35 @@ class Progress:
 def _rate(amount: float, over_s: float) -> float:
     """Return *amount* a second, to three decimals."""
     return round(amount / over_s, 3) if over_s > 0 else 0.0
+
+
+@contextmanager
+def counted(
+    items: Callable[[], Iterable[Any]], know: Callable[[int, int | None], None]
+) -> Iterator[None]:
+    """Count the items of a run in a thread, while they are processed in the block.
+
+    A listing that is streamed is listed a second time, and nothing of it is held. What is wrong
+    with it is told by who processes it.
+
+    Args:
+        items: Function that returns the items, each with a `size` in bytes or None.
+        know: Function that gets the number of items, and their bytes if those of all are known.
+    """
+    over = Event()
+
+    def count() -> None:
+        number, size = 0, cast("int | None", 0)
+        with suppress(Exception):
+            for item in items():
+                if over.is_set():
+                    return
+                number += 1
+                size = None if size is None or item.size is None else size + item.size
+            know(number, size)
+
+    Thread(target=count, name="rtdenoise-count", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()

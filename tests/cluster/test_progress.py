@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from types import SimpleNamespace
+
 import pytest
 
-from rtdenoise.cluster.progress import LEAST_MARKS, WINDOW_S, Facts, Progress
+from rtdenoise.cluster.progress import LEAST_MARKS, WINDOW_S, Facts, Progress, counted
 
 DONE = {"status": "done", "seconds": 60.0}
 SKIPPED = {"status": "skipped"}
@@ -98,3 +102,52 @@ def test_facts_are_shown_now_and_then(clock):
         progress.note(DONE)
 
     assert [facts["done"] for facts in shown] == [20, 40, 60, 80, 100]
+
+
+def test_the_time_left_is_known_once_the_items_are_counted():
+    """In a thread, beside the work; by bytes if those of all inputs are known, else by number."""
+    for size, known in ((10, 40), (None, None)):
+        items = [SimpleNamespace(size=size) for _ in range(4)]
+        told: list[tuple[int, int | None]] = []
+        counted_all = threading.Event()
+
+        def know(number, size, told=told, done=counted_all) -> None:
+            told.append((number, size))
+            done.set()
+
+        with counted(lambda items=items: items, know):
+            assert counted_all.wait(60)
+        assert told == [(4, known)]
+    now_s = [0.0]
+    progress = Progress(clock=lambda: now_s[0])
+    progress.staff(1)
+    now_s[0] = 10.0
+    progress.note({"status": "done", "seconds": 1.0}, 10)
+    assert progress.facts()["eta_s"] is None
+    progress.know(4, 40)
+    assert progress.facts()["eta_s"] == 30.0
+
+
+def test_a_count_ends_with_the_run_and_tells_no_faults():
+    """What is wrong with a listing is told by who processes it."""
+
+    def broken():
+        yield SimpleNamespace(size=1)
+        raise OSError("the store has gone")
+
+    told: list[object] = []
+    with counted(broken, lambda *known: told.append(known)):
+        time.sleep(0.05)
+    ended = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield SimpleNamespace(size=1)
+        finally:
+            ended.set()
+
+    with counted(endless, lambda *known: told.append(known)):
+        time.sleep(0.05)
+    assert ended.wait(60)
+    assert told == []
