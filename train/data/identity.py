@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from hashlib import blake2b, file_digest
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+
+from rtdenoise.files.digest import of_bytes, of_file
 
 from .layouts import Entry
 
@@ -62,13 +64,8 @@ def content(path: str | Path) -> str:
     """
     file, row = array_row(str(path))
     if row is not None:
-        return _told(np.load(file, mmap_mode="r")[row].tobytes()).hexdigest()
-    with Path(file).open("rb") as bytes_of:
-        return file_digest(bytes_of, _told).hexdigest()
-
-
-def _told(data: bytes = b"") -> blake2b:
-    return blake2b(data, digest_size=16)
+        return of_bytes(BytesIO(np.load(file, mmap_mode="r")[row].tobytes()))
+    return of_file(file)
 
 
 def identity(entry: Entry) -> Identity:

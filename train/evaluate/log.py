@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
 
 from rtdenoise.errors import AudioError, ModelError, UsageError
+from rtdenoise.files.digest import of_text
 from rtdenoise.nets.box import find, place
 
 from ..data.identity import content
@@ -142,4 +142,4 @@ def _of_all(task: Score, keys: Iterable[str]) -> str:
 
 
 def _digest(*parts: object) -> str:
-    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+    return of_text(repr(parts))
