@@ -31,11 +31,6 @@ class Identity:
     stamp: list[int]
     digest: str
 
-    @property
-    def size(self) -> int:
-        """Size of all files in bytes."""
-        return sum(self.stamp[::2])
-
 
 def array_row(path: str) -> tuple[str, int | None]:
     """Return file and row of a row of an array file, `music.npy#17`; other files have no row."""
@@ -53,6 +48,11 @@ def stamp(entry: Entry) -> list[int]:
             return []
         found += [status.st_size, status.st_mtime_ns]
     return found
+
+
+def size_of(stamped: list[int]) -> int:
+    """Return the size of all files of a stamp in bytes."""
+    return sum(stamped[::2])
 
 
 def content(path: str | Path) -> str:
