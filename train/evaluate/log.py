@@ -58,7 +58,7 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         if self._file:
-            self._file.__exit__()
+            self._file.close()
 
     def find(self, task: Score, keys: dict[str, str]) -> Row | None:
         """Return what is known of a task, by the keys of its systems; None if that is nothing."""
