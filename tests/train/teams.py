@@ -1,4 +1,4 @@
-"""Several processes that train one net, started as torchrun starts them but without its seconds.
+"""Processes that run `train`, and teams of them as torchrun starts them, but without its seconds.
 
 A server that has imported everything forks them, so that a process costs no import of torch.
 """
@@ -23,7 +23,9 @@ from train.run.checkpoint import CHECKPOINT, CONTENT, read, save
 
 LONG_S = 300.0  # far beyond what a test takes on a busy machine
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload([__name__, "lightning_fabric", "matplotlib.figure", "train.run.loop"])
+SERVER.set_forkserver_preload(
+    [__name__, "lightning_fabric", "matplotlib.figure", "train.run.loop", "train.evaluate"]
+)
 
 
 @dataclass
