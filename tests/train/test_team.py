@@ -18,6 +18,7 @@ from tests.train.teams import LONG_S, SERVER, after, begin, save_for_ever
 from train import config, team
 from train.cli import INTERRUPTED
 from train.data.cache import read as read_cache
+from train.run import journal
 from train.run.checkpoint import CHECKPOINT, read
 from train.run.journal import read_rows
 from train.run.loop import fit
@@ -30,6 +31,14 @@ SETS = (f"optim.steps={STEPS}", "run.checkpoint_s=0", "run.log_steps=1", "run.te
 def recipe(*sets):
     """The recipe of all runs here, for the process of the test."""
     return config.load(RECIPES / "tiny.toml", [*SETS, *sets])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures():
+    """They take seconds at the end of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "SAMPLES", 0)
+        yield
 
 
 @pytest.fixture(scope="module")
