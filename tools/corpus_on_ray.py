@@ -47,10 +47,15 @@ def driver(args: argparse.Namespace, cache: Path, address: str) -> subprocess.Po
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
 
 
+def started(count: int) -> Cluster:
+    """A cluster whose head has *count* workers."""
+    head = {**NODE, "num_cpus": count, "include_dashboard": False}
+    return Cluster(initialize_head=True, head_node_args=head)
+
+
 def timed(args: argparse.Namespace, count: int, cache: Path) -> float:
     """Seconds of `prepare` on a cluster of *count* workers that is up."""
-    head = {"num_cpus": count, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = started(count)
     try:
         ray.init(cluster.address, log_to_driver=False, logging_level="error")
         begun = time.perf_counter()
@@ -64,8 +69,7 @@ def timed(args: argparse.Namespace, count: int, cache: Path) -> float:
 def killed(args: argparse.Namespace, cache: Path) -> dict[str, int]:
     """Prepare while nodes and the driver die; returns how many of each did."""
     deaths, rng = {"node": 0, "driver": 0}, random.Random(args.seed)
-    head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = started(1)
     try:
         node = cluster.add_node(**NODE)
         process = driver(args, cache, cluster.address)

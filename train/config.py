@@ -134,11 +134,10 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
                 raise UsageError(f"{change!r}: {table} is no table, but {at!r}")
         at[last] = value
     recipe: Recipe = build(Recipe, values | {"train": train_table(values)})
-    choices = {"kind": (recipe.kind, KINDS), "data.shards": (recipe.data.shards, SHARDS)}
-    if wrong := [name for name, (value, known) in choices.items() if value not in known]:
-        raise UsageError(
-            f"{wrong[0]} = {choices[wrong[0]][0]!r}; known: {', '.join(choices[wrong[0]][1])}"
-        )
+    choices = (("kind", recipe.kind, KINDS), ("data.shards", recipe.data.shards, SHARDS))
+    if wrong := [choice for choice in choices if choice[1] not in choice[2]]:
+        name, value, known = wrong[0]
+        raise UsageError(f"{name} = {value!r}; known: {', '.join(known)}")
     if unread := [key for name in UNREAD[recipe.train.on] for key in _keys_set(values, name)]:
         raise UsageError(
             f"training on {recipe.train.on} (train.on) does not read {', '.join(unread)}: take "

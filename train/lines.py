@@ -66,19 +66,21 @@ class Appended:
 
     def __init__(self, path: Path, alone: bool = False) -> None:
         self._file = path.open("ab+")
-        if alone:
-            try:
-                lock(self._file)
-            except BlockingIOError:
-                self._file.close()
-                raise
-            except (ImportError, OSError):
-                pass
         try:
+            if alone:
+                self._lock()
             self._file.truncate(self._whole(path))
         except BaseException:
-            self._file.close()
+            self.close()
             raise
+
+    def _lock(self) -> None:
+        try:
+            lock(self._file)
+        except BlockingIOError:
+            raise
+        except (ImportError, OSError):
+            pass
 
     def _whole(self, path: Path) -> int:
         """Return the number of bytes of all lines but a torn last one."""
@@ -102,8 +104,12 @@ class Appended:
         self._file.truncate(0)
         self.add(header)
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     def __enter__(self) -> Appended:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.close()

@@ -20,7 +20,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -207,13 +207,18 @@ class Team:
             distributed.broadcast_object_list(box, source, self._words)
         return box[0]
 
-    def compare(self, facts: Mapping[str, Any]) -> None:
-        """Check that all processes have the same *facts*.
+    def compare(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Check that all processes have the same facts.
+
+        Args:
+            facts: Function that returns them; a process alone does not call it, as they cost time.
 
         Raises:
             TeamError: one has another than process 0; the message names the fact and both of them.
         """
-        (first, wanted), *others = self.gather((self.name, dict(facts)))
+        if self.size == 1:
+            return
+        (first, wanted), *others = self.gather((self.name, dict(facts())))
         for name, row in others:
             for fact in sorted(wanted.keys() | row.keys()):
                 if row.get(fact) != wanted.get(fact):

@@ -1,4 +1,4 @@
-"""Several processes that train one net, started as torchrun starts them but without its seconds.
+"""Processes that run `train`, and teams of them as torchrun starts them, but without its seconds.
 
 A server that has imported everything forks them, so that a process costs no import of torch.
 """
@@ -19,11 +19,14 @@ import torch
 
 from tests.train.sets import RECIPES
 from train.cli import main
+from train.run import journal
 from train.run.checkpoint import CHECKPOINT, CONTENT, read, save
 
 LONG_S = 300.0  # far beyond what a test takes on a busy machine
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload([__name__, "lightning_fabric", "matplotlib.figure", "train.run.loop"])
+SERVER.set_forkserver_preload(
+    [__name__, "lightning_fabric", "matplotlib.figure", "train.run.loop", "train.evaluate"]
+)
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Member:
 def work(words: list[str], variables: dict[str, str], said: Path) -> None:
     """Run `python -m train` with other variables, and with its output in a file."""
     os.environ.update(variables)
+    journal.SAMPLES = 0  # pictures take seconds
     file = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     for number in (1, 2):
         os.dup2(file, number)

@@ -18,6 +18,7 @@ from tests.train.teams import LONG_S, SERVER, after, begin, save_for_ever
 from train import config, team
 from train.cli import INTERRUPTED
 from train.data.cache import read as read_cache
+from train.run import journal
 from train.run.checkpoint import CHECKPOINT, read
 from train.run.journal import read_rows
 from train.run.loop import fit
@@ -30,6 +31,14 @@ SETS = (f"optim.steps={STEPS}", "run.checkpoint_s=0", "run.log_steps=1", "run.te
 def recipe(*sets):
     """The recipe of all runs here, for the process of the test."""
     return config.load(RECIPES / "tiny.toml", [*SETS, *sets])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures():
+    """They take seconds at the end of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "SAMPLES", 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +185,8 @@ def test_an_error_of_one_machine_is_told_by_all(cache, caches, tmp_path):
     pair = begin([cache, caches[48_000]], [tmp_path / "run"] * 2, *SETS)
     assert [member.wait() for member in pair] == [1, 1]
     assert "the digest of the cache" in pair[0].lines()[0]
-    pair = begin([cache, caches[48_000]], [tmp_path / "run"] * 2, *SETS, "data.shards=own")
+    short = ("data.shards=own", "optim.steps=2")
+    pair = begin([cache, caches[48_000]], [tmp_path / "run"] * 2, *SETS, *short)
     assert [member.wait() for member in pair] == [0, 0], pair[0].said.read_text()
     digests = {read_cache(folder).digest for folder in (cache, caches[48_000])}
     assert set(read(tmp_path / "run" / CHECKPOINT)["caches"]) == digests

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from hashlib import blake2b, file_digest
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+
+from rtdenoise.files.digest import of_bytes, of_file
 
 from .layouts import Entry
 
@@ -28,11 +30,6 @@ class Identity:
 
     stamp: list[int]
     digest: str
-
-    @property
-    def size(self) -> int:
-        """Size of all files in bytes."""
-        return sum(self.stamp[::2])
 
 
 def array_row(path: str) -> tuple[str, int | None]:
@@ -53,6 +50,11 @@ def stamp(entry: Entry) -> list[int]:
     return found
 
 
+def size_of(stamped: list[int]) -> int:
+    """Return the size of all files of a stamp in bytes."""
+    return sum(stamped[::2])
+
+
 def content(path: str | Path) -> str:
     """Return the BLAKE2b of the bytes of a file, or of a row of an array file, as hex.
 
@@ -62,13 +64,8 @@ def content(path: str | Path) -> str:
     """
     file, row = array_row(str(path))
     if row is not None:
-        return _told(np.load(file, mmap_mode="r")[row].tobytes()).hexdigest()
-    with Path(file).open("rb") as bytes_of:
-        return file_digest(bytes_of, _told).hexdigest()
-
-
-def _told(data: bytes = b"") -> blake2b:
-    return blake2b(data, digest_size=16)
+        return of_bytes(BytesIO(np.load(file, mmap_mode="r")[row].tobytes()))
+    return of_file(file)
 
 
 def identity(entry: Entry) -> Identity:

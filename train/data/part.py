@@ -52,7 +52,7 @@ class Part:
     def __exit__(self, *_: object) -> None:
         for file in self.files.values():
             file.close()
-        self.done.__exit__()
+        self.done.close()
 
     def _file(self, name: str, samples: int) -> IO[bytes]:
         """Open a file for appending after *samples*; later samples of a killed run are cut off."""

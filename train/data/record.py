@@ -19,7 +19,7 @@ from rtdenoise.errors import UsageError
 
 from ..lines import Line, read_lines, write_lines
 from .decode import CLIPPED, UNREADABLE
-from .identity import Identity, array_row, stamp
+from .identity import Identity, array_row, size_of, stamp
 from .index import INDEX
 from .layouts import Entry
 from .part import DONE, PARTS, describe, holds
@@ -111,7 +111,7 @@ class Record:
         Returns:
             The entries that have to be decoded, each after its number.
         """
-        sizes = {sum(line.get("stamp", [])[::2]) for line in self.lines.values()}
+        sizes = {size_of(line.get("stamp", [])) for line in self.lines.values()}
         todo, unsure = dict[str, tuple[int, Entry]](), dict[str, int]()
         with ThreadPoolExecutor(STATS) as pool:
             stamps = pool.map(stamp, entries, chunksize=STATS)
@@ -121,7 +121,7 @@ class Record:
                 self._take(line, entry, number)
                 continue
             todo[entry.path] = (number, entry)
-            if sum(now[::2]) in sizes or (line and "stamp" not in line):
+            if size_of(now) in sizes or (line and "stamp" not in line):
                 unsure[entry.path] = number
         digests = {
             (line["digest"], line["kind"]): line for line in self.ordered() if line.get("digest")

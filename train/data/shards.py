@@ -20,7 +20,7 @@ from rtdenoise.errors import UsageError
 from ..claim import claimed
 from ..lines import read_lines, write_lines
 from .decode import UNREADABLE, Decoded, decode
-from .identity import identity, stamp
+from .identity import identity, size_of, stamp
 from .layouts import Entry
 from .part import DONE, PARTS, Part, holds
 from .record import Record
@@ -70,7 +70,7 @@ def shards(
     """Cut what has to be decoded into shards of about equal size, for *count* workers."""
     if not todo:
         return []
-    ends = np.cumsum([1 + sum(stamp(entry)[::2]) for _, entry in todo])
+    ends = np.cumsum([1 + size_of(stamp(entry)) for _, entry in todo])
     number = min(len(todo), MOST, max(EACH * count, int(ends[-1]) // SHARD_BYTES))
     cuts = np.searchsorted(ends, ends[-1] * np.arange(1, number) / number, side="left") + 1
     places = [0, *sorted({int(c) for c in cuts if c < len(todo)}), len(todo)]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
 
 from rtdenoise.errors import AudioError, ModelError, UsageError
+from rtdenoise.files.digest import of_text
 from rtdenoise.nets.box import find, place
 
 from ..data.identity import content
@@ -58,7 +58,7 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         if self._file:
-            self._file.__exit__()
+            self._file.close()
 
     def find(self, task: Score, keys: dict[str, str]) -> Row | None:
         """Return what is known of a task, by the keys of its systems; None if that is nothing."""
@@ -142,4 +142,4 @@ def _of_all(task: Score, keys: Iterable[str]) -> str:
 
 
 def _digest(*parts: object) -> str:
-    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+    return of_text(repr(parts))

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from rtdenoise.degrade import Degraded, parse
 from rtdenoise.degrade.language import Chain
 from rtdenoise.degrade.sounds import Provider
 from rtdenoise.errors import AudioError, UsageError
+from rtdenoise.files.digest import of_text
 from rtdenoise.sound.pending import Pending
 
 from ..claim import claimed
@@ -119,7 +119,7 @@ def make(
     cache, out = cache.absolute(), out.absolute()
     library = _library(cache, recipe, side)
     told = (library.contents.digest, recipe, count, side, list(snr_db), seed)
-    header = {"pairs": blake2b(repr(told).encode(), digest_size=16).hexdigest()}
+    header = {"pairs": of_text(repr(told))}
     begun = next(read_lines(out / BEGUN), None) == header and not (out / ORIGINS).exists()
     there = chain([out / ORIGINS], *((out / name).glob("*") for name in FOLDERS))
     if not begun and any(path.exists() for path in there):

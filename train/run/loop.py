@@ -65,13 +65,13 @@ def fit(
     team = Team(recipe.run.patience_s)
     with team.together():
         library, dev = _sides(cache, recipe)
-    team.compare(alike.facts(recipe, library, minutes, steps))
+    team.compare(lambda: alike.facts(recipe, library, minutes, steps))
     with claimed(run, team.leads):
         keeper = keeps(run, team)
         with team.together():
             system = make(recipe, team)
         at = resume(run, recipe, system, start, keeper)
-        team.compare({"the digest of the weights": alike.weights(system)})
+        team.compare(lambda: {"the digest of the weights": alike.weights(system)})
         with team.together():
             feeds = system.feeds(library, at.step)
             reports = Reports(run, system, dev, at)

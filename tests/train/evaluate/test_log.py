@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ import soundfile as sf
 from rtdenoise.errors import AudioError
 from tests.toy_nets import Late, save
 from tests.train.evaluate.sounds import RATE, at_snr
-from tests.train.sets import RECIPES, TINY
+from tests.train.sets import TINY
+from tests.train.teams import SERVER, work
 from train import fanout
 from train.cli import main
 from train.evaluate import mixes
@@ -60,15 +61,12 @@ def test_what_was_scored_is_not_scored_again(scored, tmp_path, capsys):
 def test_a_killed_evaluation_loses_nothing(scored, tmp_path, capsys):
     """kill -9 in the middle; what has a line is known to the next run."""
     log = tmp_path / "log.jsonl"
-    with subprocess.Popen(
-        [sys.executable, "-m", "train", *scored],
-        cwd=RECIPES.parents[1],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        while process.poll() is None and not (log.is_file() and log.stat().st_size):
-            time.sleep(0.005)
-        process.kill()
+    process = SERVER.Process(target=work, args=(scored, {}, tmp_path / "said"))
+    process.start()
+    while process.is_alive() and not (log.is_file() and log.stat().st_size):
+        time.sleep(0.005)
+    process.kill()
+    process.join()
     known = len({line["pair"] for line in rows(tmp_path)})
     assert main(scored) == 0
     again = capsys.readouterr()
@@ -158,6 +156,8 @@ def test_a_system_that_hangs_or_ends_its_worker_has_failed_there(
     what.write_text(json.dumps({"dies": dies, "hangs": hangs}))
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
     monkeypatch.setattr(fanout._Processes, "tries", 1)
+    forked = staticmethod(lambda: ProcessPoolExecutor(1, SERVER))  # five imports of torch less
+    monkeypatch.setattr(fanout._Processes, "_pool", forked)
     args = ["evaluate", "--data", str(folder), "--kind", "music", "--baseline", "gate"]
     args += ["--jobs", "2", "--timeout", "2", "--log", str(tmp_path / "log.jsonl")]
     assert main(args) == 0
