@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -115,7 +116,7 @@ def test_the_time_left_is_known_once_the_items_are_counted():
             told.append((number, size))
             done.set()
 
-        with counted(lambda items=items: items, know):
+        with counted(partial(list, items), know):
             assert counted_all.wait(60)
         assert told == [(4, known)]
     now_s = [0.0]
