@@ -1,5 +1,6 @@
 # make demo         remove noise from a recording, draw it before and after
 # make test         run what CI runs: lint, types, tests, examples
+# make test-long    run what takes minutes as well: clusters, replicas, networks of papers
 # make fuzz         run cases without end against files, boards, nets, texts and commands
 # make lint         run the linter, the formatter's check and the type checker
 # make train-demo   train a tiny net on the clips here and score it, in two minutes
@@ -22,7 +23,7 @@ EXTRA_INDEX = $(shell $(PYTHON) -c 'import sys, urllib.request as u; i = sys.arg
 	"$(TORCH_INDEX)" 2>/dev/null)
 
 .DELETE_ON_ERROR: # a venv that failed half-way is not a venv
-.PHONY: help demo test fuzz lint train-demo bench models-check wheel clean system
+.PHONY: help demo test test-long fuzz lint train-demo bench models-check wheel clean system
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -34,12 +35,17 @@ demo: .venv/core
 # One thread, so that numba, torch and BLAS do not compete for cores while a callback is timed.
 test: export OMP_NUM_THREADS = 1
 test: .venv/dev system lint
-	$(BIN)/python -m pytest -rs -n 2 --dist loadfile --ignore tests/live --ignore tests/proof
+	$(BIN)/python -m pytest -rs -n 2 --dist loadfile -m "not long" \
+		--ignore tests/live --ignore tests/proof
 	$(BIN)/python -m pytest -rs -n 2 --dist loadfile -m "not slow" tests/live tests/proof
 	$(BIN)/python -m pytest -rs -m slow tests/live tests/proof
 	@for example in examples/*.py; do \
 		echo "$(BIN)/python $$example"; $(BIN)/python $$example || exit 1; \
 	done
+
+test-long: export OMP_NUM_THREADS = 1
+test-long: .venv/dev system
+	$(BIN)/python -m pytest -rs -m long
 
 # More cases than the slice in `make test`: make fuzz FUZZ='--seconds 3600 --target files'
 fuzz: export OMP_NUM_THREADS = 1

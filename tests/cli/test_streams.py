@@ -60,7 +60,8 @@ def test_a_closed_terminal_ends_the_run_with_a_whole_recording(tmp_path, clips):
     sf.write(tmp_path / "long.wav", np.tile(sound, 30), rate)  # a busy machine is late by seconds
     master, slave = os.openpty()
     take_terminal = (
-        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # nohup, which runs the tests, ignores it
         "os.execv(sys.argv[1], sys.argv[1:])"
     )
     command = [sys.executable, "-m", "rtdenoise", "live", "--out", "null", "-m", str(model)]

@@ -15,6 +15,7 @@ from tests.sounds import noise, write
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cluster"
 
 
+@pytest.mark.long
 def test_an_array_of_slurm_is_one_archive(tmp_path, rng):
     """Its tasks process each input once, and the last one leaves one log."""
     programs, names = tmp_path / "bin", [f"{number}.wav" for number in range(4)]

@@ -117,6 +117,7 @@ def backwards(names) -> dict[str, bytes]:
     return {name: (name.encode() * 9)[::-1] for name in names}
 
 
+@pytest.mark.long
 def test_a_cluster_without_cpus_is_told_in_a_line(head, tmp_path):
     """Nothing would ever run there."""
     with pytest.raises(UsageError, match=r"has no CPUs: start nodes"):
@@ -154,6 +155,7 @@ def test_lost_workers_and_nodes_lose_nothing(head, nodes, tmp_path, work):
     assert len(loads) == len(set(loads)) <= 2 + 3 + 1 + 2  # the losses have new workers
 
 
+@pytest.mark.long
 def test_a_killed_driver_takes_its_workers_along(head, nodes, tmp_path, work):
     """A second run does the rest, and repeats what two workers were doing at most."""
     names = [f"{number}.wav" for number in range(16)]
@@ -186,6 +188,7 @@ def other_version(head, tmp_path):
     head.remove_node(node, allow_graceful=False)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_run_and_a_second_one_has_the_bytes_of_one_machine(
     head, nodes, other_version, tmp_path, clips
 ):
@@ -220,6 +223,7 @@ def test_ctrl_c_ends_a_run_and_a_second_one_has_the_bytes_of_one_machine(
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(made) == 4
 
 
+@pytest.mark.long
 def test_a_long_recording_is_shared_and_joined(head, nodes, tmp_path, monkeypatch, rng):
     """It has the bytes that one machine makes of the same pieces, and nothing else is left."""
     monkeypatch.chdir(tmp_path)
@@ -236,6 +240,7 @@ def test_a_long_recording_is_shared_and_joined(head, nodes, tmp_path, monkeypatc
     assert [path.name for path in there.parent.iterdir()] == ["long.wav"]
 
 
+@pytest.mark.long
 def test_workers_that_cannot_be_used_are_told_in_a_line(head, nodes, tmp_path):
     """A model that is not there is the error of the workers."""
     with pytest.raises(ModelError, match=r"^the worker \S+:\d+: there is no model none$"):

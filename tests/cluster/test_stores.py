@@ -17,8 +17,8 @@ from rtdenoise.errors import AudioError, UsageError
 from tests.sounds import noise, read, write
 from tests.toy_nets import Smoother, save
 
-boto3 = pytest.importorskip("boto3", reason="needs boto3 (moto[server,s3])")
-moto = pytest.importorskip("moto.server", reason="needs moto[server,s3]")
+boto3 = pytest.importorskip("boto3", reason="needs boto3 (moto, flask and flask-cors)")
+moto = pytest.importorskip("moto.server", reason="needs moto, flask and flask-cors")
 pytest.importorskip("s3fs", reason="needs s3fs")
 
 SECRET = "s3cr3t-key"

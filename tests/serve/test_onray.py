@@ -24,7 +24,7 @@ from rtdenoise.serve.server import Settings  # noqa: E402
 PATIENCE_S = 60
 HELLO = Hello(48_000, format="f32", token="hush")
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.filterwarnings("ignore:.*RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO.*:FutureWarning"),
     pytest.mark.filterwarnings(
         "ignore:Using extra keyword arguments on `Field`:DeprecationWarning"

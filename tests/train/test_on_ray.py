@@ -29,6 +29,7 @@ from train.lines import read_lines
 from train.sections import Data
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.long
 RATE = 16_000
 ROOT = RECIPES.parents[1]
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}

@@ -73,7 +73,10 @@ def test_residual_nets_start_as_nearly_the_identity(name, voices):
     assert (restored - voices).norm() < 0.05 * voices.norm()
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long) if n.startswith("mugan") else n for n in SMALL],
+)
 def test_every_net_becomes_a_model_the_host_verifies(name, tmp_path):
     """Scripted = eager, streamed = whole, latency, silence, denormals: all checks of `verify`."""
     net = small(name, shaken=0.02)

@@ -19,6 +19,8 @@ from train.networks.spectral import Spectral
 from train.run import export
 from train.run.loop import fit
 
+PAPERS = ("mugan", "germain", "segan")
+
 
 def test_a_run_becomes_a_model_the_host_verifies(run, tmp_path):
     """With its card: data, licence, config, and metrics only beside their baseline."""
@@ -77,7 +79,13 @@ def test_several_runs_are_exported_as_their_mean(cache, run, tmp_path):
         export.export([runs[0], run], tmp_path / "net.pt")
 
 
-@pytest.mark.parametrize("name", ["seed-superres", "seed-mugan", "seed-germain", "seed-segan"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "seed-superres",
+        *(pytest.param(f"seed-{name}", marks=pytest.mark.long) for name in PAPERS),
+    ],
+)
 def test_every_network_becomes_a_model_the_host_runs(name, caches, feature_files, tmp_path):
     """Exported with its card, loaded, verified."""
     recipe = recipe_of(name, feature_files)

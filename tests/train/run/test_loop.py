@@ -40,7 +40,11 @@ def test_a_run_that_was_stopped_goes_on_exactly(cache, run, tmp_path):
 
 @pytest.mark.parametrize(
     ("sign", "checkpoint_s", "code"),
-    [("SIGKILL", 0, -9), ("SIGINT", 1e9, INTERRUPTED), ("SIGTERM", 1e9, INTERRUPTED)],
+    [
+        ("SIGKILL", 0, -9),
+        pytest.param("SIGINT", 1e9, INTERRUPTED, marks=pytest.mark.long),
+        pytest.param("SIGTERM", 1e9, INTERRUPTED, marks=pytest.mark.long),
+    ],
 )
 def test_a_run_ended_from_outside_goes_on_exactly(cache, tmp_path, sign, checkpoint_s, code):
     """Who asks loses no step; after kill -9 what follows the last checkpoint is made again."""
