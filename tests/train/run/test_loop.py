@@ -104,7 +104,13 @@ def test_a_new_run_begins_with_the_weights_of_a_model(cache, run, tmp_path):
         fit(wider, cache, tmp_path / "third", steps=1, start=tmp_path / "first.pt")
 
 
-@pytest.mark.parametrize("name", ["seed-mugan", "seed-germain", "seed-segan"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(f"seed-{n}", marks=pytest.mark.long) for n in ("mugan", "germain")),
+        "seed-segan",
+    ],
+)
 def test_a_stopped_run_goes_on_exactly_adversary_and_all(name, caches, feature_files, tmp_path):
     """Nets, optimisers, dropout, z, layer weights: as if it had never been stopped."""
     recipe = recipe_of(name, feature_files, "optim.steps=100")
