@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from rtdenoise.errors import UsageError
+from rtdenoise.sound.locks import locked
 
 LOCK = ".lock"
 
@@ -60,14 +61,8 @@ def lock(file: IO[bytes], wait_s: float = 0.0) -> None:
         ImportError: this system has no flock.
         OSError: this file system has none.
     """
-    import fcntl
-
     until = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise
+    while not locked(file):
+        if time.monotonic() >= until:
+            raise BlockingIOError
         time.sleep(0.1)

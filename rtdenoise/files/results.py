@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from ..errors import Problem, UsageError, printable
+from ..sound.locks import locked
 from ..sound.pending import Pending, explain
 from .digest import of_text
 
@@ -361,19 +362,11 @@ def _ends_whole(path: Path) -> bool:
 
 
 def _locked(file: BinaryIO | FileIO) -> bool:
-    """Lock an open file until it is closed; return whether nobody else has.
-
-    Without flock (on Windows, and on some network drives) nothing is kept from anybody.
-    """
+    """Return whether nobody else writes to a file, which is locked; where none can, as if so."""
     try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return locked(file)
     except (ImportError, OSError):
         return True
-    return True
 
 
 SHARD = re.compile(r"\.part-(\d+)of(\d+)\.jsonl$")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import DeviceError, printable
+from ..sound.locks import locked
 from .folders import runtime_folder
 
 MOST_DIGITS = 20  # of a process number
@@ -66,18 +67,3 @@ def _lock(fd: int, kind: str, name: str) -> None:
         )
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
-
-
-def locked(fd: int) -> bool:
-    """Lock an open file until it is closed, and return whether nobody else has.
-
-    Raises:
-        ImportError: On Windows, which has no such locks.
-    """
-    import fcntl
-
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

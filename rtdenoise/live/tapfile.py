@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import AudioError
 from ..sound.growing import in_use
-from .claims import locked
+from ..sound.locks import locked
 from .folders import runtime_folder
 
 MAGIC, VERSION = b"rtdn-tap", 1
