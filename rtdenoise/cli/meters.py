@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -30,7 +30,32 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed or 0.0:5.0f} x real time")
 
 
-class Progress:
+class _Shown:
+    """A bar on stderr while a block runs; it is shown only in a terminal.
+
+    Args:
+        quiet: Whether nothing is shown.
+        total: What the bar counts to. None: it is not known yet.
+        columns: The columns of the bar.
+    """
+
+    def __init__(self, quiet: bool, total: float | None, *columns: ProgressColumn) -> None:
+        self._bar: Bar | None = None
+        if not quiet and sys.stderr.isatty():
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class Progress(_Shown):
     """A progress bar with the rate and the time left; it is shown only in a terminal.
 
     Args:
@@ -42,20 +67,8 @@ class Progress:
     """
 
     def __init__(self, total_seconds: float, quiet: bool = False) -> None:
-        self._bar: Bar | None = None
-        if not quiet and sys.stderr.isatty():
-            columns = (BarColumn(), "{task.percentage:>3.0f} %", _Rate(), TimeRemainingColumn())
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("", total=total_seconds)
-
-    def __enter__(self) -> Progress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        percent = TextColumn("{task.percentage:>3.0f} %")
+        super().__init__(quiet, total_seconds, BarColumn(), percent, _Rate(), TimeRemainingColumn())
 
     def advance(self, seconds: float) -> None:
         """Advance the bar by *seconds* of audio."""
@@ -63,7 +76,7 @@ class Progress:
             self._bar.advance(self._task, seconds)
 
 
-class Gauge:
+class Gauge(_Shown):
     """The facts of a run over many items: a bar in a terminal, and JSON lines in a pipe.
 
     Args:
@@ -74,22 +87,8 @@ class Gauge:
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        terminal = sys.stderr.isatty()
-        self._bar: Bar | None = None
-        self._quiet, self.every_s = quiet, 0.5 if terminal else 30.0
-        if terminal and not quiet:
-            columns = (BarColumn(20), TextColumn("{task.description}"))
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Gauge:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__(quiet, None, BarColumn(20), TextColumn("{task.description}"))
+        self._quiet, self.every_s = quiet, 0.5 if sys.stderr.isatty() else 30.0
 
     def __call__(self, facts: dict[str, Any]) -> None:
         """Show the facts of `cluster.progress.Progress`."""
