@@ -21,7 +21,6 @@ Exit codes: 0 ended by Ctrl-C or SIGTERM, 2 usage, 4 model.
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,6 +162,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     Raises:
         UsageError: If they contradict each other, or are out of range.
     """
+    from ..serve.access import is_loopback
     from ..serve.server import Settings
 
     refusals = {
@@ -182,7 +182,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         and args.no_token,
         f"--host {printable(args.host)} can be reached from other machines: give --token-file, or "
         "--no-token to let everybody in": not (
-            _is_loopback(args.host) or args.token_file or args.no_token
+            is_loopback(args.host) or args.token_file or args.no_token
         ),
     }
     for message, refused in refusals.items():
@@ -196,14 +196,6 @@ def _settings(args: argparse.Namespace) -> Settings:
         idle_s=args.idle,
         drain_s=args.drain,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether only programs on this machine can reach *host*."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _tokens(path: str) -> tuple[str, ...]:

@@ -45,6 +45,13 @@ class Access:
         return len(origins) == 1 and page == host.lower() and _is_address(page)
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether only programs on this machine can reach *host*."""
+    with suppress(ValueError):
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    return False
+
+
 def read_tokens(text: str) -> tuple[str, ...]:
     """Return the tokens in the text of a file: one a line; # begins a comment."""
     lines: Iterable[str] = (line.strip() for line in text.splitlines())

@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 
 from ..cluster.rays import connected
 from ..errors import UsageError, last_line, printable
+from .access import is_loopback
 from .menu import Menu
 from .protocol import PATH
 from .server import Server, Settings
@@ -74,7 +75,7 @@ def deployed(
     with connected(address) as ray:
         serve = _serve()
         _check_cores(ray, replicas, address)
-        location = "HeadOnly" if host.startswith("127.") or host == "localhost" else "EveryNode"
+        location = "HeadOnly" if is_loopback(host) else "EveryNode"
         options = {"host": host, "port": port}
         try:
             serve.start(proxy_location=location, http_options=options, logging_config=QUIET)
