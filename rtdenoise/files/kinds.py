@@ -17,6 +17,7 @@ from ..audio import Samples
 STRETCH_S = 10.0  # a verdict is on so much sound
 MOST = 12  # stretches that are looked at
 WINDOW_S, HOP_S = 0.0853, 0.0213
+FAST = 256  # windows are multiples of this, because transforms of other lengths take twice the time
 LOWEST_HZ, HIGHEST_HZ = 400.0, 5000.0  # above mains hum, where voices move by several bins
 PEAK_DB, NEAR = 8.0, 25  # a peak rises so far above the mean of so many bins
 HELD = 12  # hops that a partial keeps its bin: 0.26 s
@@ -66,7 +67,7 @@ class Kind:
 
 def is_music(sound: NDArray[np.float32], rate: int) -> bool:
     """Return whether *sound* (n,) at *rate* Hz, of some seconds, is plainly music."""
-    size, hop = round(WINDOW_S * rate), round(HOP_S * rate)
+    size, hop = max(1, round(WINDOW_S * rate / FAST)) * FAST, round(HOP_S * rate)
     bins = slice(round(LOWEST_HZ * size / rate), round(HIGHEST_HZ * size / rate))
     if len(sound) < size + 2 * HELD * hop:
         return False
