@@ -39,9 +39,8 @@ test: .venv/dev system lint
 		--ignore tests/live --ignore tests/proof
 	$(BIN)/python -m pytest -rs -n 2 --dist loadfile -m "not slow" tests/live tests/proof
 	$(BIN)/python -m pytest -rs -m slow tests/live tests/proof
-	@for example in examples/*.py; do \
-		echo "$(BIN)/python $$example"; $(BIN)/python $$example || exit 1; \
-	done
+	@ls examples/*.py | xargs -P 2 -I {} \
+		sh -c 'echo "$(BIN)/python {}"; $(BIN)/python {} || exit 255' # which ends the others, too
 
 test-long: export OMP_NUM_THREADS = 1
 test-long: .venv/dev system

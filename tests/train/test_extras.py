@@ -35,7 +35,13 @@ def without(module, folder):
     return os.environ | {"PYTHONPATH": path}
 
 
-@pytest.mark.parametrize("module", ["lightning_fabric", "auraloss", "tensorboard"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lightning_fabric",
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("auraloss", "tensorboard")),
+    ],
+)
 def test_a_missing_extra_is_one_line_before_any_time_is_spent(module, caches, tmp_path):
     """It names the package and the extra."""
     command = [sys.executable, "-m", "train", "fit", str(RECIPES / "seed-superres.toml")]
