@@ -89,6 +89,14 @@ def band_bank(bands: int, framing: Framing) -> Tensor:
 
 
 @cache
+def fading_edge(bins: int, fading: int) -> Tensor:
+    """Return factors (bins,): one, and over the last *fading* bins a raised cosine towards zero."""
+    edge = torch.ones(bins)
+    steps = (torch.arange(fading) + 1) / (fading + 1)
+    edge[bins - fading :] = 0.5 + 0.5 * torch.cos(math.pi * steps)
+    return edge
+
+
 def running_mean_matrix(hops: int, slowest: float) -> Tensor:
     """Express a net's running mean of energies over *hops* windows, from silence, as a matrix.
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..spectra import band_bank
+from ..spectra import band_bank, fading_edge
 from .recurrence import from_silence
 from .running import running_means
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
@@ -144,11 +144,7 @@ class Banded(nn.Module):
         bank = band_bank(bands, FRAMING)
         self.register_buffer("to_bands", bank / bank.sum(0, keepdim=True))
         self.register_buffer("to_bins", bank.t().contiguous())
-        fade = torch.ones(low_bins)
-        fade[low_bins - fading :] = 0.5 + 0.5 * torch.cos(
-            math.pi * (torch.arange(fading) + 1) / (fading + 1)
-        )
-        self.register_buffer("edge", fade)
+        self.register_buffer("edge", fading_edge(low_bins, fading))
         self.width, self.positions, self.narrow, self.bands = width, positions, narrow, bands
         self.blocks_count, self.whole_size = blocks, whole
         self.low, self.taps, self.slowest, self.silent = low_bins, taps, SLOWEST, SILENT

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..spectra import Framing, band_bank, running_mean_matrix, sound, spectra
+from ..spectra import Framing, band_bank, fading_edge, running_mean_matrix, sound, spectra
 from .recurrence import from_silence
 from .running import running_means
 
@@ -42,14 +42,17 @@ class Spectral(nn.Module):
         bands: Number of bands, each with an energy and a gain.
         low_bins: Number of lowest bins with complex taps; 96 reach up to 4.5 kHz.
         taps: Number of windows that the taps combine: the newest and the past.
+        fading: Number of these bins, at their upper end, over which the taps fade out, so that no
+            edge becomes audible where they end.
     """
 
-    can_grow = ("deeper.", "add.")  # weights that a model to start from may lack
+    can_grow = ("deeper.", "add.", "edge")  # weights that a model to start from may lack
     rate_hz, window, hop, lookahead, stride = RATE_HZ, WINDOW, HOP, 0, HOP
     analysis_window = synthesis_window = "sqrt_hann"
     # Types, not strings: TorchScript reads them, so this file has no `annotations` from __future__.
     to_bands: Tensor
     to_bins: Tensor
+    edge: Tensor
 
     def __init__(
         self,
@@ -59,11 +62,13 @@ class Spectral(nn.Module):
         bands: int = 64,
         low_bins: int = 96,
         taps: int = 5,
+        fading: int = 16,
     ) -> None:
         super().__init__()
         bank = band_bank(bands, FRAMING)
         self.register_buffer("to_bands", bank / bank.sum(0, keepdim=True))
         self.register_buffer("to_bins", bank.t().contiguous())
+        self.register_buffer("edge", fading_edge(low_bins, fading))
         self.hidden, self.bands = hidden, bands
         self.layers, self.depth = layers, layers + deeper
         self.low, self.taps, self.slowest, self.silent = low_bins, taps, SLOWEST, SILENT
@@ -129,7 +134,7 @@ class Spectral(nn.Module):
         # A sigmoid never reaches one, but clean speech has to pass unchanged: hence 1.05.
         gain = (1.05 * torch.sigmoid(gains)).clamp(max=1.0) @ self.to_bins
         channels, count = re.shape[0], re.shape[1]
-        taps = torch.tanh(raw).view(channels, count, 2, self.taps, self.low)
+        taps = torch.tanh(raw).view(channels, count, 2, self.taps, self.low) * self.edge
         sum_re = torch.zeros_like(re[:, :, : self.low])
         sum_im = torch.zeros_like(sum_re)
         for k in range(self.taps):

@@ -7,7 +7,8 @@ import torch
 
 from tests.train.networks.shaken import NETS, shaken
 from tests.train.sets import TINY
-from train.networks.spectral import FRAMING, HOP, SLOWEST, WINDOW
+from train.networks.banded import Banded
+from train.networks.spectral import FRAMING, HOP, SLOWEST, WINDOW, Spectral
 from train.spectra import running_mean_matrix, spectra
 
 
@@ -73,3 +74,14 @@ def test_training_sees_what_the_stream_computes(name):
         re, im = net.restore(x[:, 0], x[:, 1], *net.decide_all(features))
 
     torch.testing.assert_close(torch.fft.irfft(torch.complex(re, im)), streamed, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("network", [Spectral, Banded])
+def test_filters_fade_out_where_they_end(network):
+    """No step from a filtered bin to one that is not: that would be a line in steady noise."""
+    edge = network().edge
+    steps = torch.diff(edge, append=torch.zeros(1))
+
+    assert (steps <= 0).all()
+    assert float(steps.abs().max()) < 0.1
+    assert float(edge[:60].min()) == 1.0
