@@ -30,11 +30,12 @@ from ..core.stage import Stage
 from ..core.stream import Stream
 from ..nets.net import Net, Windows, check_answer
 from .lane import Lane, encoded
-from .timing import SIZES, Times
+from .timing import Times
 
+MOST_LANES = 64  # streams in one round
 PIECE_HOPS = 2  # of one stream in one round: a message of 20 ms has 1.9 of 512 samples at 48 kHz
 MOST_HOPS = 8  # the same, while there is room for more: of a stream that is ahead of real time
-SHARE = 0.5  # of a hop that a round may take: what comes meanwhile is in the next one, in time
+SHARE = 0.5  # of a hop that a round may take for what is ahead of real time: the rest comes in time
 GATHER = 0.25  # of a hop that audio waits for that of other streams: a call of many is cheaper
 STOP_S = 5.0  # time that a call of a net may still take at the end
 COLD, MEASURED = 8, 24  # hops before a measurement, and of it
@@ -264,18 +265,23 @@ class Hub:
         self._watch(Round(hops, time.perf_counter() - start_s, lags_s, late))
 
     def _chosen(self) -> list[tuple[Lane, int]]:
-        """Return the streams of the next round, the most urgent first, and the frames of each."""
-        lanes = nsmallest(SIZES[-1], self._ready, key=lambda lane: lane.due_s)
-        waiting = sum(min(MOST_HOPS, lane.hops) for lane in lanes)
-        room = self.times.best(waiting, SHARE * lanes[0].hop_s)
-        most = max(PIECE_HOPS, min(MOST_HOPS, room // len(lanes)))
-        chosen = []
+        """Return the streams of the next round, the most urgent first, and the frames of each.
+
+        All streams whose audio is there in real time are in it: the more there are, the less each
+        of them costs, so that a server that is late catches up. Audio that came ahead takes part
+        while the round stays short.
+        """
+        lanes = nsmallest(MOST_LANES, self._ready, key=lambda lane: lane.due_s)
+        room = self.times.within(SHARE * lanes[0].hop_s)
+        now_s, chosen = time.perf_counter(), list[tuple[Lane, int]]()
         for lane in lanes:
+            ahead = lane.due_s - lane.hop_s > now_s
+            if ahead and chosen and room <= 0:
+                break
+            most = max(PIECE_HOPS, min(MOST_HOPS, room // len(lanes))) if ahead else PIECE_HOPS
             hops = min(most, lane.hops)
             chosen.append((lane, hops * lane.hop))
             room -= hops
-            if room <= 0:
-                break
         return chosen
 
     def _on(self, answer: Answer, value: Any) -> Any:
@@ -345,10 +351,7 @@ def _together(questions: list[Question]) -> list[Any]:
         out, after = questions[0].by.net(windows, states)
         check_answer(windows, states, out, after)
     except Exception:  # the fault of one of them, for which the others must not pay twice
-        answers = [_alone(question) for question in questions]
-        for question, answer in zip(questions, answers, strict=True):
-            question.by.alone = isinstance(answer, Exception)
-        return answers
+        return [_alone(question) for question in questions]
     answers, at = [], 0
     for question in questions:
         rows = slice(at, at + len(question.windows))
@@ -361,6 +364,7 @@ def _alone(question: Question) -> Any:
     try:
         return question.by.net(question.windows, question.state)
     except Exception as fault:
+        question.by.alone = True
         return fault
 
 

@@ -1,42 +1,48 @@
-"""The time that hops take, by how many are processed at once."""
+"""The time that rounds take, by the number of their hops."""
 
 from __future__ import annotations
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)  # hops of a round whose times are kept
-NEW = 0.1  # weight of a new time among the old ones
-FORGOTTEN = 0.9995  # what is left of a time after a round of another size: in 15 s a half
+import numpy as np
+
+KEPT = 0.99  # what is left of the weight of a round after the next one: of 100 rounds a third
+FIRM = (
+    4.0  # variance of the sizes, in hops squared, from which their line counts as much as the rest
+)
 
 
 class Times:
-    """The times of rounds by their hops, as they are measured while the server runs.
+    """The times of rounds, as they are measured while the server runs.
+
+    A round takes a time of its own, for the calls of nets, and one for each hop. The line is that
+    of least squares, by which newer rounds weigh more. Where all rounds have one size, the slope is
+    unknown: then a round is taken to have no time of its own.
 
     They are times of the processor: if other programs use it as well, a round takes longer by about
     the same, whatever its size is.
-
-    A time that is not measured any more is slowly taken for shorter, so that its size is tried
-    again.
     """
 
     def __init__(self) -> None:
-        self._hop_s = dict.fromkeys(SIZES, 0.0)
+        self._weight, self._means = 0.0, np.zeros(2)  # of hops and seconds
+        self._spread = np.zeros(2)  # variance of the hops, their covariance with the seconds
 
     def note(self, hops: int, seconds: float) -> None:
         """Learn that a round of *hops* hops took *seconds*."""
-        own = max(size for size in SIZES if size <= max(1, hops))
-        for size in SIZES:
-            self._hop_s[size] *= FORGOTTEN
-        before, hop_s = self._hop_s[own], seconds / max(1, hops)
-        self._hop_s[own] = hop_s if not before else before + NEW * (hop_s - before)
+        self._weight = KEPT * self._weight + 1
+        share = 1 / self._weight
+        off = np.array([hops, seconds]) - self._means
+        self._means += share * off
+        self._spread = (1 - share) * (self._spread + share * off[0] * off)
 
-    def best(self, waiting: int, limit_s: float) -> int:
-        """Return how many of the *waiting* hops to process at once.
+    def line(self) -> tuple[float, float]:
+        """Return the seconds of a round without hops, and those of each hop."""
+        hops, seconds = self._means
+        variance, covariance = self._spread
+        alone = seconds / max(hops, 1.0)  # of a hop, if nothing is shared
+        found = (covariance + FIRM * alone) / (variance + FIRM)
+        hop_s = float(np.clip(found, 0.0, alone))
+        return float(seconds - hop_s * hops), hop_s
 
-        It is the number with the least time a hop, among those whose round takes *limit_s* at most;
-        if none does, among all, because the server is behind and must catch up.
-        """
-        sizes = [size for size in SIZES if size <= waiting] or [1]
-        fits = [size for size in sizes if size * self._hop_s[size] <= limit_s] or sizes
-        chosen = min(fits, key=lambda size: (self._hop_s[size], -size))
-        # The time of a hop is nearly the same up to the next size.
-        above = next((size for size in SIZES if size > chosen), waiting + 1)
-        return max(1, min(waiting, above - 1))
+    def within(self, limit_s: float) -> int:
+        """Return how many hops a round of *limit_s* seconds can have; none if that is too short."""
+        fixed_s, hop_s = self.line()
+        return int(max(0.0, limit_s - fixed_s) / max(hop_s, 1e-6))

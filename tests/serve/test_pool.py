@@ -325,30 +325,56 @@ def test_all_integers_of_a_round_are_rounded_as_one_stream_is(formats, rng):
     assert encoded(given) == [lane.hello.encoded(out) for lane, out in given]
 
 
-def test_the_batch_is_the_cheapest_that_ends_in_time():
-    """Times of a hop decide, and the limit; a server that is behind takes the cheapest of all."""
+def test_the_line_of_the_times_is_found_and_followed(rng):
+    """A call has a cost of its own and one for each hop; a machine that gets slower is noticed."""
     times = Times()
-    for size, hop_s in {1: 8, 2: 6, 4: 4, 8: 3, 16: 2, 32: 1, 64: 5}.items():
-        times.note(size, size * hop_s * 1e-4)
+    for scale in (1, 3):
+        for _ in range(600):
+            hops = int(rng.integers(2, 33))
+            times.note(hops, scale * (2e-3 + 1e-4 * hops) * rng.uniform(0.9, 1.1))
+        fixed_s, hop_s = times.line()
 
-    assert times.best(100, 1.0) in range(32, 64)
-    assert times.best(20, 1.0) in range(16, 21)
-    assert times.best(1, 1.0) == 1
-    assert times.best(100, 2.5e-3) in range(8, 16)
-    assert times.best(100, 1e-9) in range(32, 64)
+        assert fixed_s == pytest.approx(2e-3 * scale, rel=0.2)
+        assert hop_s == pytest.approx(1e-4 * scale, rel=0.3)
+        assert times.within(scale * 4e-3) == pytest.approx(20, abs=4)
+        assert times.within(scale * 1e-3) == 0
 
 
-def test_a_size_that_was_slow_once_is_tried_again():
-    """Another program may have had the machine at that moment."""
+def test_rounds_of_one_size_say_nothing_of_larger_ones():
+    """Before other sizes were seen, a hop is taken to cost what it costs in these."""
     times = Times()
-    for size, hop_s in {8: 0.1, 4: 1e-4, 2: 1e-4}.items():
-        times.note(size, size * hop_s)
-    assert times.best(8, 1.0) < 8
-    for _ in range(5_000):
-        for size in (1, 2, 4):
-            times.note(size, size * 1e-4)
+    for _ in range(100):
+        times.note(1, 2e-3)
 
-    assert times.best(8, 1.0) == 8
+    assert times.line() == pytest.approx((0.0, 2e-3))
+    assert times.within(5e-3) == 2
+
+
+def test_a_late_server_takes_all_streams_into_one_round(identity):
+    """Whatever was measured before: the more streams a call has, the less each of them costs."""
+    hub = Hub(lambda answers: None)
+    lanes = [lane_of(identity) for _ in range(40)]
+    for lane in lanes:
+        add(hub, lane, 3, at_s=1.0)
+    for _ in range(50):
+        hub.times.note(1, 1.0)
+
+    assert {lane for lane, _ in hub._chosen()} == set(lanes)
+
+
+def test_audio_that_is_ahead_of_time_waits_if_a_round_would_be_long(identity):
+    """A file that is sent at once never makes live streams late."""
+    hub, live = Hub(lambda answers: None), lane_of(identity)
+    ahead = [lane_of(identity) for _ in range(20)]
+    add(hub, live, 1, at_s=1.0)
+    for lane in ahead:
+        add(hub, lane, 200, at_s=1e9)
+    hub.times.note(1, 1.0)
+    assert hub._chosen() == [(live, live.hop)]
+
+    hub.times = Times()
+    hub.times.note(100, 1e-4)
+    assert len(hub._chosen()) == 21
 
 
 def test_the_hub_ends_when_it_is_asked():
