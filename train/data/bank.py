@@ -75,8 +75,8 @@ class Bank:
     ) -> tuple[Places, Places, Places]:
         """Draw the places of excerpts.
 
-        Of speech, `TRIES` places are drawn for each excerpt, and the first that is not mostly
-        silence is taken.
+        Of speech and music, `TRIES` places are drawn for each excerpt, and the first that is not
+        mostly silence is taken.
 
         Args:
             kind: speech, noise or music.
@@ -86,7 +86,7 @@ class Bank:
         Returns:
             Row in the index, first sample and available length of each excerpt, all (rows,).
         """
-        tries = TRIES if kind == "speech" else 1
+        tries = 1 if kind == "noise" else TRIES
         full = np.ceil(need).astype(np.int64)[:, None] + 3
         pick = self.library.recordings[kind].draw(rng.random((len(need), tries)))
         start, stop = (self.library.index.column[name][pick] for name in ("start", "stop"))
@@ -94,13 +94,15 @@ class Bank:
         at = start + (rng.random((len(need), tries)) * choices).astype(np.int64)
         length = np.minimum(full, stop - at)
         row = np.arange(len(need))
-        column = self._first_active(pick, at, length, full) if tries > 1 else 0 * row
+        column = self._first_active(kind, pick, at, length, full) if tries > 1 else 0 * row
         return pick[row, column], at[row, column], length[row, column]
 
-    def _first_active(self, pick: Places, at: Places, length: Places, full: Places) -> Places:
+    def _first_active(
+        self, kind: str, pick: Places, at: Places, length: Places, full: Places
+    ) -> Places:
         """Return which of the tries (rows, tries) is the first that is not mostly silence."""
-        if held := self.held.get("speech"):
-            at = at + self._first("speech", pick)
+        if held := self.held.get(kind):
+            at = at + self._first(kind, pick)
             blocks = held.activity[(at + length) // BLOCK] - held.activity[at // BLOCK]
             return np.asarray((blocks * BLOCK / full > ACTIVE_SHARE).argmax(1))
         column = np.zeros(len(pick), np.int64)
