@@ -85,7 +85,9 @@ def harmonics(hz: Tensor, gains: np.ndarray, rng: np.random.Generator) -> Tensor
     place = torch.cumsum(hz.double() / RATE_HZ, 1) % 1 * PERIOD
     left = place.long() % PERIOD
     share = (place - left).float()
-    return table.gather(1, left) * (1 - share) + table.gather(1, (left + 1) % PERIOD) * share
+    before, after = (table.gather(1, (left + shift) % PERIOD) for shift in (0, 1))
+    sound: Tensor = before + share * (after - before)
+    return sound
 
 
 def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:

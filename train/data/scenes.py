@@ -148,7 +148,7 @@ class Scenes:
         return x / level, y / level, hz
 
     def _voice(self, count: int, rng: Rng) -> tuple[Tensor, np.ndarray]:
-        """Draw voices or music of unit level (count, samples), some sped up or slowed; bandwidths."""
+        """Draw voices or music of unit level (count, samples) at their speeds; their bandwidths."""
         other = rng.random(count) < self.own.speed_share
         speed = np.where(other, rng.uniform(*self.own.speed, count), 1.0)
         audio, hz = self.bank.excerpts(self.kind, self.samples, speed, rng)
