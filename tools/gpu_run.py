@@ -106,8 +106,10 @@ def check(names: list[str], quick: bool = False) -> int:
     if (CACHE / "index.json").is_file():
         sides = _sides()
         say("recordings:", dict(sides))
-        if not sides.keys() & {"dev noise", "by hash noise"}:
-            say("WARNING: no noise on the dev side, unless an origin is held out")
+        kinds = {"music" if name == "music" else "speech" for name in names}
+        for kind in sorted(kinds | {"noise"}):
+            if not sides.keys() & {f"dev {kind}", f"by hash {kind}"}:
+                say(f"WARNING: no {kind} on the dev side, unless an origin is held out")
     else:
         faults.append(f"no cache in {CACHE}: gpu_run.sh parts unpack")
     free = (shutil.disk_usage(path).free >> 20 for path in ("/tmp", CACHE.parent))

@@ -8,6 +8,8 @@ same batch on every device.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -47,17 +49,20 @@ class Bank:
     Args:
         library: The recordings and how often each is drawn.
         device: Device of the excerpts; a GPU also gets all samples.
+        wanted: Kinds of the recordings that will be drawn.
 
     Raises:
         UsageError: the samples do not fit on the device.
     """
 
-    def __init__(self, library: Library, device: torch.device) -> None:
+    def __init__(
+        self, library: Library, device: torch.device, wanted: Collection[str] = KINDS
+    ) -> None:
         self.library, self.device = library, device
         self.held: dict[str, Held] = {}
         if device.type == "cpu":
             return
-        kinds = [kind for kind in KINDS if self.has(kind)]
+        kinds = [kind for kind in KINDS if kind in wanted and self.has(kind)]
         if not fits(library.contents, kinds, library.parts, device, 0.8):
             free = torch.cuda.mem_get_info(device)[0]
             raise UsageError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .bank import RATE_HZ, put
 from .echoes import White
@@ -18,9 +19,7 @@ LOWEST_HZ = 20.0  # frequency at which the filters' octave scale starts
 
 def line(points: Tensor, size: int) -> Tensor:
     """Interpolate values (rows, points) linearly to (rows, size)."""
-    lines: Tensor = torch.nn.functional.interpolate(
-        points[:, None], size, mode="linear", align_corners=True
-    )
+    lines: Tensor = functional.interpolate(points[:, None], size, mode="linear", align_corners=True)
     return lines[:, 0]
 
 
@@ -77,11 +76,10 @@ def harmonics(hz: Tensor, gains: np.ndarray, rng: np.random.Generator) -> Tensor
     A period of each row is a table that is read at the row's pitch, with errors below -85 dB up to
     forty harmonics: a sum of sines would take a kernel of the GPU for each of them.
     """
-    rows, count = gains.shape
-    turned = gains * np.exp(2j * np.pi * rng.random((rows, count)))
-    lines = np.zeros((rows, PERIOD // 2 + 1), np.complex64)
-    lines[:, 1 : count + 1] = turned * (PERIOD / 2)
-    table = torch.fft.irfft(torch.from_numpy(lines).to(hz.device))
+    turn = 2 * np.pi * rng.random(gains.shape)
+    parts = (put(gains * f(turn) * (PERIOD / 2), hz.device) for f in (np.cos, np.sin))
+    lines = functional.pad(torch.complex(*parts), (1, 0))
+    table = torch.fft.irfft(lines, PERIOD)
     place = torch.cumsum(hz.double() / RATE_HZ, 1) % 1 * PERIOD
     left = place.long() % PERIOD
     share = (place - left).float()

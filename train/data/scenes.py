@@ -80,7 +80,8 @@ class Scenes:
         if self.kind == "music":
             self.own = replace(self.own, two_talkers_share=0.0, babble_share=0.0)
             self.common = replace(self.common, music_share=0.0)
-        self.bank, self.white = Bank(library, device), White(device)
+        self.bank = Bank(library, device, (self.kind, "noise", "music"))
+        self.white = White(device)
         self.measured = measured(library, device)
         hop, self.framing = framing.hop, framing
         self.samples = int(recipe.data.seconds * RATE_HZ) // hop * hop + hop
