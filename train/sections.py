@@ -94,8 +94,11 @@ class Degrade:
 class Scenes:
     """The acoustic scenes of data/scenes.py, which are simulated anew for every step (for a GPU).
 
-    SNR, level, reverberation time, reverb_share, music_share and band limits are those of
-    [degrade]. Shares are of the examples of a step, unless they say otherwise.
+    SNR, level, reverberation time, what the target keeps of a room, band limits, reverb_share,
+    coloured_share, worn_share and music_share are those of [degrade]; the energy of the echoes
+    follows from the room. For a recipe of music, "voice" means a piece of music, and there is no
+    second voice, no babble and no music among the noises. Shares are of the examples of a step,
+    unless they say otherwise.
 
     Attributes:
         on: Simulate scenes instead of mixing the pool of data/mixing.py.
@@ -114,6 +117,7 @@ class Scenes:
         jump_share: Share with a sudden change of level.
         distorted_share: Share with clipping, saturation, a gate or a telephone's quantiser.
         measured_share: Share of the rooms that are measured responses, if the cache has any.
+        echoes_db: Most energy of a room's echoes relative to the direct sound.
     """
 
     on: bool = False
@@ -132,6 +136,7 @@ class Scenes:
     jump_share: float = 0.1
     distorted_share: float = 0.08
     measured_share: float = 0.4
+    echoes_db: float = 8.0
 
 
 @dataclass(frozen=True)
