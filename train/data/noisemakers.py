@@ -35,11 +35,10 @@ def tones(rows: int, samples: int, rng: np.random.Generator, device: torch.devic
     depth = put(np.where(rng.random((rows, 1)) < 0.4, rng.uniform(0, 0.5, (rows, 1)), 0.0), device)
     hz = (hz * 2 ** (depth * torch.sin(2 * np.pi * wobble_hz * time_s))).clamp(30, 20_000)
     phase = torch.cumsum(hz / RATE_HZ, 1)
-    out = torch.zeros(rows, samples, device=device)
     fall = put(rng.uniform(0.1, 0.8, (rows, 1)), device)
-    for harmonic in range(1, 7):
-        level = (hz * harmonic < 22_000).float() * fall ** (harmonic - 1)
-        out += level * torch.sin(2 * np.pi * ((harmonic * phase) % 1).float())
+    number = torch.arange(1, 7, device=device)[:, None, None]
+    level = (hz * number < 22_000) * fall ** (number - 1)
+    out = (level * torch.sin(2 * np.pi * ((number * phase) % 1).float())).sum(0)
     beeping = put((rng.random((rows, 1)) < 0.3).astype(float), device)
     rate_hz = put(rng.uniform(0.5, 8, (rows, 1)), device)
     pulse = torch.sigmoid(40 * torch.sin(2 * np.pi * rate_hz * time_s.float()))
