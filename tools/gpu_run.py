@@ -1,17 +1,20 @@
-"""Train two nets at once in the few minutes of a lent GPU: unpack, measure, train, collect.
+"""Train nets side by side in the few minutes of a lent GPU: unpack, measure, train, collect.
 
     python3 tools/gpu_run.py check                    check that everything is here, in seconds
     python3 tools/gpu_run.py parts [unpack]           list the parts; decode them into the cache
-    python3 tools/gpu_run.py smoke                    measure ms a step, memory, share of the data
-    python3 tools/gpu_run.py train SECONDS [run ...]  train all runs for SECONDS at most
+    python3 tools/gpu_run.py smoke [what ...]         measure ms a step, memory, share of the data
+    python3 tools/gpu_run.py train SECONDS [run ...]  train runs at once, for SECONDS at most
 
-`train` starts each run of RUNS_TO_MAKE as `python3 -m train fit`, or continues it, and prints its
-output. Every two minutes and at the end it writes to $OUT, for each run: RUN.pt, a checkpoint with
-the averaged weights alone (as RUN/checkpoint.pt, `python -m train export` reads it), and the whole
-checkpoint in pieces RUN.full.0, .1 (joined by `cat`, a run continues from it); and logs.tgz. A run
-that fails is started again with safer settings, while the other continues. The clock of the
-schedule, in minutes of steps, is what fits into SECONDS, or MINUTES; a second call continues with
-the clock of the first.
+The runs are those of RUNS_TO_MAKE; without a name, `train` and `smoke` take `spectral`. `smoke`
+also takes batch sizes. FROM names a model file that `adversarial` and `dereverb` begin with.
+
+`train` starts each run as `python3 -m train fit`, or continues it, and prints its output. Every two
+minutes and at the end it writes to $OUT, for each run, RUN.pt: a checkpoint with the averaged
+weights alone (as RUN/checkpoint.pt, `python -m train export` reads it). It adds logs.tgz and, while
+8 files and 60 MiB allow, the whole checkpoints, in pieces RUN.full.0, .1 (joined by `cat`, a run
+continues from them). A run that fails is started again with safer settings, while the others
+continue. The clock of the schedule, in minutes of steps, is what fits into SECONDS, or MINUTES; a
+second call continues with the clock of the first.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ import time
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS, CACHE, RUNS, OUT = (
@@ -41,24 +44,48 @@ PARTS, CACHE, RUNS, OUT = (
         ("OUT", "/tmp/out"),
     )
 )
-RECIPES = {
-    "spectral": "train/recipes/speech-wide.toml",
-    "banded": "train/recipes/speech-small.toml",
-}
-RECIPE = RECIPES["spectral"]  # of smoke, which tries both nets
-MODEL = "rtdenoise/models/speech.pt"
+BOX = "rtdenoise/models"
+FROM = os.environ.get("FROM", f"{BOX}/speech.pt")
 SETTINGS = os.environ.get("SET", "").split()  # for all runs: "optim.batch=64 data.seconds=2.5"
-# Take new seeds for every run: examples depend on the seed and the step alone, and the models that
-# these runs begin with have had those of 101 and 102.
-RUNS_TO_MAKE: dict[str, list[str]] = {
-    "spectral": ["net.deeper=1", "optim.muon_lr=1e-3", "optim.lr=5e-4", "run.seed=103"],
-    "banded": ["optim.muon_lr=2e-3", "optim.lr=1.3e-3", "run.seed=104"],
+
+
+class Plan(NamedTuple):
+    """A run: its recipe in train/recipes, the model that it begins with, and settings.
+
+    Take new seeds for every run: examples depend on the seed and the step alone, and the models
+    that these runs begin with have had those of 101 to 104.
+    """
+
+    recipe: str
+    start: str
+    settings: list[str]
+
+    @property
+    def path(self) -> str:
+        """The recipe's file."""
+        return f"train/recipes/{self.recipe}.toml"
+
+
+RUNS_TO_MAKE = {
+    "spectral": Plan(
+        "speech-wide",
+        f"{BOX}/speech.pt",
+        ["net.deeper=1", "optim.muon_lr=1e-3", "optim.lr=5e-4", "run.seed=105"],
+    ),
+    "adversarial": Plan("speech-adversarial", FROM, ["run.seed=211"]),
+    "dereverb": Plan("speech-dereverb-wide", FROM, ["run.seed=311"]),
+    "music": Plan("music-wide", f"{BOX}/music.pt", ["run.seed=411"]),
+    "banded": Plan(
+        "speech-small",
+        f"{BOX}/speech-small.pt",
+        ["optim.muon_lr=2e-3", "optim.lr=1.3e-3", "run.seed=106"],
+    ),
 }
-STARTED_FROM = {"spectral": MODEL, "banded": "rtdenoise/models/speech-small.pt"}
 ENDING_S, BEGINNING_S = 25.0, 25.0  # time that a run takes before and after its steps
 SHARE = 0.96  # share of the time between that steps take; the rest saves and evaluates
 HARVEST_S = 120.0  # time between two collections
 PIECE = 15 << 20  # bytes of a piece; a file that comes back may have 16 MiB
+MOST_FILES, MOST_BYTES = 8, 60 << 20  # of $OUT
 NEEDED = ("torch", "numpy", "soundfile", "numba", "matplotlib")
 BEGUN = time.time()
 
@@ -68,21 +95,21 @@ def say(*words: object) -> None:
     print(f"[{time.time() - BEGUN:5.1f}]", *words, flush=True)
 
 
-def check(quick: bool = False) -> int:
-    """Check everything that a run needs; *quick* leaves out torch. Returns the number of faults."""
+def check(names: list[str], quick: bool = False) -> int:
+    """Check what the runs *names* need, *quick* without torch. Returns the number of faults."""
     faults = [f"{name}: carry .whl" for name in NEEDED if not find_spec(name)]
     if not quick:
         faults += _deep()
-    faults += [
-        f"no {name}"
-        for name in (*RECIPES.values(), *STARTED_FROM.values())
-        if not (ROOT / name).is_file()
-    ]
+    plans = [RUNS_TO_MAKE[name] for name in names]
+    needed = {path for plan in plans for path in (plan.path, plan.start)}
+    faults += [f"no {path}" for path in sorted(needed) if not (ROOT / path).is_file()]
     if (CACHE / "index.json").is_file():
         sides = _sides()
         say("recordings:", dict(sides))
-        if not sides.keys() & {"dev noise", "by hash noise"}:
-            say("WARNING: no noise on the dev side, unless an origin is held out")
+        kinds = {"music" if name == "music" else "speech" for name in names}
+        for kind in sorted(kinds | {"noise"}):
+            if not sides.keys() & {f"dev {kind}", f"by hash {kind}"}:
+                say(f"WARNING: no {kind} on the dev side, unless an origin is held out")
     else:
         faults.append(f"no cache in {CACHE}: gpu_run.sh parts unpack")
     free = (shutil.disk_usage(path).free >> 20 for path in ("/tmp", CACHE.parent))
@@ -116,7 +143,7 @@ def _deep() -> list[str]:
         say("GPU:", torch.cuda.get_device_name(0) if here else "none, so the CPU (slow)")
         importlib.import_module("train.run.loop")
         importlib.import_module("train.systems")
-        model = importlib.import_module("rtdenoise.nets.torchscript").load(ROOT / MODEL)
+        model = importlib.import_module("rtdenoise.nets.torchscript").load(ROOT / FROM)
         say("train: imported; the model to begin with:", len(model.weights()), "tensors")
     except Exception as error:
         faults.append(f"train: {error!r}")
@@ -164,13 +191,13 @@ def _mend(path: Path) -> None:
 
 def command(name: str, minutes: float, careful: int) -> list[str]:
     """Return the command of a run; *careful* counts the earlier tries."""
-    changes = [*RUNS_TO_MAKE[name], f"optim.minutes={minutes}", *SETTINGS]
+    plan = RUNS_TO_MAKE[name]
+    changes = [*plan.settings, f"optim.minutes={minutes}", *SETTINGS]
     if careful > 1 and not (RUNS / name / "checkpoint.pt").is_file():
         changes.append("optim.batch=64")
-    start = ["--from", STARTED_FROM[name]] if name in STARTED_FROM else []
     sets = [word for change in changes for word in ("--set", change)]
-    run = ["--cache", str(CACHE), "--run", str(RUNS / name)]
-    return [sys.executable, "-m", "train", "fit", RECIPES[name], *run, *start, *sets]
+    run = ["--cache", str(CACHE), "--run", str(RUNS / name), "--from", plan.start]
+    return [sys.executable, "-m", "train", "fit", plan.path, *run, *sets]
 
 
 class Child:
@@ -230,14 +257,6 @@ class Child:
 
 def harvest(names: list[str]) -> None:
     """Copy the state of the runs to $OUT; a fault in this must not stop them."""
-    for name in names:
-        path = RUNS / name / "checkpoint.pt"
-        try:
-            if path.is_file():
-                _small(path, OUT / f"{name}.pt")
-                _pieces(path, OUT / f"{name}.full")
-        except Exception as error:
-            say(f"harvest of {name}: {error!r}")
     try:
         with tarfile.open(OUT / "logs.new", "w:gz") as tar:
             for path in sorted(RUNS.rglob("*")):
@@ -246,6 +265,14 @@ def harvest(names: list[str]) -> None:
         (OUT / "logs.new").replace(OUT / "logs.tgz")
     except Exception as error:
         say(f"harvest of logs: {error!r}")
+    for write in (_small, _pieces):  # what a model is made of before what a run continues from
+        for name in names:
+            path = RUNS / name / "checkpoint.pt"
+            try:
+                if path.is_file():
+                    write(path, OUT / name)
+            except Exception as error:
+                say(f"harvest of {name}: {error!r}")
 
 
 def _small(path: Path, out: Path) -> None:
@@ -255,26 +282,36 @@ def _small(path: Path, out: Path) -> None:
     saved = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
     saved["system"] = {"average": {k: v.clone() for k, v in saved["system"]["average"].items()}}
     torch.save(saved, out.with_suffix(".new"))
-    out.with_suffix(".new").replace(out)
+    out.with_suffix(".new").replace(out.with_suffix(".pt"))
 
 
 def _pieces(path: Path, out: Path) -> None:
-    """Write a whole checkpoint, in files that are small enough."""
-    content = path.read_bytes()
-    for number, at in enumerate(range(0, len(content), PIECE)):
-        out.with_name(f"{out.name}.{number}").write_bytes(content[at : at + PIECE])
+    """Write a whole checkpoint, in files that are small enough, if $OUT has room for it."""
+    for old in OUT.glob(f"{out.name}.full.*"):
+        old.unlink()
+    content, there = path.read_bytes(), [f.stat().st_size for f in OUT.iterdir()]
+    starts = range(0, len(content), PIECE)
+    if len(there) + len(starts) > MOST_FILES or sum(there) + len(content) > MOST_BYTES:
+        return
+    for number, at in enumerate(starts):
+        out.with_suffix(f".full.{number}").write_bytes(content[at : at + PIECE])
 
 
-def train(seconds: float, names: list[str]) -> int:
-    """Train all runs in parallel, for *seconds* at most."""
-    plan = RUNS / "minutes.txt"
+def _clock(name: str, seconds: float) -> float:
+    """Return the minutes of steps of a run in all; one that continues keeps those it began with."""
+    plan = RUNS / f"{name}.minutes.txt"
     minutes = max(0.1, SHARE * (seconds - BEGINNING_S - ENDING_S) / 60)
-    if plan.is_file():  # a run that continues keeps its clock
+    if plan.is_file():
         minutes = float(plan.read_text())
     minutes = round(float(os.environ.get("MINUTES", minutes)), 3)
     plan.write_text(str(minutes))
-    say(f"{', '.join(names)}: {minutes:.2f} minutes of steps in all")
-    children = [Child(name, minutes) for name in names]
+    return minutes
+
+
+def train(seconds: float, names: list[str]) -> int:
+    """Train runs in parallel, for *seconds* at most."""
+    children = [Child(name, _clock(name, seconds)) for name in names]
+    say(*(f"{child.name}: {child.minutes:.2f} minutes of steps in all." for child in children))
 
     def stop(*_: Any) -> None:
         for child in children:
@@ -309,15 +346,24 @@ def main(words: list[str]) -> int:
     verb = words[0] if words else "check"
     if verb == "parts":
         return parts("unpack" in words)
-    if verb == "smoke":
-        faults = check()
-        if not faults:
-            sys.path.insert(0, str(ROOT / "tools"))
-            importlib.import_module("gpu_smoke").main([str(CACHE), RECIPE, *words[1:]])
+    rest = words[2:] if verb == "train" else words[1:]
+    names = [word for word in rest if not word.isdigit()] or ["spectral"]
+    if unknown := [name for name in names if name not in RUNS_TO_MAKE]:
+        say(f"no run {unknown[0]}; known:", *RUNS_TO_MAKE)
+        return 2
+    faults = check(names, quick=verb == "train")
+    if faults or verb == "check":
         return faults
     if verb == "train":
-        return check(quick=True) or train(float(words[1]), words[2:] or list(RUNS_TO_MAKE))
-    return check()
+        return train(float(words[1]), names)
+    sys.path.insert(0, str(ROOT / "tools"))
+    smoke = importlib.import_module("gpu_smoke")
+    batches = [int(word) for word in rest if word.isdigit()]
+    plans = {name: RUNS_TO_MAKE[name] for name in names}
+    smoke.measure_all(
+        CACHE, {n: (p.path, [*p.settings, *SETTINGS]) for n, p in plans.items()}, batches
+    )
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A lent GPU's few minutes: bash tools/gpu_run.sh check | parts [unpack] | smoke | train SECONDS
+# A lent GPU's few minutes: bash tools/gpu_run.sh check | parts [unpack] | smoke | train SECONDS [run ...]
 # See tools/gpu_run.py. Folders: PARTS (/tmp/parts), CACHE (/dev/shm/cache), RUNS (/tmp/runs), OUT.
 echo "gpu_run $* $(date +%T)"
 set -u

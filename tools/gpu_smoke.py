@@ -1,8 +1,6 @@
-"""Measure how fast a GPU trains.
+"""Measure how fast a GPU trains, for tools/gpu_run.py smoke.
 
-    python3 tools/gpu_smoke.py CACHE RECIPE [BATCH ...]
-
-It prints, for each net and batch size, the time of a step and of its data and the GPU memory, and
+It prints, for each run and batch size, the time of a step and of its data and the GPU memory, and
 writes no files.
 """
 
@@ -10,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +22,6 @@ from train.systems.base import System
 from train.team import Team
 
 STEPS = 20
-NETS = {"spectral": ["net.deeper=1"], "banded": ["net.network=banded"]}
 
 
 def wait() -> float:
@@ -60,28 +57,29 @@ def measure(system: System, library: Library, steps: int) -> str:
     )
 
 
-def main(words: list[str]) -> None:
-    """Measure every net with every batch size; the failure of one does not stop the others."""
-    cache, recipe, batches = Path(words[0]), words[1], [int(w) for w in words[2:]] or [128, 64, 256]
+def measure_all(
+    cache: Path, runs: Mapping[str, tuple[str, list[str]]], batches: Sequence[int]
+) -> None:
+    """Measure every run with every batch size; the failure of one does not stop the others.
+
+    Args:
+        cache: Folder of the recordings.
+        runs: Recipe and changed settings of each run.
+        batches: Sizes of the batches; none means that of the recipe.
+    """
     steps = STEPS if torch.cuda.is_available() else 2
     begun = time.perf_counter()
-    loaded = config.load(recipe)
-    library = Library(cache, loaded.data)
-    print("hours:", {kind: round(library.hours(kind), 2) for kind in library.recordings})
-    for batch in batches:
-        for name, changes in NETS.items():
-            changed = config.load(recipe, changes)
-            changed = replace(changed, optim=replace(changed.optim, batch=batch))
+    for name, (recipe, changes) in runs.items():
+        for more in [[f"optim.batch={batch}"] for batch in batches] or [[]]:
             try:
+                changed = config.load(recipe, [*changes, *more])
+                library = Library(cache, changed.data)
                 line = measure(make(changed, Team()), library, steps)
+                line = f"batch {changed.optim.batch}: {line}"
             except Exception as error:
                 line = f"{type(error).__name__}: {str(error)[:300]}"
             seconds = time.perf_counter() - begun
-            print(f"[{seconds:5.1f}] {name} batch {batch}: {line}", flush=True)
+            print(f"[{seconds:5.1f}] {name} {line}", flush=True)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -20,10 +20,14 @@ KINDS = ("speech", "music")  # what a net can restore
 SHARDS = ("all", "parts", "own")  # what the shares of a step are drawn from
 # Tables and keys that the one kind of training does not read, and therefore refuses.
 UNREAD = {
-    "spectra": ("degradation", "objective", "data.margin_s"),
+    "spectra": (
+        "degradation", "data.margin_s", "objective.l1", "objective.l2", "objective.snr",
+        "objective.si_sdr", "objective.stft", "objective.compressed", "objective.features_file",
+        "objective.features_warmup_steps",
+    ),
     "waves": ("degrade", "scenes", "loss", "run.pool", "run.compile"),
     "envelopes": ("degrade", "scenes", "loss", "objective", "run.pool", "run.compile"),
-}
+}  # fmt: skip
 
 # What a run may change when it continues: its length, and how it uses the machine and reports.
 CHANGEABLE = {
@@ -53,7 +57,7 @@ class Recipe:
             or `recorded` for a data set's own pairs.
         net: `network` names one of train/networks; the other keys are its settings.
         loss: Weights of the losses on spectra.
-        objective: Weights of the losses on waveforms, and the adversary.
+        objective: Weights of the losses on waveforms, and the adversary of both.
         optim: The optimisers and their schedule.
         run: How the run is carried out.
     """

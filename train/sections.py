@@ -94,8 +94,11 @@ class Degrade:
 class Scenes:
     """The acoustic scenes of data/scenes.py, which are simulated anew for every step (for a GPU).
 
-    SNR, level, reverberation time, reverb_share, music_share and band limits are those of
-    [degrade]. Shares are of the examples of a step, unless they say otherwise.
+    SNR, level, reverberation time, what the target keeps of a room, band limits, reverb_share,
+    coloured_share, worn_share and music_share are those of [degrade]; the energy of the echoes
+    follows from the room. For a recipe of music, "voice" means a piece of music, and there is no
+    second voice, no babble and no music among the noises. Shares are of the examples of a step,
+    unless they say otherwise.
 
     Attributes:
         on: Simulate scenes instead of mixing the pool of data/mixing.py.
@@ -114,6 +117,7 @@ class Scenes:
         jump_share: Share with a sudden change of level.
         distorted_share: Share with clipping, saturation, a gate or a telephone's quantiser.
         measured_share: Share of the rooms that are measured responses, if the cache has any.
+        echoes_db: Most energy of a room's echoes relative to the direct sound.
     """
 
     on: bool = False
@@ -132,6 +136,7 @@ class Scenes:
     jump_share: float = 0.1
     distorted_share: float = 0.08
     measured_share: float = 0.4
+    echoes_db: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,8 @@ class Loss:
 class Objective:
     """Weights of the losses on waveforms, and the adversary; 0 leaves a loss out.
 
+    Training on spectra reads the adversary's keys only, and features of the discriminator.
+
     Attributes:
         l1: Weight of the mean absolute difference.
         l2: Weight of the mean squared difference.
@@ -173,11 +180,16 @@ class Objective:
             discriminator.
         features_warmup_steps: Steps in which the usual loss of Germain's layers is measured.
         adversarial: Weight of the generator's loss in the game against the discriminator.
-        discriminator: mugan, segan, spectrogram or period; empty means that there is no adversary.
+        discriminator: mugan, segan, spectrogram, complex or period; empty means that there is no
+            adversary.
         discriminator_width: Factor on the number of the discriminator's channels.
         game: Rules of the game: bce, lsgan or hinge.
         warmup_steps: Steps before the adversary and the features begin to count.
+        head_start_steps: Steps after these in which the discriminator learns, but the generator
+            does not hear it.
         discriminator_lr: Largest learning rate of the discriminator.
+        play_share: Share of the excerpts of a batch, its first ones, that the discriminator hears.
+        play_s: Length of the part that it hears, at a place drawn in every step; 0 means all.
     """
 
     l1: float = 0.0
@@ -195,7 +207,10 @@ class Objective:
     discriminator_width: float = 1.0
     game: str = "lsgan"
     warmup_steps: int = 0
+    head_start_steps: int = 0
     discriminator_lr: float = 1e-4
+    play_share: float = 1.0
+    play_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ same batch on every device.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -47,17 +49,20 @@ class Bank:
     Args:
         library: The recordings and how often each is drawn.
         device: Device of the excerpts; a GPU also gets all samples.
+        wanted: Kinds of the recordings that will be drawn.
 
     Raises:
         UsageError: the samples do not fit on the device.
     """
 
-    def __init__(self, library: Library, device: torch.device) -> None:
+    def __init__(
+        self, library: Library, device: torch.device, wanted: Collection[str] = KINDS
+    ) -> None:
         self.library, self.device = library, device
         self.held: dict[str, Held] = {}
         if device.type == "cpu":
             return
-        kinds = [kind for kind in KINDS if self.has(kind)]
+        kinds = [kind for kind in KINDS if kind in wanted and self.has(kind)]
         if not fits(library.contents, kinds, library.parts, device, 0.8):
             free = torch.cuda.mem_get_info(device)[0]
             raise UsageError(
@@ -75,8 +80,8 @@ class Bank:
     ) -> tuple[Places, Places, Places]:
         """Draw the places of excerpts.
 
-        Of speech, `TRIES` places are drawn for each excerpt, and the first that is not mostly
-        silence is taken.
+        Of speech and music, `TRIES` places are drawn for each excerpt, and the first that is not
+        mostly silence is taken.
 
         Args:
             kind: speech, noise or music.
@@ -86,7 +91,7 @@ class Bank:
         Returns:
             Row in the index, first sample and available length of each excerpt, all (rows,).
         """
-        tries = TRIES if kind == "speech" else 1
+        tries = 1 if kind == "noise" else TRIES
         full = np.ceil(need).astype(np.int64)[:, None] + 3
         pick = self.library.recordings[kind].draw(rng.random((len(need), tries)))
         start, stop = (self.library.index.column[name][pick] for name in ("start", "stop"))
@@ -94,13 +99,15 @@ class Bank:
         at = start + (rng.random((len(need), tries)) * choices).astype(np.int64)
         length = np.minimum(full, stop - at)
         row = np.arange(len(need))
-        column = self._first_active(pick, at, length, full) if tries > 1 else 0 * row
+        column = self._first_active(kind, pick, at, length, full) if tries > 1 else 0 * row
         return pick[row, column], at[row, column], length[row, column]
 
-    def _first_active(self, pick: Places, at: Places, length: Places, full: Places) -> Places:
+    def _first_active(
+        self, kind: str, pick: Places, at: Places, length: Places, full: Places
+    ) -> Places:
         """Return which of the tries (rows, tries) is the first that is not mostly silence."""
-        if held := self.held.get("speech"):
-            at = at + self._first("speech", pick)
+        if held := self.held.get(kind):
+            at = at + self._first(kind, pick)
             blocks = held.activity[(at + length) // BLOCK] - held.activity[at // BLOCK]
             return np.asarray((blocks * BLOCK / full > ACTIVE_SHARE).argmax(1))
         column = np.zeros(len(pick), np.int64)

@@ -159,16 +159,13 @@ def _late(
         * (low * (1 - tilt) + high * tilt)
         * rng.uniform(0.85, 1.15, (count, len(tilt)))
     )
-    total = torch.zeros(count, size, device=device)
-    below = torch.zeros_like(hz)
-    for band in range(len(tilt)):
-        edge = EDGES_HZ[band] if band < len(EDGES_HZ) else 1e9
-        # Power below the edge; the slope is an octave wide, and the bands add up to one.
-        upto = torch.sigmoid(-4 * torch.log2((hz + 1) / edge))
-        part = torch.fft.irfft(noise * (upto - below).clamp(min=0).sqrt(), size)
-        total += part * torch.exp(-6.9 * time_s / put(t60_s[:, band : band + 1], device))
-        below = upto
-    return total
+    # Power below each edge; the slopes are an octave wide, and the bands add up to one.
+    edges = put(np.array([*EDGES_HZ, 1e9])[:, None], device)
+    upto = torch.sigmoid(-4 * torch.log2((hz + 1) / edges))
+    gains = upto.diff(dim=0, prepend=torch.zeros_like(upto[:1])).clamp(min=0).sqrt()
+    bands = torch.fft.irfft(noise[:, None] * gains, size)
+    late: Tensor = (bands * torch.exp(-6.9 * time_s / put(t60_s[:, :, None], device))).sum(1)
+    return late
 
 
 def measured(library: Library, device: torch.device) -> Tensor | None:

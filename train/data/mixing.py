@@ -121,7 +121,7 @@ def noises(
         z[:coloured] = torch.fft.rfft(white, size) * pitch ** (-slope / 2)
     upto = coloured + min(int(rng.binomial(count, settings.worn_share)), count - coloured)
     if upto > coloured:
-        z[coloured:upto] = torch.fft.rfft(worn(upto - coloured, samples, rng, device), size)
+        z[coloured:upto] = torch.fft.rfft(worn(upto - coloured, samples, rng, _white(device)), size)
     tunes = min(int(rng.binomial(count, settings.music_share)), count - upto)
     if tunes and library.recordings["music"]:
         music, _ = library.excerpts_on(device, "music", tunes, samples, rng)

@@ -8,17 +8,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .bank import RATE_HZ, put
+from .echoes import White
 
+PERIOD = 1 << 14  # samples of a table that holds one period of a tone
 LOWEST_HZ = 20.0  # frequency at which the filters' octave scale starts
 
 
 def line(points: Tensor, size: int) -> Tensor:
     """Interpolate values (rows, points) linearly to (rows, size)."""
-    lines: Tensor = torch.nn.functional.interpolate(
-        points[:, None], size, mode="linear", align_corners=True
-    )
+    lines: Tensor = functional.interpolate(points[:, None], size, mode="linear", align_corners=True)
     return lines[:, 0]
 
 
@@ -34,11 +35,10 @@ def tones(rows: int, samples: int, rng: np.random.Generator, device: torch.devic
     depth = put(np.where(rng.random((rows, 1)) < 0.4, rng.uniform(0, 0.5, (rows, 1)), 0.0), device)
     hz = (hz * 2 ** (depth * torch.sin(2 * np.pi * wobble_hz * time_s))).clamp(30, 20_000)
     phase = torch.cumsum(hz / RATE_HZ, 1)
-    out = torch.zeros(rows, samples, device=device)
     fall = put(rng.uniform(0.1, 0.8, (rows, 1)), device)
-    for harmonic in range(1, 7):
-        level = (hz * harmonic < 22_000).float() * fall ** (harmonic - 1)
-        out += level * torch.sin(2 * np.pi * ((harmonic * phase) % 1).float())
+    number = torch.arange(1, 7, device=device)[:, None, None]
+    level = (hz * number < 22_000) * fall ** (number - 1)
+    out = (level * torch.sin(2 * np.pi * ((number * phase) % 1).float())).sum(0)
     beeping = put((rng.random((rows, 1)) < 0.3).astype(float), device)
     rate_hz = put(rng.uniform(0.5, 8, (rows, 1)), device)
     pulse = torch.sigmoid(40 * torch.sin(2 * np.pi * rate_hz * time_s.float()))
@@ -50,18 +50,41 @@ def hum(rows: int, samples: int, rng: np.random.Generator, device: torch.device)
     mains = rng.choice([50.0, 60.0], (rows, 1))
     low = np.where(rng.random((rows, 1)) < 0.5, mains, rng.uniform(25, 240, (rows, 1)))
     drift = low * (1 + rng.choice([0.0, 0.005, 0.05], (rows, 1)) * rng.uniform(-1, 1, (rows, 5)))
-    phase = torch.cumsum(line(put(drift, device), samples).double() / RATE_HZ, 1)
-    count = 40
-    gains = 10 ** (-rng.uniform(0, 1.2, (rows, 1)) * np.log2(np.arange(1, count + 1)) * 0.3)
-    gains = gains * 10 ** (rng.uniform(-12, 6, (rows, count)) / 20)
-    gains *= np.arange(1, count + 1) <= rng.integers(1, count + 1, (rows, 1))
-    levels, offsets = put(gains, device), put(rng.random((rows, count)), device)
-    out = torch.zeros(rows, samples, device=device)
-    for harmonic in range(count):
-        place = ((harmonic + 1) * phase) % 1
-        column = slice(harmonic, harmonic + 1)
-        out += levels[:, column] * torch.sin(2 * np.pi * (place.float() + offsets[:, column]))
-    return out
+    gains = 10 ** (-rng.uniform(0, 1.2, (rows, 1)) * np.log2(np.arange(1, 41)) * 0.3)
+    gains = gains * 10 ** (rng.uniform(-12, 6, (rows, 40)) / 20)
+    gains *= np.arange(1, 41) <= rng.integers(1, 41, (rows, 1))
+    return harmonics(line(put(drift, device), samples), gains, rng)
+
+
+def mains(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Make the hum of mains in a recording: 3 to 20 harmonics whose phases stay as they are.
+
+    The pitch is 50 or 60 Hz, or up to 3 % off it where a tape runs at another speed.
+    """
+    hz = rng.choice([50.0, 60.0], (rows, 1))
+    hz = hz * np.where(rng.random((rows, 1)) < 0.7, 1.0, rng.uniform(0.97, 1.03, (rows, 1)))
+    gains = np.arange(1, 21) ** -rng.uniform(0.3, 2.0, (rows, 1))
+    gains = gains * 10 ** (rng.uniform(-15, 0, (rows, 20)) / 20)
+    gains *= np.arange(1, 21) <= rng.integers(3, 21, (rows, 1))
+    return harmonics(put(hz, device).expand(-1, samples), gains, rng)
+
+
+def harmonics(hz: Tensor, gains: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """Sum the harmonics of pitches *hz* (rows, samples) with *gains* (rows, count), random phases.
+
+    A period of each row is a table that is read at the row's pitch, with errors below -85 dB up to
+    forty harmonics: a sum of sines would take a kernel of the GPU for each of them.
+    """
+    turn = 2 * np.pi * rng.random(gains.shape)
+    parts = (put(gains * f(turn) * (PERIOD / 2), hz.device) for f in (np.cos, np.sin))
+    lines = functional.pad(torch.complex(*parts), (1, 0))
+    table = torch.fft.irfft(lines, PERIOD)
+    place = torch.cumsum(hz.double() / RATE_HZ, 1) % 1 * PERIOD
+    left = place.long() % PERIOD
+    share = (place - left).float()
+    before, after = (table.gather(1, (left + shift) % PERIOD) for shift in (0, 1))
+    sound: Tensor = before + share * (after - before)
+    return sound
 
 
 def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
@@ -84,43 +107,42 @@ def clicks(rows: int, samples: int, rng: np.random.Generator, device: torch.devi
     return rung + 1e-4
 
 
-def worn(rows: int, samples: int, rng: np.random.Generator, device: torch.device) -> Tensor:
-    """Make the noise of discs and tapes: hiss, hum, crackle and rumble, each in half of the rows.
+def worn(rows: int, samples: int, rng: np.random.Generator, white: White) -> Tensor:
+    """Make the noise of discs and tapes: hiss, mains hum, crackle and rumble, often several.
 
-    Crackle is a shower of impulses whose sizes are spread over 40 dB, as scratches and dust are,
-    and which ring in the band of a pick-up. Rumble is noise that falls by 12 dB an octave above 20
-    to 80 Hz. All parts that a row has are of unit level, 0 to 12 dB apart.
+    Hiss is steady and lies between white, or a little brighter, and pink. Crackle is 2 to 2000
+    impulses a second, whose sizes are spread as those of dust and scratches are, and which ring in
+    the band of a pick-up. Rumble is noise that falls by 12 dB an octave above 20 to 80 Hz. The
+    parts that a row has are up to 18 dB below unit level; every row has one at least.
     """
-    length = even(samples)
+    length, device = even(samples), white.device
     hz = torch.arange(length // 2 + 1, device=device) * (RATE_HZ / length)
 
-    def noise(power: Tensor) -> Tensor:
-        white = put(rng.standard_normal((rows, samples)), device)
-        shaped: Tensor = torch.fft.irfft(torch.fft.rfft(white, length) * power.sqrt(), length)
-        return shaped[:, :samples]
+    def shaped(sound: Tensor, gain: Tensor) -> Tensor:
+        made: Tensor = torch.fft.irfft(torch.fft.rfft(sound, length) * gain, length)
+        return made[:, :samples]
 
-    slope = put(rng.uniform(-0.4, 0.8, (rows, 1)), device)
-    corner = put(rng.uniform(20, 80, (rows, 1)), device)
+    slope = put(rng.uniform(-0.15, 0.6, (rows, 1)), device)
     band = put(2 ** rng.uniform(11, 14, (rows, 1)), device)
-    showers = (rng.random((rows, samples)) < 10 ** rng.uniform(0.5, 2.7, (rows, 1)) / RATE_HZ) * (
-        rng.choice([-1.0, 1.0], (rows, samples)) * 10 ** rng.uniform(-2, 0, (rows, samples))
+    corner = put(rng.uniform(20, 80, (rows, 1)), device)
+    # An impulse is where white noise exceeds what it exceeds so many times a second.
+    share = put(10 ** rng.uniform(0.3, 3.3, (rows, 1)) / RATE_HZ, device)
+    dust, size = white.rows(rows, samples, rng), white.rows(rows, samples, rng)
+    struck = dust.abs() > -torch.special.ndtri(share / 2)
+    crackle = struck * dust.sign() * torch.exp(size.clamp(max=3))
+    parts = (
+        shaped(white.rows(rows, samples, rng), (hz + 20) ** -slope),
+        mains(rows, samples, rng, device),
+        shaped(crackle, 1 / (1 + (hz / band) ** 2)),
+        shaped(white.rows(rows, samples, rng), (1 + (hz / corner) ** 4).rsqrt()),
     )
-    crackle = torch.fft.rfft(put(showers, device), length) / (1 + (hz / band) ** 2)
-    makers = (
-        lambda: noise((hz + 20) ** -slope),
-        lambda: hum(rows, samples, rng, device),
-        lambda: torch.fft.irfft(crackle, length)[:, :samples],
-        lambda: noise(1 / (1 + (hz / corner) ** 4)),
-    )
-    has = rng.random((rows, len(makers))) < 0.5
-    has[np.arange(rows), rng.integers(0, len(makers), rows)] = True
-    gains = put(has * 10 ** (rng.uniform(-12, 0, has.shape) / 20), device)
-    total = torch.zeros(rows, samples, device=device)
-    for column, make in enumerate(makers):
-        if has[:, column].any():
-            part = make()
-            total += gains[:, column : column + 1] * part / (part.std(1, keepdim=True) + 1e-6)
-    return total
+    has = rng.random((rows, len(parts))) < (0.65, 0.5, 0.35, 0.3)
+    only = rng.choice(len(parts), rows, p=(0.4, 0.25, 0.2, 0.15))
+    has[np.arange(rows), only] = True
+    gains = put(has * 10 ** (rng.uniform(-18, 0, has.shape) / 20), device)
+    levels = (part.square().mean(1, keepdim=True).sqrt() + 1e-6 for part in parts)
+    each = zip(parts, levels, gains.split(1, 1), strict=True)
+    return torch.stack([part * (gain / level) for part, level, gain in each]).sum(0)
 
 
 def even(samples: int) -> int:

@@ -4,6 +4,10 @@
                             -> first 20 ms of the room ------> microphone -> level ---------> y
     noises x speed, layered -> colour -> rooms of their own ^
 
+For a recipe of music, pieces of music take the place of the voices: one at a time, and with neither
+babble nor music among the noises. Hiss, hum, crackle and rumble of old recordings are added to any
+sound as they are, without colour, room or swell.
+
 Whole batches are computed on the device of the net. The target is filtered like the input, because
 a denoiser must not learn to invent what a microphone lost. The examples of a step depend on seed
 and step alone: numpy draws the random numbers, and the device computes.
@@ -12,6 +16,7 @@ and step alone: numpy draws the random numbers, and the device computes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,14 +32,13 @@ from .bank import RATE_HZ, Bank, put, some
 from .echoes import SIZE, White, early, measured, simulate
 from .library import Library
 from .mixing import band_mask
-from .noisemakers import Filters, clicks, even, hum, line, tones
+from .noisemakers import Filters, clicks, even, hum, line, tones, worn
 
 Rng = np.random.Generator
 FRAME = 480  # samples over which a gate measures the level
 LOUDEST = 0.98  # largest peak of the input
 TELEPHONE_HZ = 3400.0
 DIRECT = 112  # samples of a response that count as its direct sound: 2.3 ms
-LEAST_DRR_DB = -8.0  # least energy of the direct sound relative to the rest
 
 
 def rms(audio: Tensor) -> Tensor:
@@ -54,7 +58,8 @@ class Scenes:
         device: Device of the computations and of the batches.
 
     Raises:
-        UsageError: the net has another rate than 48 kHz, or the library lacks speech or noise.
+        UsageError: the net has another rate than 48 kHz, or the library lacks noise or what the
+            recipe restores: speech or music.
     """
 
     def __init__(
@@ -68,10 +73,15 @@ class Scenes:
     ) -> None:
         if framing.rate_hz != RATE_HZ:
             raise UsageError(f"scenes have {RATE_HZ} Hz, but the net works at {framing.rate_hz} Hz")
-        library.need("speech", "noise")
+        library.need(recipe.kind, "noise")
         self.common: Degrade = recipe.degrade
         self.own, self.count, self.seed, self.device = recipe.scenes, batch, seed, device
-        self.bank, self.white = Bank(library, device), White(device)
+        self.kind = recipe.kind
+        if self.kind == "music":
+            self.own = replace(self.own, two_talkers_share=0.0, babble_share=0.0)
+            self.common = replace(self.common, music_share=0.0)
+        self.bank = Bank(library, device, (self.kind, "noise", "music"))
+        self.white = White(device)
         self.measured = measured(library, device)
         hop, self.framing = framing.hop, framing
         self.samples = int(recipe.data.seconds * RATE_HZ) // hop * hop + hop
@@ -113,7 +123,7 @@ class Scenes:
         return self._device(x, target * voiced, hz, voiced, rng)
 
     def voices(self, rng: Rng) -> tuple[Tensor, Tensor, np.ndarray]:
-        """Draw voices, some of them in rooms.
+        """Draw voices, or pieces of music, some of them in rooms.
 
         Returns:
             Captured voices of unit level and their targets (B, samples), bandwidths in Hz (B,).
@@ -139,10 +149,10 @@ class Scenes:
         return x / level, y / level, hz
 
     def _voice(self, count: int, rng: Rng) -> tuple[Tensor, np.ndarray]:
-        """Draw talkers of unit level (count, samples), some at another speed; their bandwidths."""
+        """Draw voices or music of unit level (count, samples) at their speeds; their bandwidths."""
         other = rng.random(count) < self.own.speed_share
         speed = np.where(other, rng.uniform(*self.own.speed, count), 1.0)
-        audio, hz = self.bank.excerpts("speech", self.samples, speed, rng)
+        audio, hz = self.bank.excerpts(self.kind, self.samples, speed, rng)
         return audio / rms(audio), hz
 
     def rooms(self, count: int, rng: Rng) -> Tensor:
@@ -155,11 +165,11 @@ class Scenes:
                 chosen = self.measured[put(pick, self.device)]
                 rooms = rooms.index_copy(0, put(rows, self.device), chosen)
         # Halls measured from the last row are no place to talk in: bring the talker nearer, by 0 to
-        # 9 dB, or as much as the least direct sound asks for.
+        # 9 dB, or as much as the setting asks for.
         direct, rest = rooms[:, :DIRECT], rooms[:, DIRECT:]
         share = direct.square().sum(1, keepdim=True) / (rest.square().sum(1, keepdim=True) + 1e-9)
         nearer = put(10 ** (rng.uniform(-9, 0, (count, 1)) / 20), self.device)
-        nearer = torch.minimum(nearer, (share * 10 ** (-LEAST_DRR_DB / 10)).sqrt())
+        nearer = torch.minimum(nearer, (share * 10 ** (self.own.echoes_db / 10)).sqrt())
         return torch.cat([direct, rest * nearer], 1)
 
     def noises(self, rng: Rng) -> Tensor:
@@ -171,7 +181,7 @@ class Scenes:
             layers[left[:these]], left = number + 1, left[these:]
         owner = np.repeat(np.arange(self.count), layers)
         rows = len(owner)
-        audio = self._sources(rows, rng)
+        audio, recorded = self._sources(rows, rng)
         z = torch.fft.rfft(audio, self.size)
         eq_db = self.common.noise_eq_db
         z = z * self.filters.smooth(rng.uniform(-eq_db, eq_db, (rows, 10)))
@@ -181,6 +191,10 @@ class Scenes:
                 0, where, z[where] * torch.fft.rfft(self.rooms(len(wet), rng), self.size)
             )
         audio = self._swell(torch.fft.irfft(z, self.size)[:, : self.samples], rng)
+        old = recorded[: int(rows * self.common.worn_share + rng.random())]
+        if len(old):
+            made = worn(len(old), self.samples, rng, self.white)
+            audio = audio.index_copy(0, put(old, self.device), made)
         first = np.concatenate([[True], owner[1:] != owner[:-1]])
         level = np.where(first, 1.0, 10 ** (rng.uniform(-12, 0, rows) / 20))[:, None]
         audio = audio / rms(audio) * put(level, self.device)
@@ -188,8 +202,12 @@ class Scenes:
         total.index_add_(0, put(owner, self.device), audio)
         return total / rms(total)
 
-    def _sources(self, rows: int, rng: Rng) -> Tensor:
-        """Draw single noises (rows, samples): recorded, synthetic, babble or music."""
+    def _sources(self, rows: int, rng: Rng) -> tuple[Tensor, np.ndarray]:
+        """Draw single noises: recorded, synthetic, babble or music.
+
+        Returns:
+            The noises (rows, samples), and the numbers of those that are recorded ones.
+        """
         other = rng.random(rows) < 0.6
         speed = np.where(other, rng.uniform(*self.own.noise_speed, rows), 1.0)
         audio, _ = self.bank.excerpts("noise", self.samples, speed, rng)
@@ -210,7 +228,7 @@ class Scenes:
             place, left = left[:number], left[number:]
             if len(place):
                 audio = audio.index_copy(0, put(place, self.device), make(len(place), rng))
-        return audio
+        return audio, left
 
     def _coloured(self, rows: int, rng: Rng) -> Tensor:
         """Make noise (rows, samples) whose spectrum falls by 0 to 6 dB an octave."""

@@ -19,6 +19,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
 
 from rtdenoise.errors import UsageError
 
@@ -26,6 +27,7 @@ from ..networks.contract import superpixel
 from ..networks.mugan import Multiscale
 from ..networks.segan import MAPS, TAPS, Emphasis, encoder_sizes
 
+FAINT = 1e-7  # power below which a compressed spectrum is flat: 66 dB below a sound of RMS 1
 Verdict = tuple[list[Tensor], list[Tensor]]  # scores of a candidate, activations of the layers
 
 
@@ -126,6 +128,46 @@ class Spectrogram2d(nn.Module):
         return [self.last(y)], features
 
 
+class Complex2d(nn.Module):
+    """A discriminator of 2-d convolutions on one complex STFT (Defossez et al. 2022, EnCodec).
+
+    Unlike there, the spectrum is compressed to the power 0.3, so that noise in pauses is seen
+    beside the voice, and its magnitude is a third channel, because noise has no steady phase.
+
+    Args:
+        size: Window of the STFT in samples; the hop is a quarter of it.
+        width: Number of channels.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.size = size
+        layers = [nn.Conv2d(3, width, (9, 3), (2, 1), (4, 1))]
+        layers += [
+            nn.Conv2d(width, width, (9, 3), (2, 1), (4, dilation), (1, dilation))
+            for dilation in (1, 2, 4)
+        ]
+        self.convs = nn.ModuleList(weight_norm(layer) for layer in layers)
+        self.last = weight_norm(nn.Conv2d(width, 1, 3, padding=1))
+
+    def forward(self, candidate: Tensor, condition: Tensor) -> Verdict:
+        """Score *candidate* (B, 1, n); this discriminator does not use the condition."""
+        window = torch.hann_window(self.size, device=candidate.device)
+        spectrum = torch.stft(
+            candidate[:, 0], self.size, self.size // 4, window=window, normalized=True,
+            return_complex=True,
+        )  # fmt: skip
+        re, im = spectrum.real, spectrum.imag
+        power = re * re + im * im + FAINT
+        shrink = power**-0.35
+        y = torch.stack([re * shrink, im * shrink, power**0.15], 1)
+        features = []
+        for conv in self.convs:
+            y = functional.leaky_relu(conv(y), 0.2)
+            features.append(y)
+        return [self.last(y)], features
+
+
 class Period(nn.Module):
     """A discriminator of 2-d convolutions on the waveform, folded at one period (Kong et al. 2020).
 
@@ -177,17 +219,25 @@ def spectrograms(width: int = 32) -> nn.Module:
     return Several([Spectrogram2d(size, width) for size in (512, 1024, 2048)])
 
 
+def complexes(width: int = 32) -> nn.Module:
+    """Make a multi-resolution discriminator of complex STFTs (Defossez et al. 2022, EnCodec)."""
+    return Several([Complex2d(size, width) for size in (512, 1024, 2048)])
+
+
 def periods(width: int = 16) -> nn.Module:
     """Make a multi-period discriminator (Kong et al. 2020, HiFi-GAN)."""
     return Several([Period(period, width) for period in (2, 3, 5, 7, 11)])
 
 
 MAKERS: dict[str, Callable[..., nn.Module]] = {
+    "complex": complexes,
     "mugan": MuGanDiscriminator,
     "period": periods,
     "segan": SeganDiscriminator,
     "spectrogram": spectrograms,
 }
+
+CHANNELS = {"complex": 32, "period": 16, "spectrogram": 32}  # at a width of 1
 
 
 def make(name: str, width: float = 1.0) -> nn.Module:
@@ -199,8 +249,8 @@ def make(name: str, width: float = 1.0) -> nn.Module:
     if name not in MAKERS:
         known = ", ".join(sorted(MAKERS))
         raise UsageError(f"objective.discriminator = {name!r}; known: {known}")
-    if name in ("period", "spectrogram"):
-        return MAKERS[name](max(2, round(width * (16 if name == "period" else 32))))
+    if name in CHANNELS:
+        return MAKERS[name](max(2, round(width * CHANNELS[name])))
     return MAKERS[name](width)
 
 

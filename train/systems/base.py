@@ -24,6 +24,7 @@ from ..data.library import Library
 from ..networks.protocol import Module, Trainable
 from ..sections import Optim
 from ..team import Team
+from .muon import Muon
 
 Batch = tuple[Tensor, ...]
 Number = float | Tensor  # a tensor of one element stays on the GPU, because reading it would wait
@@ -317,7 +318,7 @@ def optimisers(
     muon: list[torch.optim.Optimizer] = []
     if matrices:
         muon.append(
-            torch.optim.Muon(
+            Muon(
                 matrices,
                 lr=optim.muon_lr,
                 momentum=0.95,

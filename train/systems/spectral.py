@@ -6,36 +6,51 @@ recurrent net processes whole excerpts at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from rtdenoise.errors import UsageError
 
 from ..config import Recipe
 from ..data.library import Library
 from ..data.mixing import Pool, band_mask
 from ..data.scenes import Scenes
 from ..losses.spectral import Restoration
+from ..losses.wave import SILENT
 from ..networks.protocol import TrainableOnSpectra
 from ..spectra import Framing, running_mean_matrix, sound
 from ..team import Team
-from .base import Batch, Feed, Number, System
+from .base import Batch, Feed
+from .game import PlayingSystem, Round
+
+FLOOR = 1e-3  # RMS below which a target is not amplified further: -60 dBFS
 
 
-class SpectralSystem(System):
-    """A system that trains a net on spectra.
+class SpectralSystem(PlayingSystem):
+    """A system that trains a net on spectra, with a discriminator if the recipe has one.
 
     Args:
         recipe: Settings of the run.
         team: The processes that train together.
         net: The generator.
+
+    Raises:
+        UsageError: the features to compare are not the discriminator's, or see `PlayingSystem`.
     """
 
     net: TrainableOnSpectra
 
     def __init__(self, recipe: Recipe, team: Team, net: TrainableOnSpectra) -> None:
         super().__init__(recipe, team, net)
+        o = recipe.objective
+        if (o.features or o.features_from) and o.features_from != "discriminator":
+            raise UsageError(
+                f"objective.features_from = {o.features_from!r}: training on spectra compares the "
+                "features of the discriminator only; known: discriminator"
+            )
         self.framing = Framing(net.window, net.hop, net.rate_hz)
         self.restoration = Restoration(recipe.loss, self.framing).to(self.device)
         quick: Callable[[Any], Any] = torch.compile if recipe.run.compile else lambda f: f
@@ -56,10 +71,11 @@ class SpectralSystem(System):
 
     def _score(
         self, x: Tensor, y: Tensor, mask: Tensor, gains: Tensor, filters: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Compute the losses, and the spectra (B, 2, T, bins) to play with if there is a game."""
         estimate = self.net.restore(x[:, 0], x[:, 1], gains, filters)
         parts: dict[str, Tensor] = self.restoration(estimate, (y[:, 0], y[:, 1]), mask)
-        return parts
+        return parts, torch.stack(estimate, 1) if self.game is not None else None
 
     def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self._means is None or len(self._means) != x.shape[2]:
@@ -71,25 +87,38 @@ class SpectralSystem(System):
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.net.decide_all(features)
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the total, named "loss", and the parts of the loss of a batch."""
+    def round(self, batch: Batch, step: int) -> Round:
+        """See `PlayingSystem.round`."""
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
-        gains, filters = self._decide(x)
-        parts: dict[str, Tensor] = self._outcome(
-            x, y, band_mask(bandwidth_hz, self.framing), gains, filters
-        )
-        return parts
+        mask = band_mask(bandwidth_hz, self.framing)
+        parts, estimate = self._outcome(x, y, mask, *self._decide(x))
+        total = parts.pop("loss")
+        if estimate is None:  # nobody plays
+            return Round(x, x, y, parts, total)
+        degraded, estimate, target = self._candidates(x, estimate, y, mask)
+        return Round(degraded, estimate, target, parts, total)
 
-    def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Number]:
-        """See `System.step`."""
-        return self.learn(self.loss, batches, step, progress)
+    def _candidates(
+        self, degraded: Tensor, estimate: Tensor, target: Tensor, mask: Tensor
+    ) -> list[Tensor]:
+        """Return the waveforms of the masked spectra at the level of the target, (B, samples).
+
+        The level is that of the whole excerpt, so that noise in a pause is judged relative to the
+        voice. Excerpts without a voice are silenced in all three: nothing is learnt from them.
+        """
+        sounds = [
+            sound(side * mask[:, None], self.framing) for side in (degraded, estimate, target)
+        ]
+        power = sounds[2].square().mean(1, keepdim=True)
+        gain = (power > SILENT) / power.sqrt().clamp(min=FLOOR)
+        return [side * gain for side in sounds]
 
     def unseen_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the losses of a batch with the averaged weights, without compiled functions."""
         x, y, bandwidth_hz = (part.to(self.device) for part in batch)
         with torch.no_grad(), self.averaged():
             gains, filters = self._decide(x)
-            return self._score(x, y, band_mask(bandwidth_hz, self.framing), gains, filters)
+            return self._score(x, y, band_mask(bandwidth_hz, self.framing), gains, filters)[0]
 
     def restore(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See `System.restore`."""

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from rtdenoise.errors import UsageError
 from train.config import Recipe
 from train.data.bank import Bank, some
 from train.data.echoes import SIZE, White, early, measured, simulate
 from train.data.library import Library
-from train.data.noisemakers import Filters, clicks, hum, tones, worn
+from train.data.noisemakers import Filters, clicks, harmonics, hum, mains, tones, worn
 from train.data.scenes import Scenes
 from train.losses.spectral import Restoration
 from train.networks.spectral import FRAMING, RATE_HZ
@@ -58,8 +59,25 @@ def cache(tmp_path_factory):
     return folder
 
 
-def scenes(cache, own=PLAIN, common=DRY, seed=1):
-    recipe = Recipe(data=Data(seconds=1.0), degrade=common, scenes=own)
+@pytest.fixture(scope="module")
+def music_cache(cache, tmp_path_factory):
+    """The noises of `cache`, and music: a steady chord."""
+    folder = tmp_path_factory.mktemp("music")
+    index = json.loads((cache / "index.json").read_text())
+    time_s = np.arange(4 * RATE_HZ) / RATE_HZ
+    chord = sum(3000 * np.sin(2 * np.pi * hz * time_s) for hz in (262, 330, 392))
+    chord.astype(np.int16).tofile(folder / "music.i16")
+    (folder / "noise.i16").write_bytes((cache / "noise.i16").read_bytes())
+    row = {"kind": "music", "source": "song", "origin": "made", "licence": "CC0", "start": 0}
+    song = row | {"stop": len(chord), "bandwidth_hz": 20_000.0, "split": "train"}
+    noises = [row for row in index["recordings"] if row["kind"] == "noise"]
+    made = {"rate_hz": RATE_HZ, "recordings": [*noises, song], "rooms": []}
+    (folder / "index.json").write_text(json.dumps(made))
+    return folder
+
+
+def scenes(cache, own=PLAIN, common=DRY, seed=1, kind="speech"):
+    recipe = Recipe(kind=kind, data=Data(seconds=1.0), degrade=common, scenes=own)
     return Scenes(Library(cache, recipe.data), recipe, FRAMING, ROWS, seed, CPU)
 
 
@@ -143,6 +161,71 @@ def test_everything_at_once_is_finite_and_within_full_scale(cache):
         assert torch.isfinite(y).all()
         assert x.abs().max() <= 1.0
         assert (hz <= RATE_HZ / 2).all()
+
+
+# Music.
+
+
+def test_music_without_noise_or_microphone_is_its_own_target(music_cache):
+    """And it is the recording: its three tones, and nothing else."""
+    own = replace(PLAIN, noiseless_share=1.0)
+    common = replace(DRY, speech_eq_db=0)
+    made = scenes(music_cache, own, common, kind="music")
+    x, y, _, _ = made.sounds(np.random.default_rng(0))
+    power = torch.fft.rfft(y[:, :RATE_HZ] * torch.hann_window(RATE_HZ)).abs().square()
+    near = torch.zeros(power.shape[1])
+    for hz in (262, 330, 392):
+        near[hz - 3 : hz + 4] = 1.0
+
+    assert torch.equal(x, y)
+    assert ((power * near).sum(1) > 0.999 * power.sum(1)).all()
+
+
+def test_snr_and_level_of_worn_music_are_those_drawn(music_cache):
+    """Also if all noises are those of old recordings: 5 dB and its jitter, at -30 dBFS."""
+    common = replace(DRY, worn_share=1.0)
+    made = scenes(music_cache, PLAIN, common, kind="music")
+    x, y, _, _ = made.sounds(np.random.default_rng(0))
+    snr_db = 10 * torch.log10(y.square().mean(1) / (x - y).square().mean(1))
+    level_db = 10 * torch.log10(y.square().mean(1))
+
+    assert ((snr_db > 2.4) & (snr_db < 7.6)).all()
+    # A click that would exceed full scale lowers the level of its row.
+    assert (level_db < -29.9).all()
+    assert ((level_db + 30).abs() < 0.1).float().mean() > 0.7
+
+
+def test_music_depends_on_seed_and_step_alone_and_never_has_talkers(music_cache):
+    """Whatever the shares say: this cache has no speech, of which babble could be made."""
+    own, common = (
+        Settings(on=True, babble_share=0.9, two_talkers_share=0.9),
+        Degrade(worn_share=0.3),
+    )
+    one, other = (scenes(music_cache, own, common, kind="music") for _ in range(2))
+    one.batch(3)
+    for mine, theirs in zip(one.batch(7), other.batch(7), strict=True):
+        assert torch.equal(mine, theirs)
+    assert not torch.equal(one.batch(7)[0], one.batch(8)[0])
+
+
+def test_a_cache_without_music_is_refused(cache, music_cache):
+    """And one without speech, for a recipe of speech."""
+    with pytest.raises(UsageError, match="there is no music on the train side"):
+        scenes(cache, kind="music")
+    with pytest.raises(UsageError, match="there is no speech on the train side"):
+        scenes(music_cache)
+
+
+def test_echoes_are_no_louder_than_the_setting(cache):
+    """By energy, relative to the direct sound: the first 2.3 ms."""
+    for most_db in (-3.0, 12.0):
+        made = scenes(cache, replace(PLAIN, echoes_db=most_db), replace(DRY, t60_s=(0.8, 1.1)))
+        rooms = made.rooms(48, np.random.default_rng(0))
+        energies = (part.square().sum(1) for part in rooms.tensor_split([112], 1))
+        direct, echoes = energies
+        loudest_db = (10 * torch.log10(echoes / direct)).max()
+        assert loudest_db <= most_db + 0.01
+        assert loudest_db > most_db - 3
 
 
 # Recordings.
@@ -238,6 +321,29 @@ def test_made_noises_sound_and_differ(make):
     assert not torch.allclose(sound[0], sound[1])
 
 
+def test_harmonics_are_the_sum_of_sines():
+    """The table of a period gives what forty sines give, to -80 dB, at a pitch that moves."""
+    hz = torch.linspace(50, 240, RATE_HZ).expand(2, -1)
+    gains = np.random.default_rng(1).uniform(0.1, 1, (2, 40))
+    made = harmonics(hz, gains, np.random.default_rng(0))
+    turns = torch.from_numpy(np.random.default_rng(0).random((2, 40)))
+    phase = torch.cumsum(hz.double() / RATE_HZ, 1)
+    angle = 2 * np.pi * (phase[:, None] * torch.arange(1, 41)[:, None] + turns[:, :, None])
+    expected = (torch.from_numpy(gains)[:, :, None] * torch.cos(angle)).sum(1)
+
+    assert (made - expected).std() < 1e-4 * expected.std()
+
+
+def test_mains_hum_is_steady():
+    """Lines at multiples of about 50 or 60 Hz with a tenth of a second's level all along."""
+    sound = mains(16, 2 * RATE_HZ, np.random.default_rng(0), CPU)
+    levels = sound.view(16, 10, -1).std(2)
+    assert (levels.amax(1) < 1.2 * levels.amin(1)).all()
+    power = torch.fft.rfft(sound * torch.hann_window(2 * RATE_HZ)).abs().square()
+    assert (power.sort(1, descending=True)[0][:, :100].sum(1) > 0.99 * power.sum(1)).all()
+    assert (power[:, : 2 * 45].sum(1) < 1e-3 * power.sum(1)).all()
+
+
 def test_filters_are_drawn_a_row_each():
     """Through the points they are given; a microphone never lets more through than it resonates."""
     filters = Filters(4096, CPU)
@@ -251,7 +357,7 @@ def test_filters_are_drawn_a_row_each():
 
 def test_the_noise_of_worn_recordings_is_finite_and_has_all_four_kinds():
     """Hiss, hum, crackle and rumble: some rows are peaky, some tonal, some below 100 Hz."""
-    rows = worn(64, RATE_HZ, np.random.default_rng(0), CPU)
+    rows = worn(64, RATE_HZ, np.random.default_rng(0), White(CPU))
     power = torch.fft.rfft(rows).abs().square()
     low = power[:, :100].sum(1) / power.sum(1)
     tonal = power.amax(1) / power.sum(1)

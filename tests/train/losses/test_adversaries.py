@@ -15,7 +15,7 @@ from train.losses import adversaries
 def test_a_discriminator_learns_to_tell_and_teaches(name, game, voices):
     """Voices from noise in some steps; its gradient reaches what was made, and itself."""
     torch.manual_seed(0)
-    discriminator = adversaries.make(name, 0.25 if name in ("period", "spectrogram") else 0.1)
+    discriminator = adversaries.make(name, 0.25 if name in adversaries.CHANNELS else 0.1)
     real, made, deceive = adversaries.game(game)
     fake = (0.1 * torch.randn_like(voices))[:, None].requires_grad_()
     true = voices[:, None]
@@ -40,5 +40,5 @@ def test_names_of_games_and_discriminators_are_checked():
     """The known ones are listed."""
     with pytest.raises(UsageError, match="known: bce, hinge, lsgan"):
         adversaries.game("chess")
-    with pytest.raises(UsageError, match="known: mugan, period, segan, spectrogram"):
+    with pytest.raises(UsageError, match="known: complex, mugan, period, segan, spectrogram"):
         adversaries.make("jury")

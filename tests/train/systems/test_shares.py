@@ -28,9 +28,19 @@ WAVES = replace(
         compressed=1.0, adversarial=0.1, discriminator="period", discriminator_width=0.2
     ),
 )
+GAME = config.load(
+    RECIPES / "tiny.toml",
+    [
+        "data.seconds=0.3", "optim.batch=4", "run.compile=false", "objective.adversarial=0.1",
+        "objective.discriminator=complex", "objective.discriminator_width=0.1",
+        "objective.head_start_steps=1", "objective.play_share=0.5", "objective.play_s=0.2",
+    ],
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", [TINY, WAVES], ids=["spectra", "waves, adversary"])
+@pytest.mark.parametrize(
+    "recipe", [TINY, GAME, WAVES], ids=["spectra", "spectra, adversary", "waves, adversary"]
+)
 def test_the_mean_of_equal_shares_is_the_step_of_one(cache, recipe):
     """Nets, optimisers and losses, to the bit: (g + g) / 2 is g."""
     made = []
