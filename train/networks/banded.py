@@ -21,6 +21,7 @@ from torch.nn import functional
 from ..spectra import band_bank, fading_edge
 from .recurrence import from_silence
 from .running import running_means
+from .shaping import shaped
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
 NARROWEST = 2.0  # least distance of two positions in bins
@@ -258,20 +259,7 @@ class Banded(nn.Module):
         self, re: Tensor, im: Tensor, past_re: Tensor, past_im: Tensor, gains: Tensor, raw: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Apply gains to all bins, filters to the low ones; *past* has `taps - 1` windows more."""
-        # A sigmoid never reaches one, but clean speech has to pass unchanged: hence 1.05.
-        gain = (1.05 * torch.sigmoid(gains)).clamp(max=1.0) @ self.to_bins
-        channels, count = re.shape[0], re.shape[1]
-        taps = torch.tanh(raw).reshape(channels, count, 2, self.taps, self.low) * self.edge
-        old_re = past_re.unfold(1, count, 1).permute(0, 3, 1, 2)  # (C, T, taps, low)
-        old_im = past_im.unfold(1, count, 1).permute(0, 3, 1, 2)
-        a, b = taps[:, :, 0], taps[:, :, 1]
-        sum_re = (a * old_re - b * old_im).sum(2)
-        sum_im = (a * old_im + b * old_re).sum(2)
-        rest = re.shape[2] - self.low
-        return (
-            gain * re + functional.pad(sum_re, (0, rest)),
-            gain * im + functional.pad(sum_im, (0, rest)),
-        )
+        return shaped(re, im, past_re, past_im, gains, raw, self.to_bins, self.edge)
 
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Restore windows (C, T, N), given the state (C, S); returns both."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 from ..spectra import Framing, band_bank, fading_edge, running_mean_matrix, sound, spectra
 from .recurrence import from_silence
 from .running import running_means
+from .shaping import shaped
 
 WINDOW, HOP, RATE_HZ = 1024, 512, 48_000
 FRAMING = Framing(WINDOW, HOP, RATE_HZ)
@@ -131,21 +132,7 @@ class Spectral(nn.Module):
         self, re: Tensor, im: Tensor, past_re: Tensor, past_im: Tensor, gains: Tensor, raw: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Apply gains to all bins, filters to the low ones; *past* has `taps - 1` windows more."""
-        # A sigmoid never reaches one, but clean speech has to pass unchanged: hence 1.05.
-        gain = (1.05 * torch.sigmoid(gains)).clamp(max=1.0) @ self.to_bins
-        channels, count = re.shape[0], re.shape[1]
-        taps = torch.tanh(raw).view(channels, count, 2, self.taps, self.low) * self.edge
-        sum_re = torch.zeros_like(re[:, :, : self.low])
-        sum_im = torch.zeros_like(sum_re)
-        for k in range(self.taps):
-            a, b = past_re[:, k : k + count], past_im[:, k : k + count]
-            sum_re = sum_re + taps[:, :, 0, k] * a - taps[:, :, 1, k] * b
-            sum_im = sum_im + taps[:, :, 0, k] * b + taps[:, :, 1, k] * a
-        rest = re.shape[2] - self.low
-        return (
-            gain * re + functional.pad(sum_re, (0, rest)),
-            gain * im + functional.pad(sum_im, (0, rest)),
-        )
+        return shaped(re, im, past_re, past_im, gains, raw, self.to_bins, self.edge)
 
     def forward(self, windows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Restore windows (C, T, N), given the state (C, S); returns both."""
