@@ -22,6 +22,7 @@ LOWEST_HZ, HIGHEST_HZ = 400.0, 5000.0  # above mains hum, where voices move by s
 PEAK_DB, NEAR = 8.0, 25  # a peak rises so far above the mean of so many bins
 HELD = 12  # hops that a partial keeps its bin: 0.26 s
 LOUD_DB = 45.0  # hops that are softer than the loudest by more do not count
+LOUDEST = 1e4
 SHARE, ENDS_A_SECOND, BINS = 0.1, 1.0, 8  # at least
 
 
@@ -41,7 +42,7 @@ class Kind:
         """Take the next (channels, n) of the input."""
         at = 0
         while at < block.shape[1] and len(self._verdicts) < MOST:
-            part = block[:, at : at + self._size - self._held].mean(axis=0)
+            part = _mono(block[:, at : at + self._size - self._held])
             self._parts.append(part)
             self._held, at = self._held + len(part), at + len(part)
             if self._held == self._size:
@@ -63,6 +64,13 @@ class Kind:
         if self._held > self._size / 2 and len(self._verdicts) < MOST:
             self._judge()
         return 3 * sum(self._verdicts) >= 2 * max(1, len(self._verdicts))
+
+
+def _mono(block: Samples) -> NDArray[np.float32]:
+    """Return the mean of the channels; what is no plain number is silence, as in the effect."""
+    with np.errstate(all="ignore"):
+        mean = block.mean(axis=0)
+    return np.where(np.abs(mean) < LOUDEST, mean, np.float32(0))
 
 
 def is_music(sound: NDArray[np.float32], rate: int) -> bool:

@@ -71,7 +71,8 @@ def test_the_command_names_the_model_that_fits(clips, tmp_path, capsys):
     assert main([*argv, "-m", "speech-small"]) == 0
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (
-        "this sounds like music, and speech-small is for speech: try -m music" in line["warnings"]
+        "this sounds like music, and speech-small is for speech: try the model music"
+        in line["warnings"]
     )
     assert main([*argv, "-m", "music", "-f"]) == 0
     assert "sounds like" not in capsys.readouterr().out
