@@ -188,9 +188,9 @@ def run(
                     log_line(told(virtual, args, delay_ms))
             with _named_by_flags(args):
                 running.enter_context(live)
-            running.enter_context(Control(live, args.preset))
             for watch in (KindWatch, BoardWatch) if args.watch else (KindWatch,):
                 running.enter_context(watch(live))
+            running.enter_context(Control(live, args.preset))
             if not silent:
                 _introduce(live, args.board or args.model)
             screen = running.enter_context(_screen(args))

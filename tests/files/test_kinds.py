@@ -9,7 +9,7 @@ import pytest
 
 from rtdenoise.cli import main
 from rtdenoise.files.kinds import Kind
-from tests.sounds import noise, read, write
+from tests.sounds import noise, notes, read, write
 
 
 def heard(sound, rate=48_000, block=1000):
@@ -18,22 +18,6 @@ def heard(sound, rate=48_000, block=1000):
     for at in range(0, sound.shape[1], block):
         kind.before(sound[:, at : at + block])
     return kind.music
-
-
-def notes(rate, seconds=10.0, seed=3):
-    """Chords of eight harmonics each that change twice a second."""
-    random, parts = np.random.default_rng(seed), []
-    places = np.arange(rate // 2) / rate
-    for _ in range(round(2 * seconds)):
-        pitches_hz = 220 * 2 ** (random.choice(24, 3, replace=False) / 12)
-        parts.append(
-            sum(
-                np.sin(2 * np.pi * hz * k * places) / k * np.exp(-2 * places)
-                for hz in pitches_hz
-                for k in range(1, 9)
-            )
-        )
-    return (0.05 * np.concatenate(parts)[None]).astype(np.float32)
 
 
 @pytest.mark.parametrize("block", [333, 65_536])
@@ -55,6 +39,15 @@ def test_what_is_no_music_is_not_taken_for_it(clips, rng):
     sounds += [(0.05 * each[None]).astype(np.float32) for each in (hum, whine, siren)]
     sounds += [noise(rng, 1, 480_000), np.zeros((1, 480_000)), np.zeros((1, 0)), np.ones((1, 9))]
     assert [heard(sound.astype(np.float32)) for sound in sounds] == [False] * len(sounds)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_no_plain_number_is_silence(broken):
+    """A few such samples hide no music, and a recording of nothing else is none."""
+    tune = np.repeat(notes(16_000), 2, 0)
+    tune[:, ::7001] = broken
+    assert heard(tune, 16_000)
+    assert not heard(np.full((2, 160_000), broken, np.float32), 16_000)
 
 
 def test_two_thirds_decide():
