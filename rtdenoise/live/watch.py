@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from ..audio import Samples
 from ..chain.fitting import music_advice, speech_card
 from ..errors import RtdenoiseError, printable
 from ..files.kinds import STRETCH_S, Kind
@@ -18,6 +19,7 @@ from .tap import TapReader
 LOOK_S = 0.5  # time between two looks at a file
 HEAR_S = 5.0  # time between two looks at whether there is enough new sound
 PAUSE_S = 30.0  # sound between two judgements
+PIECE_S, REST_S = 0.25, 0.02  # sound that is judged at once, and the time between two such
 
 
 class _Watch:
@@ -130,18 +132,27 @@ class KindWatch(_Watch):
         heard_s = reader.position / reader.rate
         if heard_s >= self._due_s:
             self._due_s = heard_s + PAUSE_S
-            if _music(reader):
+            if self._music(reader):
                 self._told.add(card.name)
                 if advice := music_advice(effect):
                     self._live.tell(Event("unfit", advice))
 
+    def _music(self, reader: TapReader) -> bool:
+        """Return whether the last stretch is plainly music, and that before it if it is there."""
+        size = round(STRETCH_S * reader.rate)
+        dry, _ = reader.last(2 * STRETCH_S)
+        newest, older = dry[:, -size:], dry[:, :-size]
+        if not self._is_music(newest, reader.rate):
+            return False
+        return older.shape[1] <= size / 2 or self._is_music(older, reader.rate)
 
-def _music(reader: TapReader) -> bool:
-    """Return whether the last stretch of the input is plainly music, and that before it as well."""
-    dry, _ = reader.last(2 * STRETCH_S)
-    kind, newest = Kind(reader.rate), round(STRETCH_S * reader.rate)
-    kind.before(dry[:, -newest:])
-    if not kind.music:
-        return False
-    kind.before(dry[:, :-newest])
-    return kind.music
+    def _is_music(self, stretch: Samples, rate: int) -> bool:
+        """Return whether a stretch (channels, n) is plainly music.
+
+        It is judged in pieces, between which a hop need not wait for a core or the interpreter.
+        """
+        kind, piece = Kind(rate), round(PIECE_S * rate)
+        for at in range(0, stretch.shape[1], piece):
+            kind.before(stretch[:, at : at + piece])
+            self._stop.wait(REST_S)
+        return kind.music
