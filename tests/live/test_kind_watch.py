@@ -100,11 +100,14 @@ def test_at_the_end_it_looks_at_what_there_is(tune, talk, tmp_path):
 
 def test_it_looks_by_itself_and_rests(tune, monkeypatch):
     """In a thread of its own; between two judgements there is a pause."""
-    judged = []
+    judged: list[int] = []
+
+    def judge(_, reader):
+        judged.append(reader.position)
+        return False
+
     monkeypatch.setattr(watch, "HEAR_S", 0.001)
-    monkeypatch.setattr(
-        KindWatch, "_music", lambda _, reader: judged.append(reader.position) or False
-    )
+    monkeypatch.setattr(KindWatch, "_music", judge)
     with run(tune, model("speech")) as live, KindWatch(live):
         wait_for(live, 75)
     *looks, _end = np.array(judged) / 48_000
