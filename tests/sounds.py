@@ -23,6 +23,22 @@ def noise(rng, channels, count, level=0.3):
     return np.clip(rng.standard_normal((channels, count)) * level, -0.98, 0.98).astype(np.float32)
 
 
+def notes(rate, seconds=10.0, seed=3):
+    """Chords of eight harmonics each that change twice a second."""
+    random, parts = np.random.default_rng(seed), []
+    places = np.arange(rate // 2) / rate
+    for _ in range(round(2 * seconds)):
+        pitches_hz = 220 * 2 ** (random.choice(24, 3, replace=False) / 12)
+        parts.append(
+            sum(
+                np.sin(2 * np.pi * hz * k * places) / k * np.exp(-2 * places)
+                for hz in pitches_hz
+                for k in range(1, 9)
+            )
+        )
+    return (0.05 * np.concatenate(parts)[None]).astype(np.float32)
+
+
 def write(path, audio, rate=48_000, form="WAV", subtype="FLOAT", **more):
     """Write *audio*; returns the writer, which has counted."""
     with SoundWriter(path, rate, audio.shape[0], form, subtype, overwrite=True, **more) as writer:

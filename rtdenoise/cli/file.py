@@ -62,7 +62,6 @@ from .arguments import (
     strength,
 )
 from .editor import add_editor, check_editor, edit
-from .fitting import for_music, music_sentence
 from .reporter import Reporter, as_dict
 
 if TYPE_CHECKING:
@@ -281,6 +280,7 @@ class _Work:
 
     def __call__(self, job: Job, effect: Effect) -> dict[str, Any]:
         """Process one file with an effect; return the line that --json prints."""
+        from ..chain.fitting import music_advice
         from ..files.offline import process_file
         from ..sound.pending import make_folder
 
@@ -315,8 +315,8 @@ class _Work:
         if "scores" in listeners:
             scores = listeners["scores"].result()
             line |= {"reference": self._reference(job), "scores": scores}
-        if "kind" in listeners and listeners["kind"].music:
-            line["warnings"].append(music_sentence(self.model, str(for_music(effect))))
+        if "kind" in listeners and listeners["kind"].music and (advice := music_advice(effect)):
+            line["warnings"].append(advice)
         if picture is not None:
             line["picture"] = job.second
             line["warnings"] += picture.notes
@@ -324,12 +324,13 @@ class _Work:
 
     def _listeners(self, job: Job, effect: Effect, reader: Input) -> dict[str, Listener]:
         """Return what hears the file beside the effect, by name."""
+        from ..chain.fitting import speech_card
         from ..files.kinds import Kind
         from ..files.picture import BeforeAfter
         from ..files.reference import Against
 
         made: dict[str, Listener] = {}
-        if for_music(effect):
+        if speech_card(effect):
             made["kind"] = Kind(reader.rate)
         if self.args.reference:
             made["scores"] = Against(self._reference(job), reader)

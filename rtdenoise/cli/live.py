@@ -162,7 +162,7 @@ def run(
     import_lean("" if args.board else args.model)
     from ..live.control import Control
     from ..live.live import Live
-    from ..live.watch import BoardWatch
+    from ..live.watch import BoardWatch, KindWatch
     from .status import StatusLine
 
     silent = args.quiet or args.json
@@ -188,9 +188,9 @@ def run(
                     log_line(told(virtual, args, delay_ms))
             with _named_by_flags(args):
                 running.enter_context(live)
+            for watch in (KindWatch, BoardWatch) if args.watch else (KindWatch,):
+                running.enter_context(watch(live))
             running.enter_context(Control(live, args.preset))
-            if args.watch:
-                running.enter_context(BoardWatch(live))
             if not silent:
                 _introduce(live, args.board or args.model)
             screen = running.enter_context(_screen(args))

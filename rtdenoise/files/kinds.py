@@ -22,6 +22,7 @@ LOWEST_HZ, HIGHEST_HZ = 400.0, 5000.0  # above mains hum, where voices move by s
 PEAK_DB, NEAR = 8.0, 25  # a peak rises so far above the mean of so many bins
 HELD = 12  # hops that a partial keeps its bin: 0.26 s
 LOUD_DB = 45.0  # hops that are softer than the loudest by more do not count
+LOUDEST = 1e4
 SHARE, ENDS_A_SECOND, BINS = 0.1, 1.0, 8  # at least
 
 
@@ -34,17 +35,17 @@ class Kind:
 
     def __init__(self, rate: int) -> None:
         self._rate, self._size = rate, round(STRETCH_S * rate)
-        self._parts: list[NDArray[np.float32]] = []
-        self._held, self._verdicts = 0, list[bool]()
+        self._stretch = _Stretch(rate)
+        self._verdicts: list[bool] = []
 
     def before(self, block: Samples) -> None:
         """Take the next (channels, n) of the input."""
         at = 0
         while at < block.shape[1] and len(self._verdicts) < MOST:
-            part = block[:, at : at + self._size - self._held].mean(axis=0)
-            self._parts.append(part)
-            self._held, at = self._held + len(part), at + len(part)
-            if self._held == self._size:
+            part = _mono(block[:, at : at + self._size - self._stretch.length])
+            self._stretch.hear(part)
+            at += len(part)
+            if self._stretch.length == self._size:
                 self._judge()
 
     def after(self, block: Samples) -> None:
@@ -52,45 +53,100 @@ class Kind:
 
     def _judge(self) -> None:
         """Judge the stretch that was heard, unless it is silent, and begin another one."""
-        sound = np.concatenate(self._parts)
-        self._parts, self._held = [], 0
-        if sound.any():
-            self._verdicts.append(is_music(sound, self._rate))
+        stretch, self._stretch = self._stretch, _Stretch(self._rate)
+        if not stretch.silent:
+            self._verdicts.append(stretch.music)
 
     @property
     def music(self) -> bool:
         """Whether two thirds of what was heard are plainly music; it ends the last stretch."""
-        if self._held > self._size / 2 and len(self._verdicts) < MOST:
+        if self._stretch.length > self._size / 2 and len(self._verdicts) < MOST:
             self._judge()
         return 3 * sum(self._verdicts) >= 2 * max(1, len(self._verdicts))
 
 
+def _mono(block: Samples) -> NDArray[np.float32]:
+    """Return the mean of the channels; what is no plain number is silence, as in the effect."""
+    with np.errstate(all="ignore"):
+        mean = block.mean(axis=0)
+    return np.where(np.abs(mean) < LOUDEST, mean, np.float32(0))
+
+
 def is_music(sound: NDArray[np.float32], rate: int) -> bool:
     """Return whether *sound* (n,) at *rate* Hz, of some seconds, is plainly music."""
-    size, hop = max(1, round(WINDOW_S * rate / FAST)) * FAST, round(HOP_S * rate)
-    bins = slice(round(LOWEST_HZ * size / rate), round(HIGHEST_HZ * size / rate))
-    if len(sound) < size + 2 * HELD * hop:
-        return False
-    windows = np.lib.stride_tricks.sliding_window_view(sound, size)[::hop]
-    spectrum = np.fft.rfft(windows * np.hanning(size).astype(np.float32), axis=1)[:, bins]
-    power = (np.abs(spectrum) ** 2 + 1e-12).astype(np.float32)
-    level = 10 * np.log10(power)
-    inner = level[:, 1:-1]
-    sums = np.cumsum(np.pad(level, ((0, 0), (NEAR // 2 + 1, NEAR // 2)), "reflect"), axis=1)
-    near = ((sums[:, NEAR:] - sums[:, :-NEAR]) / NEAR)[:, 1:-1]
-    peaks = (inner >= level[:, :-2]) & (inner >= level[:, 2:]) & (inner - near > PEAK_DB)
-    held = _runs(peaks) >= HELD
-    loud = level.max(axis=1) > level.max() - LOUD_DB
-    share = np.median(((power[:, 1:-1] * held).sum(axis=1) / power.sum(axis=1))[loud])
-    ends = (held[:-1] & ~held[1:]).sum() * rate / len(sound)
-    return bool(share >= SHARE and ends >= ENDS_A_SECOND and held.any(axis=0).sum() >= BINS)
+    stretch = _Stretch(rate)
+    stretch.hear(sound)
+    return stretch.music
 
 
-def _runs(peaks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return, for each peak (T, bins), how many hops in a row its bin has one; 0 elsewhere."""
-    length = peaks.astype(np.int64)
-    for t in range(1, len(peaks)):
-        length[t] *= length[t - 1] + 1
-    for t in range(len(peaks) - 2, -1, -1):
-        length[t] = np.where(peaks[t] & peaks[t + 1], length[t + 1], length[t])
-    return length
+class _Stretch:
+    """What was heard of a stretch, window by window, so that no call takes long.
+
+    Args:
+        rate: Sample rate in Hz.
+
+    Attributes:
+        length: Samples so far.
+        silent: Whether they are digital silence.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate, self._size = rate, max(1, round(WINDOW_S * rate / FAST)) * FAST
+        self._hop, self._window = round(HOP_S * rate), np.hanning(self._size).astype(np.float32)
+        self._bins = slice(
+            round(LOWEST_HZ * self._size / rate), round(HIGHEST_HZ * self._size / rate)
+        )
+        self._rest = np.zeros(0, np.float32)
+        self._powers: list[NDArray[np.float32]] = []  # (T, bins)
+        self._totals: list[NDArray[np.float32]] = []  # (T,)
+        self._peaks: list[NDArray[np.bool_]] = []
+        self._loudest: list[NDArray[np.float32]] = []  # (T,) dB
+        self.length, self.silent = 0, True
+
+    def hear(self, sound: NDArray[np.float32]) -> None:
+        """Take the next (n,)."""
+        self.length += len(sound)
+        self.silent = self.silent and not sound.any()
+        self._rest = np.concatenate((self._rest, sound))
+        if len(self._rest) < self._size:
+            return
+        windows = np.lib.stride_tricks.sliding_window_view(self._rest, self._size)[:: self._hop]
+        self._rest = self._rest[len(windows) * self._hop :]
+        spectrum = np.fft.rfft(windows * self._window, axis=1)[:, self._bins]
+        power = (np.abs(spectrum) ** 2 + 1e-12).astype(np.float32)
+        level = 10 * np.log10(power)
+        inner = level[:, 1:-1]
+        sums = np.cumsum(np.pad(level, ((0, 0), (NEAR // 2 + 1, NEAR // 2)), "reflect"), axis=1)
+        near = ((sums[:, NEAR:] - sums[:, :-NEAR]) / NEAR)[:, 1:-1]
+        self._peaks.append(
+            (inner >= level[:, :-2]) & (inner >= level[:, 2:]) & (inner - near > PEAK_DB)
+        )
+        self._powers.append(power[:, 1:-1])
+        self._totals.append(power.sum(axis=1))
+        self._loudest.append(level.max(axis=1))
+
+    @property
+    def music(self) -> bool:
+        """Whether it is plainly music."""
+        if self.length < self._size + 2 * HELD * self._hop:
+            return False
+        power, loudest = np.concatenate(self._powers), np.concatenate(self._loudest)
+        total = np.concatenate(self._totals)
+        held = _held(np.concatenate(self._peaks))
+        loud = loudest > loudest.max() - LOUD_DB
+        share = np.median(((power * held).sum(axis=1) / total)[loud])
+        ends = (held[:-1] & ~held[1:]).sum() * self._rate / self.length
+        return bool(share >= SHARE and ends >= ENDS_A_SECOND and held.any(axis=0).sum() >= BINS)
+
+
+def _held(peaks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which *peaks* (T, bins) are among at least `HELD` hops in a row with one."""
+    whole = _sums(peaks, HELD) == HELD  # (T - HELD + 1, bins), by their first hop
+    return _sums(np.pad(whole, ((HELD - 1, HELD - 1), (0, 0))), HELD) > 0
+
+
+def _sums(rows: NDArray[np.bool_], count: int) -> NDArray[np.int16]:
+    """Return the sums of each *count* rows that follow each other."""
+    sums = np.cumsum(np.pad(rows, ((1, 0), (0, 0))), axis=0, dtype=np.int16)
+    difference: NDArray[np.int16] = sums[count:] - sums[:-count]
+    return difference

@@ -30,13 +30,13 @@ class Event:
         kind: "lost": a device is gone; "waiting": it is there, but cannot be opened; "back": the
             sound goes on; "changed": another effect runs; "delay": the delay is another; "kept": a
             change failed, and the effect stays; "record": a recording began or ended; "mark":
-            somebody marked this moment.
+            somebody marked this moment; "unfit": the model is for another kind of sound.
         text: A sentence about it, for people.
         gap_s: Time without sound in seconds, if it is back; otherwise 0.
         at_s: Time in seconds of the sound of the run so far.
     """
 
-    kind: Literal["lost", "waiting", "back", "changed", "delay", "kept", "record", "mark"]
+    kind: Literal["lost", "waiting", "back", "changed", "delay", "kept", "record", "mark", "unfit"]
     text: str
     gap_s: float = 0.0
     at_s: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 
 import pytest
@@ -46,17 +47,26 @@ def test_the_verbs_print_and_exit_as_they_say(tmp_path, capsys):
 
 
 def test_models_says_what_each_is_for_and_where_it_is_weak(capsys, monkeypatch):
-    """Each model of the box has a sentence on its weakness; --speed measures those that can run."""
+    """Of each: task, kind, latency, size, licence and weakness; --speed measures it here too."""
     included = [name for name in box.models() if name not in MAKERS]
     assert set(tomllib.loads((box.BOX / "weak.toml").read_text())) == set(included)
     assert main(["models"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     for name in included:
-        assert box.card(name).description in told
-        assert box.weak(name) in told
+        card, size = box.card(name), box.place(name).stat().st_size
+        latency_ms = 1e3 * (card.window + card.lookahead) / card.sample_rate
+        assert (
+            f"{name} {card.task} {card.kind}, {card.sample_rate} Hz, latency {latency_ms:.1f} ms, "
+            f"{card.parameters / 1e6:.2f} M parameters, {size / 1e6:.1f} MB, {card.licence} "
+            f"{card.description} {box.weak(name)}"
+        ) in told
     monkeypatch.setattr(box, "models", lambda: ["speech-small"])
-    assert main(["models", "--speed", "--json"]) == 0
-    measured = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
-    assert measured["speech-small"]["offline_x"] > 0
-    assert measured["speech-small"]["paced"]["p50_ms"] > 0
-    assert measured["speech-small"]["bytes"] == box.place("speech-small").stat().st_size
+    assert main(["models", "--speed"]) == 0
+    hop = (
+        r"here: a hop of 10\.7 ms takes ([\d.]+) ms \(p99 ([\d.]+)\), files ([\d.e+]+) x real time"
+    )
+    (measured,) = re.findall(hop, capsys.readouterr().out)
+    assert all(float(number) > 0 for number in measured)
+    assert main(["models", "--json"]) == 0
+    (model,) = [m for m in json.loads(capsys.readouterr().out) if m["name"] == "speech-small"]
+    assert model["bytes"] == box.place("speech-small").stat().st_size

@@ -9,7 +9,7 @@ import pytest
 
 from rtdenoise.cli import main
 from rtdenoise.files.kinds import Kind
-from tests.sounds import noise, read, write
+from tests.sounds import noise, notes, read, write
 
 
 def heard(sound, rate=48_000, block=1000):
@@ -18,22 +18,6 @@ def heard(sound, rate=48_000, block=1000):
     for at in range(0, sound.shape[1], block):
         kind.before(sound[:, at : at + block])
     return kind.music
-
-
-def notes(rate, seconds=10.0, seed=3):
-    """Chords of eight harmonics each that change twice a second."""
-    random, parts = np.random.default_rng(seed), []
-    places = np.arange(rate // 2) / rate
-    for _ in range(round(2 * seconds)):
-        pitches_hz = 220 * 2 ** (random.choice(24, 3, replace=False) / 12)
-        parts.append(
-            sum(
-                np.sin(2 * np.pi * hz * k * places) / k * np.exp(-2 * places)
-                for hz in pitches_hz
-                for k in range(1, 9)
-            )
-        )
-    return (0.05 * np.concatenate(parts)[None]).astype(np.float32)
 
 
 @pytest.mark.parametrize("block", [333, 65_536])
@@ -57,6 +41,15 @@ def test_what_is_no_music_is_not_taken_for_it(clips, rng):
     assert [heard(sound.astype(np.float32)) for sound in sounds] == [False] * len(sounds)
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_no_plain_number_is_silence(broken):
+    """A few such samples hide no music, and a recording of nothing else is none."""
+    tune = np.repeat(notes(16_000), 2, 0)
+    tune[:, ::7001] = broken
+    assert heard(tune, 16_000)
+    assert not heard(np.full((2, 160_000), broken, np.float32), 16_000)
+
+
 def test_two_thirds_decide():
     """A jingle before a talk does not make it music, and an announcement no song of a talk."""
     tune, rush = notes(16_000), noise(np.random.default_rng(1), 1, 160_000)
@@ -71,7 +64,8 @@ def test_the_command_names_the_model_that_fits(clips, tmp_path, capsys):
     assert main([*argv, "-m", "speech-small"]) == 0
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (
-        "this sounds like music, and speech-small is for speech: try -m music" in line["warnings"]
+        "this sounds like music, and speech-small is for speech: try the model music"
+        in line["warnings"]
     )
     assert main([*argv, "-m", "music", "-f"]) == 0
     assert "sounds like" not in capsys.readouterr().out

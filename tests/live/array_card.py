@@ -21,12 +21,17 @@ class ArrayCard:
         rates: Those that the card takes.
         dies: Stop calling at the end of *audio*, as a card that is pulled out; else go on with
             silence.
+        again: Hear *audio* again and again.
     """
 
     def __init__(
-        self, audio: np.ndarray, rates: tuple[int, ...] = (48_000,), dies: bool = False
+        self,
+        audio: np.ndarray,
+        rates: tuple[int, ...] = (48_000,),
+        dies: bool = False,
+        again: bool = False,
     ) -> None:
-        self.audio, self.rates, self.dies = audio, rates, dies
+        self.audio, self.rates, self.dies, self.again = audio, rates, dies, again
         self.devices = [
             device(0, "mic", len(audio), 0, rates[0], "input"),
             device(1, "speakers", 0, 2, rates[0], "output"),
@@ -59,6 +64,8 @@ class Stream:
     def _call(self) -> None:
         block, at = self.wiring.block or 500, 0
         while not self._stop.wait(0.001):
+            if self.card.again and at + block > self.card.audio.shape[1]:
+                at = 0
             heard = self.card.audio[:, at : at + block].T
             if self.card.dies and len(heard) < block:
                 return
