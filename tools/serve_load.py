@@ -26,6 +26,7 @@ import soundfile as sf
 from idle import cpu_s
 from websockets.asyncio.client import connect
 
+from rtdenoise.live.drive import quiet_interpreter
 from rtdenoise.serve.protocol import END, Hello
 
 ROOT = Path(__file__).parents[1]
@@ -142,6 +143,7 @@ class Load:
         client_share: The same of the clients.
         done: Sums of what the servers counted.
         faults: What servers said when they ended a stream.
+        starts_s: When each hop of `delays_ms` was sent, by `time.perf_counter`.
     """
 
     delays_ms: np.ndarray
@@ -153,6 +155,7 @@ class Load:
     client_share: float
     done: dict[str, int]
     faults: list[str]
+    starts_s: np.ndarray
 
 
 def voices(count: int) -> list[Client]:
@@ -195,13 +198,14 @@ async def loaded(
     readers = [asyncio.create_task(client.receive()) for client in clients]
     watcher = asyncio.create_task(watch) if watch is not None else None
     first_s = sum(cpu_s(server.pid) for server in servers)
-    await paced(clients, settle_s)
-    begin_s, server_s, own_s = (
-        time.perf_counter(),
-        [cpu_s(s.pid) for s in servers],
-        cpu_s(os.getpid()),
-    )
-    late = await paced(clients, seconds)
+    with quiet_interpreter():  # a collection here would look like a late server
+        await paced(clients, settle_s)
+        begin_s, server_s, own_s = (
+            time.perf_counter(),
+            [cpu_s(s.pid) for s in servers],
+            cpu_s(os.getpid()),
+        )
+        late = await paced(clients, seconds)
     wall_s = time.perf_counter() - begin_s
     share = sum(cpu_s(s.pid) - before for s, before in zip(servers, server_s, strict=True)) / wall_s
     own = (cpu_s(os.getpid()) - own_s) / wall_s
@@ -215,6 +219,7 @@ async def loaded(
         1000 * np.array(client.delays_s)[np.array(client.starts_s) >= begin_s] for client in clients
     ]
     measured = [each for each in measured if len(each)]
+    starts_s = np.concatenate([np.array(client.starts_s) for client in clients])
     delays = np.concatenate(measured) if measured else np.array([np.inf])
     done = {
         name: sum(client.done.get(name, 0) for client in clients)
@@ -230,4 +235,5 @@ async def loaded(
         own,
         done,
         [client.fault for client in clients if client.fault],
+        starts_s[starts_s >= begin_s],
     )
