@@ -33,8 +33,7 @@ from .lane import Lane, encoded
 from .timing import Times
 
 MOST_LANES = 64  # streams in one round
-PIECE_HOPS = 2  # of one stream in one round: a message of 20 ms has 1.9 of 512 samples at 48 kHz
-MOST_HOPS = 8  # the same, while there is room for more: of a stream that is ahead of real time
+MOST_HOPS = 8  # of a stream that is ahead of real time in one round, while there is room for it
 SHARE = 0.5  # of a hop that a round may take for what is ahead of real time: the rest comes in time
 GATHER = 0.25  # of a hop that audio waits for that of other streams: a call of many is cheaper
 STOP_S = 5.0  # time that a call of a net may still take at the end
@@ -267,9 +266,10 @@ class Hub:
     def _chosen(self) -> list[tuple[Lane, int]]:
         """Return the streams of the next round, the most urgent first, and the frames of each.
 
-        All streams whose audio is there in real time are in it: the more there are, the less each
-        of them costs, so that a server that is late catches up. Audio that came ahead takes part
-        while the round stays short.
+        All streams whose audio is there in real time are in it, with one hop: the more there are,
+        the less each of them costs, so that a server that is late catches up. A second hop of some
+        would be another call of the net, for which the first ones would wait. Audio that came ahead
+        takes part while the round stays short.
         """
         lanes = nsmallest(MOST_LANES, self._ready, key=lambda lane: lane.due_s)
         room = self.times.within(SHARE * lanes[0].hop_s)
@@ -278,7 +278,7 @@ class Hub:
             ahead = lane.due_s - lane.hop_s > now_s
             if ahead and chosen and room <= 0:
                 break
-            most = max(PIECE_HOPS, min(MOST_HOPS, room // len(lanes))) if ahead else PIECE_HOPS
+            most = max(1, min(MOST_HOPS, room // len(lanes))) if ahead else 1
             hops = min(most, lane.hops)
             chosen.append((lane, hops * lane.hop))
             room -= hops
