@@ -38,6 +38,12 @@ def batch(cache):
     return system.feed(Library(cache, system.recipe.data), 0, 7, few=True).batch(0)
 
 
+def opinion(system: SpectralSystem, number: int) -> torch.nn.Parameter:
+    """The bias of the last layer of a discriminator of the game."""
+    assert system.game is not None
+    return system.game.discriminator.get_parameter(f"judges.{number}.last.bias")
+
+
 def weights(system: SpectralSystem) -> torch.Tensor:
     """All weights of the generator in a row."""
     return torch.cat([p.detach().flatten() for p in system.net.parameters()])
@@ -47,13 +53,12 @@ def test_the_generator_hears_the_discriminator_only_after_its_head_start(batch):
     """Until then its steps are to the bit those of a run without a game."""
     alone = begun()
     both = begun(*PLAYS, "objective.warmup_steps=1", "objective.head_start_steps=2")
-    assert both.game is not None
     rows = []
     for step in range(4):
-        before = both.game.discriminator.judges[0].last.bias.clone()
+        before = opinion(both, 0).detach().clone()
         rows.append(both.step([batch], step, 0.0))
         own = alone.step([batch], step, 0.0)
-        learnt = not torch.equal(before, both.game.discriminator.judges[0].last.bias)
+        learnt = not torch.equal(before, opinion(both, 0))
 
         assert learnt == (step >= 1)
         assert torch.equal(weights(alone), weights(both)) == (step < 3)
@@ -114,9 +119,8 @@ def test_candidates_have_the_level_of_the_target_and_silence_teaches_nothing(bat
 def test_a_discriminator_that_is_not_finite_ends_the_run(batch):
     """Before it teaches the generator."""
     system = begun(*PLAYS)
-    assert system.game is not None
     with torch.no_grad():
-        system.game.discriminator.judges[1].last.bias.fill_(float("nan"))
+        opinion(system, 1).fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="discriminator: loss nan, gradient nan at step 5"):
         system.step([batch], 5, 0.0)
 
