@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,16 @@ def _no_settings(tmp_path_factory):
             if name != "RTDENOISE_JACK_ALONE":  # of tools/jack_card.py
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_module_stays(tmp_path_factory):
+    """A module that a test wrote is not found by the next test that writes one of that name."""
+    before, folder = set(sys.modules), str(tmp_path_factory.getbasetemp())
+    yield
+    for name in sys.modules.keys() - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture

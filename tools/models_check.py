@@ -178,24 +178,32 @@ def hissing_music(run: Run) -> float:
     return si_sdr_db(run(mixed), piano) - si_sdr_db(mixed, piano)
 
 
-def low_band(run: Run) -> float:
-    """SI-SDR below 3.5 kHz of a voice that ends at 4 kHz: what is there stays untouched."""
-    import soxr
+def low_band(name: str) -> Callable[[Run], float]:
+    """SI-SDR below 3.5 kHz of a clip that ends at 4 kHz: what is there stays untouched."""
 
-    voice = soxr.resample(soxr.resample(clip("clean.flac"), RATE, 8000), 8000, RATE)
-    out = run(voice.astype(np.float32))
-    below = [soxr.resample(x[: len(voice)], RATE, 7000) for x in (out, voice)]
-    return si_sdr_db(below[0], below[1])
+    def check(run: Run) -> float:
+        import soxr
+
+        narrow = soxr.resample(soxr.resample(clip(name), RATE, 8000), 8000, RATE)
+        out = run(narrow.astype(np.float32))
+        below = [soxr.resample(x[: len(narrow)], RATE, 7000) for x in (out, narrow)]
+        return si_sdr_db(below[0], below[1])
+
+    return check
 
 
-def upper_band(run: Run) -> float:
-    """Fall of the LSD on a voice that ends at 8 kHz."""
-    import soxr
+def upper_band(name: str) -> Callable[[Run], float]:
+    """Fall of the LSD on a clip that ends at 8 kHz."""
 
-    voice = clip("clean.flac")
-    narrow = soxr.resample(soxr.resample(voice, RATE, 16_000), 16_000, RATE).astype(np.float32)
-    before, after = (score(x[None], voice[None])["LSD"] for x in (narrow, run(narrow)))
-    return before - after
+    def check(run: Run) -> float:
+        import soxr
+
+        wide = clip(name)
+        narrow = soxr.resample(soxr.resample(wide, RATE, 16_000), 16_000, RATE).astype(np.float32)
+        before, after = (score(x[None], wide[None])["LSD"] for x in (narrow, run(narrow)))
+        return before - after
+
+    return check
 
 
 VOICE = {
@@ -207,8 +215,13 @@ VOICE = {
 MUSIC = {
     "clean music": clean_music, "hissing music": hissing_music, "silence": silence,
 }  # fmt: skip
-WIDER = {"low band": low_band, "upper band": upper_band, "silence": silence}
-CHECKS = {"superres": WIDER, "music": MUSIC, "speech": VOICE}
+
+
+def wider(name: str) -> dict[str, Callable[[Run], float]]:
+    """Return the checks of a model that adds an upper band, on a clip of its kind."""
+    return {"low band": low_band(name), "upper band": upper_band(name), "silence": silence}
+
+
 FLOORS: dict[str, dict[str, float]] = {
     "speech": {
         "noisy": 7.3,
@@ -256,6 +269,7 @@ FLOORS: dict[str, dict[str, float]] = {
         "minute 30": -0.5,
     },
     "speech-superres": {"low band": 64.7, "upper band": 0.8, "silence": 0.0},
+    "music-superres": {"low band": 72.9, "upper band": 0.1, "silence": 0.0},
     "music": {"clean music": 51.0, "hissing music": 2.4, "silence": 0.0},
 }
 
@@ -263,7 +277,9 @@ FLOORS: dict[str, dict[str, float]] = {
 def checks_of(name: str) -> dict[str, Callable[[Run], float]]:
     """Return the checks for a model, by its task or else by its kind."""
     card = box.card(name)
-    return CHECKS.get(card.task) or CHECKS[card.kind]
+    if card.task == "superres":
+        return wider("piano.flac" if card.kind == "music" else "clean.flac")
+    return MUSIC if card.kind == "music" else VOICE
 
 
 def main() -> int:

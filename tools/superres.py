@@ -1,11 +1,12 @@
-"""Score a model for super-resolution on voices of full bandwidth that it has not heard.
+"""Score a model for super-resolution on recordings of full bandwidth that it has not heard.
 
     python tools/superres.py CACHE MODEL --kind speech --side dev --least-hz 17500
 
-CACHE is what `python -m train prepare` wrote. The first 6 s of up to two recordings a source are
-brought to 8, 12, 16 and 24 kHz and back by soxr, and given to the model. A row a rate: the LSD
-(2048/512 Hann, log10 power) of input and output over all frequencies, of the output below the band
-of the reference's own end, and of the output below the cut-off; and the SNR of input and output.
+CACHE is what `python -m train prepare` wrote. MODEL may also be sinc, spline or noise-fill, the
+baselines of `evaluate`. The first 6 s of up to two recordings a source are brought to 8, 12, 16 and
+24 kHz and back by soxr, and given to the model. A row a rate: the LSD (2048/512 Hann, log10 power)
+of input and output over all frequencies, of the output below the band of the reference's own end,
+and of the output below the cut-off; and the SNR of input and output.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from rtdenoise import Denoise
 from train.data.cache import Recording, read
 from train.data.split import side_of
+from train.evaluate.baselines import BASELINES
 from train.sections import Data
 
 RATE, WINDOW, HOP, FLOOR = 48_000, 2048, 512, 1e-8
@@ -81,12 +83,15 @@ def main() -> None:
     clips = [contents.samples_of(r)[: LONGEST_S * RATE].astype(np.float32) / 32768 for r in wanted]
     print(f"{len(clips)} recordings of {len({r.source for r in wanted})} sources")
     print("| rate | LSD in | LSD out | below its end | below the cut-off | SNR in | SNR out |")
-    effect = Denoise(args.model)
+    effect = None if args.model in BASELINES else Denoise(args.model)
     for rate_hz in RATES_HZ:
         rows = []
         for recording, clip in zip(wanted, clips, strict=True):
             narrow = narrowed(clip, rate_hz)
-            out = effect(narrow[None], RATE)[0]
+            if effect is None:
+                out = BASELINES[args.model](narrow[None], RATE, rate_hz / 2)[0]
+            else:
+                out = effect(narrow[None], RATE)[0]
             rows.append(
                 (
                     lsd(narrow, clip, RATE / 2),
