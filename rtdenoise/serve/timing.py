@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 KEPT = 0.99  # what is left of the weight of a round after the next one: of 100 rounds a third
-FIRM = (
-    4.0  # variance of the sizes, in hops squared, from which their line counts as much as the rest
-)
+FIRM = 4.0  # variance of the sizes, in hops squared, at which their line weighs one half
 
 
 class Times:

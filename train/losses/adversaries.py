@@ -97,6 +97,15 @@ class SeganDiscriminator(nn.Module):
         return [self.last(y).mean(2)], features
 
 
+def _scored(convs: nn.ModuleList, last: nn.Module, y: Tensor, slope: float) -> Verdict:
+    """Return the score of *y* by layers with leaky ReLUs of *slope*, and their activations."""
+    features = []
+    for conv in convs:
+        y = functional.leaky_relu(conv(y), slope)
+        features.append(y)
+    return [last(y)], features
+
+
 class Spectrogram2d(nn.Module):
     """A discriminator of five 2-d convolutions on the log magnitudes of one STFT.
 
@@ -121,11 +130,7 @@ class Spectrogram2d(nn.Module):
             candidate[:, 0], self.size, self.size // 4, window=window, return_complex=True
         )
         y = torch.log(spectrum.abs() + 1e-4)[:, None]
-        features = []
-        for conv in self.convs:
-            y = functional.leaky_relu(conv(y), 0.1)
-            features.append(y)
-        return [self.last(y)], features
+        return _scored(self.convs, self.last, y, 0.1)
 
 
 class Complex2d(nn.Module):
@@ -161,11 +166,7 @@ class Complex2d(nn.Module):
         power = re * re + im * im + FAINT
         shrink = power**-0.35
         y = torch.stack([re * shrink, im * shrink, power**0.15], 1)
-        features = []
-        for conv in self.convs:
-            y = functional.leaky_relu(conv(y), 0.2)
-            features.append(y)
-        return [self.last(y)], features
+        return _scored(self.convs, self.last, y, 0.2)
 
 
 class Period(nn.Module):
@@ -189,11 +190,7 @@ class Period(nn.Module):
         """Score *candidate* (B, 1, n); this discriminator does not use the condition."""
         short = -candidate.shape[2] % self.period
         y = functional.pad(candidate, (0, short)).unflatten(2, (-1, self.period))
-        features = []
-        for conv in self.convs:
-            y = functional.leaky_relu(conv(y), 0.1)
-            features.append(y)
-        return [self.last(y)], features
+        return _scored(self.convs, self.last, y, 0.1)
 
 
 class Several(nn.Module):
