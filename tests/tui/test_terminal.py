@@ -97,10 +97,19 @@ def words(tmp_path, monkeypatch):
 
 
 def whole(tmp_path: Path) -> bool:
-    """Whether the recording has no hole: the tone, after the delay."""
+    """Whether the recording is the tone, after the delay, but for holes that its labels tell of.
+
+    A machine that stands still loses sound, whatever the screen does; the recording is silent there
+    and goes on with the next sample of the tone.
+    """
     sound = sf.read(tmp_path / "r.wav")[0][512:]
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], sound == 0, [0]))))
+    holes = [(a, b) for a, b in edges.reshape(-1, 2) if b - a > 0.02 * 48_000]
+    for start, end in reversed(holes):
+        sound = np.delete(sound, slice(start, end))
     expected = 0.5 * np.sin(np.arange(len(sound)) * 0.1)
-    return len(sound) > 48_000 and bool(np.abs(sound - expected).max() < 1e-3)
+    told = (tmp_path / "r.wav").read_bytes().count(b"the recording is silent") == len(holes)
+    return told and len(sound) > 48_000 and bool(np.abs(sound - expected).max() < 1e-3)
 
 
 @pytest.mark.slow
