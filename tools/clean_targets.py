@@ -1,0 +1,131 @@
+"""Take the steady noise out of the voices that a net trains on.
+
+    python tools/clean_targets.py CACHE OUT          and train with --cache OUT
+
+A net gives back what its targets hold. Where two of three recordings have a noise of their own, it
+learns to keep such noise, and its outputs are no cleaner than they are. OUT is a cache like CACHE:
+in voices of the training side the noise that is as loud in the pauses as anywhere else is lowered
+by up to FLOOR_DB, with the log-spectral amplitude estimator of Ephraim and Malah (1985), whose
+noise of each bin is a low percentile over the recording; voices whose pauses are less than
+--least-range dB below their loudest frames are left out. All else is links to the files of CACHE,
+so that losses on the other sides can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import istft, stft
+from scipy.special import exp1
+
+from train.data.cache import read
+from train.data.index import Recording, files_of
+from train.data.indexer import write_index
+from train.data.split import side_of
+from train.sections import Data
+
+PART = "clean"  # folder below OUT with the voices
+BATCH = 256  # recordings in memory at a time
+RATE_HZ, WINDOW, HOP = 48_000, 2048, 512
+FRAME = 960  # samples of a frame whose level counts for the range: 20 ms
+FLOOR_DB = -25.0
+PERCENTILE = 10.0  # of the power of a bin over time: what it has in the pauses
+ABOVE = 6.0  # noise power over that percentile: it is the mean of a noise that varies, and more
+DECAY = 0.96  # of the decision-directed estimate: the residual noise does not sound
+SHORTEST = 2 * WINDOW
+Floats = NDArray[np.float64]
+
+
+def range_db(voice: Floats) -> float:
+    """Return how far the quiet frames of *voice* (n,) are below the loud ones, in dB.
+
+    >>> round(range_db(np.repeat([1.0, 0.01], 48_000)))
+    40
+    """
+    frames = voice[: len(voice) // FRAME * FRAME].reshape(-1, FRAME)
+    levels_db = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
+    low, high = np.percentile(levels_db, [5, 95])
+    return float(high - low)
+
+
+def cleaned(voice: Floats) -> Floats:
+    """Return *voice* (n,), of 48 kHz or so, with less of its steady noise."""
+    _, _, spectrum = stft(voice, RATE_HZ, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    power = np.abs(spectrum) ** 2 + 1e-14
+    smooth = uniform_filter1d(uniform_filter1d(power, 9, axis=1), 3, axis=0)
+    noise = uniform_filter1d(ABOVE * np.percentile(smooth, PERCENTILE, axis=1), 5)
+    gains, before, least = np.empty_like(power), np.ones(len(power)), 10 ** (FLOOR_DB / 20)
+    for frame, now in enumerate((power / noise[:, None]).T):
+        prior = np.maximum(DECAY * before + (1 - DECAY) * np.maximum(now - 1, 0), 1e-3)
+        wiener = prior / (1 + prior)
+        gain = np.minimum(1, wiener * np.exp(exp1(np.maximum(wiener * now, 1e-6)) / 2))
+        before = gain**2 * now
+        gains[:, frame] = np.maximum(gain, least)
+    _, out = istft(spectrum * gains, RATE_HZ, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    return np.asarray(out[: len(voice)], np.float64)
+
+
+def mended(samples: NDArray[np.int16], least_range_db: float) -> NDArray[np.int16] | None:
+    """Return a target in place of *samples* (n,); None: it is too noisy for one."""
+    voice = samples / 32768.0
+    if len(voice) < SHORTEST or range_db(voice) < least_range_db:
+        return None
+    return np.clip(np.round(cleaned(voice) * 32768), -32768, 32767).astype(np.int16)
+
+
+def batched(recordings: Sequence[Recording], size: int) -> Iterator[Sequence[Recording]]:
+    """Yield *recordings* in batches (itertools.batched is that of Python 3.12)."""
+    for start in range(0, len(recordings), size):
+        yield recordings[start : start + size]
+
+
+def make(cache: Path, out: Path, least_range_db: float, jobs: int) -> None:
+    """Write the cache *out*."""
+    contents = read(cache)
+    everything = [*contents.recordings, *contents.rooms]
+    trained = [r for r in everything if r.kind == "speech" and side_of(r, Data()) == "train"]
+    others = [r for r in everything if r.kind != "speech" or side_of(r, Data()) != "train"]
+    for name in {file for r in others for file in files_of(r)}:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).symlink_to((cache / name).resolve())
+    (out / PART).mkdir(parents=True)
+    kept, at = list[Recording](), 0
+    work = partial(mended, least_range_db=least_range_db)
+    with (out / PART / "speech.i16").open("wb") as file, ProcessPoolExecutor(jobs) as pool:
+        for block in batched(trained, BATCH):
+            made = pool.map(work, map(contents.samples_of, block), chunksize=8)
+            for voice, target in zip(block, made, strict=True):
+                if target is None:
+                    continue
+                file.write(target.tobytes())
+                place = {"start": at, "stop": at + len(target), "part": PART, "paired": False}
+                kept.append(replace(voice, **place, digest=zlib.crc32(target.tobytes())))
+                at += len(target)
+    write_index(out, contents.rate_hz, [*others, *kept])
+    hours = at / contents.rate_hz / 3600
+    print(f"{len(kept)} of {len(trained)} voices of the training side, {hours:.1f} h")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("out", type=Path, help="a folder that is not there yet")
+    parser.add_argument("--least-range", type=float, default=33.0, help="dB; default 33")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    make(args.cache, args.out, args.least_range, args.jobs)
+
+
+if __name__ == "__main__":
+    main()
