@@ -12,13 +12,13 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rtdenoise import __version__
 from rtdenoise.errors import ModelError, UsageError, last_line
 from rtdenoise.nets import torchscript as generator
 from rtdenoise.nets.card import EXTRA_FILE, Card, weights_sha256
@@ -71,13 +71,15 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
             )
     net = networks.make(**recipe.net)
     averages = [other["system"].get("average", {}) for other in checkpoints]
-    try:
-        net.load_state_dict({name: _mean([a[name] for a in averages]) for name in averages[0]})
-    except (KeyError, RuntimeError) as error:
-        raise TrainingError(
-            f"the weights in {folders[0] / CHECKPOINT} are not those of its recipe's net "
-            f"({last_line(error)})"
-        ) from None
+    for run, average in zip(folders, averages, strict=True):
+        try:
+            net.load_state_dict(average)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"the weights in {run / CHECKPOINT} are not those of its recipe's net "
+                f"({last_line(error)})"
+            ) from None
+    net.load_state_dict({name: _mean([a[name] for a in averages]) for name in averages[0]})
     for run, other in zip(folders, checkpoints, strict=True):
         _check_heard(run, other, net)
     weights = {name: value.numpy() for name, value in net.state_dict().items()}
@@ -98,7 +100,7 @@ def export(runs: Path | Sequence[Path], out: Path, metrics: Path | None = None) 
         metrics=_scores(metrics),
         versions={
             "torch": str(torch.__version__),
-            "rtdenoise": version("rtdenoise"),
+            "rtdenoise": __version__,
             "python": platform.python_version(),
         },
         config={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.train.waves import recipe_of
 from train.networks import make as make_net
 from train.networks.spectral import Spectral
 from train.run import export
+from train.run.checkpoint import CHECKPOINT, TrainingError
 from train.run.loop import fit
 
 PAPERS = ("mugan", "germain", "segan")
@@ -77,6 +79,19 @@ def test_several_runs_are_exported_as_their_mean(cache, run, tmp_path):
     assert export.export([tmp_path / "later", runs[0]], tmp_path / "net.pt").config["steps"] == 3
     with pytest.raises(UsageError, match="did not begin with the same weights"):
         export.export([runs[0], run], tmp_path / "net.pt")
+
+
+def test_the_run_with_the_weights_of_another_net_is_named(cache, run, tmp_path):
+    """An older version of a net may lack a buffer; of several runs, the user has to know which."""
+    export.export(run, tmp_path / "first.pt")
+    fit(TINY, cache, tmp_path / "one", steps=1, start=tmp_path / "first.pt")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    path = tmp_path / "other" / CHECKPOINT
+    saved = torch.load(path, weights_only=True)
+    del saved["system"]["average"]["edge"]
+    torch.save(saved, path)
+    with pytest.raises(TrainingError, match=r"other.* not those of its recipe's net.*edge"):
+        export.export([tmp_path / "one", tmp_path / "other"], tmp_path / "net.pt")
 
 
 @pytest.mark.parametrize(
