@@ -1,6 +1,7 @@
 """Take the steady noise out of the voices that a net trains on.
 
-    python tools/clean_targets.py CACHE OUT          and train with --cache OUT
+    python tools/clean_targets.py CACHE OUT            and train with --cache OUT
+    python tools/clean_targets.py CACHE --scores 150   DNSMOS of so many voices, before and after
 
 A net gives back what its targets hold. Where two of three recordings have a noise of their own, it
 learns to keep such noise, and its outputs are no cleaner than they are. OUT is a cache like CACHE:
@@ -20,14 +21,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import istft, stft
 from scipy.special import exp1
 
+from rtdenoise.proof.quality import dnsmos
 from train.data.cache import read
 from train.data.index import Recording, files_of
 from train.data.indexer import write_index
@@ -43,6 +47,7 @@ PERCENTILE = 10.0  # of the power of a bin over time: what it has in the pauses
 ABOVE = 6.0  # noise power over that percentile: it is the mean of a noise that varies, and more
 DECAY = 0.96  # of the decision-directed estimate: the residual noise does not sound
 SHORTEST = 2 * WINDOW
+LONGEST_S = 9  # of a voice that is scored
 Floats = NDArray[np.float64]
 
 
@@ -116,15 +121,51 @@ def make(cache: Path, out: Path, least_range_db: float, jobs: int) -> None:
     print(f"{len(kept)} of {len(trained)} voices of the training side, {hours:.1f} h")
 
 
+def scores(cache: Path, count: int) -> None:
+    """Print DNSMOS of *count* voices of the training side by their range, as they are and cleaned.
+
+    DNSMOS chooses nothing here: it only shows what the targets are like.
+    """
+    contents = read(cache)
+    trained = [
+        r for r in contents.recordings if r.kind == "speech" and side_of(r, Data()) == "train"
+    ]
+    rows = list[list[float]]()
+    for at in np.random.default_rng(0).permutation(len(trained))[:count]:
+        voice = contents.samples_of(trained[at])[: LONGEST_S * RATE_HZ] / 32768.0
+        if len(voice) < SHORTEST:
+            continue
+        row = [range_db(voice)]
+        for sound in (voice, cleaned(voice)):
+            row += dnsmos(soxr.resample(sound, RATE_HZ, 16_000)).values()
+        rows.append(row)
+    values = np.array(rows)
+    print("| range dB | voices | SIG, BAK, OVRL | cleaned: SIG, BAK, OVRL |\n|---|---|---|---|")
+    for low, high in pairwise((0, 33, 38, 44, 55, 200)):
+        of = values[(values[:, 0] >= low) & (values[:, 0] < high)]
+        if len(of):
+            before, after = (
+                ", ".join(f"{v:.2f}" for v in of.mean(0)[columns])
+                for columns in (slice(1, 4), slice(4, 7))
+            )
+            print(f"| {low} to {high} | {len(of)} | {before} | {after} |", flush=True)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("cache", type=Path)
-    parser.add_argument("out", type=Path, help="a folder that is not there yet")
+    parser.add_argument("out", type=Path, nargs="?", help="a folder that is not there yet")
+    parser.add_argument("--scores", type=int, metavar="N", help="print DNSMOS of N voices")
     parser.add_argument("--least-range", type=float, default=33.0, help="dB; default 33")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    make(args.cache, args.out, args.least_range, args.jobs)
+    if (args.out is None) == (args.scores is None):
+        parser.error("wanted a folder OUT or --scores N, and not both")
+    if args.out is None:
+        scores(args.cache, args.scores)
+    else:
+        make(args.cache, args.out, args.least_range, args.jobs)
 
 
 if __name__ == "__main__":
