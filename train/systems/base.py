@@ -223,8 +223,8 @@ class System(ABC):
         """Begin with the weights of a finished model and with new optimisers.
 
         Returns:
-            Names of the weights that the model lacks and the net `can_grow`; they change nothing
-            before they are trained.
+            Names of the trainable weights that the model lacks and the net `can_grow`; they change
+            nothing before they are trained. Buffers that it lacks follow from the recipe.
 
         Raises:
             UsageError: the weights are of another network, or of other sizes.
@@ -242,7 +242,8 @@ class System(ABC):
         given = {name: torch.from_numpy(value) for name, value in weights.items()}
         self.net.load_state_dict(given, strict=not grown)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-        return grown
+        trained = dict(self.net.named_parameters())
+        return [name for name in grown if name in trained]
 
 
 def shard(library: Library, share: int, shares: int) -> Library:
