@@ -18,6 +18,7 @@ import pytest
 
 from rtdenoise.errors import AudioError, Problem, ServerError, UsageError
 from tests.sounds import noise
+from tests.streams import until
 
 pytest.importorskip("websockets", reason="needs the extra: pip install 'rtdenoise[serve]'")
 
@@ -369,16 +370,16 @@ def test_an_error_of_the_source_is_the_users_own(rng):
         yield noise(rng, 1, 2000)
         raise KeyError("mine")
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with faked() as fake:
-        running = threading.active_count()
+        running = set(threading.enumerate())
         with pytest.raises(KeyError, match="mine"):
             list(clean(Remote(fake.url, Hello(RATE)), source()))
         endless = clean(Remote(fake.url, Hello(RATE)), itertools.repeat(noise(rng, 1, 2000)))
         next(endless)
         del endless
-        assert threading.active_count() <= running + 2  # handlers of the server may still end
-    assert threading.active_count() == before
+        until(lambda: not set(threading.enumerate()) - running)  # the server's handlers end, too
+    until(lambda: not set(threading.enumerate()) - before)
 
 
 def test_without_the_extra():
