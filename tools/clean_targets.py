@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import os
 import zlib
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -88,18 +87,17 @@ def mended(samples: NDArray[np.int16], least_range_db: float) -> NDArray[np.int1
     return np.clip(np.round(cleaned(voice) * 32768), -32768, 32767).astype(np.int16)
 
 
-def batched(recordings: Sequence[Recording], size: int) -> Iterator[Sequence[Recording]]:
-    """Yield *recordings* in batches (itertools.batched is that of Python 3.12)."""
-    for start in range(0, len(recordings), size):
-        yield recordings[start : start + size]
+def is_target(recording: Recording) -> bool:
+    """Return whether a recording is a voice of the training side."""
+    return recording.kind == "speech" and side_of(recording, Data()) == "train"
 
 
 def make(cache: Path, out: Path, least_range_db: float, jobs: int) -> None:
     """Write the cache *out*."""
     contents = read(cache)
     everything = [*contents.recordings, *contents.rooms]
-    trained = [r for r in everything if r.kind == "speech" and side_of(r, Data()) == "train"]
-    others = [r for r in everything if r.kind != "speech" or side_of(r, Data()) != "train"]
+    trained = [r for r in everything if is_target(r)]
+    others = [r for r in everything if not is_target(r)]
     for name in {file for r in others for file in files_of(r)}:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).symlink_to((cache / name).resolve())
@@ -107,7 +105,8 @@ def make(cache: Path, out: Path, least_range_db: float, jobs: int) -> None:
     kept, at = list[Recording](), 0
     work = partial(mended, least_range_db=least_range_db)
     with (out / PART / "speech.i16").open("wb") as file, ProcessPoolExecutor(jobs) as pool:
-        for block in batched(trained, BATCH):
+        for start in range(0, len(trained), BATCH):
+            block = trained[start : start + BATCH]
             made = pool.map(work, map(contents.samples_of, block), chunksize=8)
             for voice, target in zip(block, made, strict=True):
                 if target is None:
@@ -127,9 +126,7 @@ def scores(cache: Path, count: int) -> None:
     DNSMOS chooses nothing here: it only shows what the targets are like.
     """
     contents = read(cache)
-    trained = [
-        r for r in contents.recordings if r.kind == "speech" and side_of(r, Data()) == "train"
-    ]
+    trained = [r for r in contents.recordings if is_target(r)]
     rows = list[list[float]]()
     for at in np.random.default_rng(0).permutation(len(trained))[:count]:
         voice = contents.samples_of(trained[at])[: LONGEST_S * RATE_HZ] / 32768.0

@@ -14,11 +14,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from numpy.typing import NDArray
 from scipy.signal import istft, stft
 
 from rtdenoise.files.scores import score
+from train.evaluate.pairs import find, read
 
 Floats = NDArray[np.float64]
 
@@ -41,10 +41,9 @@ def main() -> None:
     args = parser.parse_args()
     windows = [int(word) for word in args.windows.split(",")]
     rows = []
-    for path in sorted((args.pairs / "clean").glob("*.wav")):
+    for pair in find(args.pairs):
         clean, degraded = (
-            sf.read(args.pairs / side / path.name, always_2d=True)[0][:, 0]
-            for side in ("clean", "degraded")
+            read(path)[0][0].astype(np.float64) for path in (pair.clean, pair.degraded)
         )
         made = [degraded, *(masked(clean, degraded, window) for window in windows)]
         rows.append([score(x[None], clean[None])["SI-SDR dB"] for x in made])

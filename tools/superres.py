@@ -15,6 +15,7 @@ the student project that docs/seed-results.md tells of.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +53,16 @@ def snr_db(estimate: NDArray[np.float32], reference: NDArray[np.float32]) -> flo
 
 def narrowed(sound: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
     """Return *sound* after a way through *rate_hz*."""
-    if rate_hz == RATE:
-        return sound
     back = soxr.resample(soxr.resample(sound, RATE, rate_hz, "VHQ"), rate_hz, RATE, "VHQ")
     return np.pad(back, (0, max(0, len(sound) - len(back))))[: len(sound)].astype(np.float32)
+
+
+def system(model: str) -> Callable[[NDArray[np.float32], float], NDArray[np.float32]]:
+    """Return the function that widens a sound (1, n) whose band ends at a frequency in Hz."""
+    if model in BASELINES:
+        return lambda narrow, end_hz: BASELINES[model](narrow, RATE, end_hz)
+    effect = Denoise(model)
+    return lambda narrow, _: effect(narrow, RATE)
 
 
 def chosen(recordings: list[Recording]) -> list[Recording]:
@@ -91,16 +98,12 @@ def main() -> None:
     clips = [narrowed(clip, 2 * args.top_hz) for clip in clips]
     print(f"{len(clips)} recordings of {len({r.source for r in wanted})} sources")
     print("| rate | LSD in | LSD out | below its end | below the cut-off | SNR in | SNR out |")
-    effect = None if args.model in BASELINES else Denoise(args.model)
+    widen = system(args.model)
     for rate_hz in args.rates:
         rows = []
         for recording, clip in zip(wanted, clips, strict=True):
             narrow = narrowed(clip, rate_hz)
-            if effect is None:
-                out = BASELINES[args.model](narrow[None], RATE, rate_hz / 2)[0]
-            else:
-                out = effect(narrow[None], RATE)[0]
-            out = narrowed(out, 2 * args.top_hz)
+            out = narrowed(widen(narrow[None], rate_hz / 2)[0], 2 * args.top_hz)
             rows.append(
                 (
                     lsd(narrow, clip, args.top_hz),

@@ -14,6 +14,7 @@ from train.data.cache import read
 from train.data.split import side_of
 from train.sections import Data
 
+RATE = 48_000
 TOOL = Path(__file__).parents[3] / "tools" / "clean_targets.py"
 TOOLS = runpy.run_path(str(TOOL))
 cleaned, mended, range_db = TOOLS["cleaned"], TOOLS["mended"], TOOLS["range_db"]
@@ -24,9 +25,6 @@ def make(cache: Path, out: Path, least_range_db: float) -> subprocess.CompletedP
     words = [sys.executable, str(TOOL), str(cache), str(out), "--jobs", "1"]
     words += ["--least-range", str(least_range_db)]
     return subprocess.run(words, cwd=TOOL.parents[1], capture_output=True, text=True, check=False)
-
-
-RATE = 48_000
 
 
 def talk(noise_db: float):
