@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -31,35 +30,12 @@ from ..sound.reader import BLOCK, SoundReader, skipped
 from ..sound.writer import SoundWriter
 from . import memory, seams
 from .seams import Joiner, Piece, Reel, Seam, run, sounding
+from .section import Cut
 
-FORMAT, SUBTYPE, SUFFIX = "W64", "FLOAT", ".w64"  # a W64 may have more than 4 GB
+FORMAT, SUBTYPE = "W64", "FLOAT"  # a W64 may have more than 4 GB
 MOST_SILENCE_S = (
     600.0  # that a piece file holds beyond its end; if there is more, its run is run again
 )
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A piece of a recording: plain values, with which any machine can work.
-
-    Attributes:
-        start: Its first sample.
-        stop: The sample after its last. None: it goes on to the end, wherever that is.
-        beyond: Samples of sound for which its run goes on after *stop*.
-    """
-
-    start: int
-    stop: int | None
-    beyond: int
-
-    def name(self, key: str) -> str:
-        """Return the name of its file.
-
-        Args:
-            key: Digest of the recording, the effect and its settings.
-        """
-        end = "end" if self.stop is None else f"{self.stop}+{self.beyond}"
-        return f"{key}-{self.start}-{end}{SUFFIX}"
 
 
 def plan(source: str | Path, effect: Effect, longest_s: float) -> list[Cut]:

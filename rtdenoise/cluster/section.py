@@ -5,7 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import store
-from .cuts import Cut
+
+SUFFIX = ".w64"  # of a piece file
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A piece of a recording: plain values, with which any machine can work.
+
+    Attributes:
+        start: Its first sample.
+        stop: The sample after its last. None: it goes on to the end, wherever that is.
+        beyond: Samples of sound for which its run goes on after *stop*.
+    """
+
+    start: int
+    stop: int | None
+    beyond: int
+
+    def name(self, key: str) -> str:
+        """Return the name of its file.
+
+        Args:
+            key: Digest of the recording, the effect and its settings.
+        """
+        end = "end" if self.stop is None else f"{self.stop}+{self.beyond}"
+        return f"{key}-{self.start}-{end}{SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,8 @@ from ..files.results import DONE, FAILED, SKIPPED, Line
 from ..nets import box
 from ..sound.pending import make_folder
 from . import cuts, store
-from .cuts import Cut
 from .items import Item
-from .section import Section
+from .section import Cut, Section
 
 Result = TypeVar("Result")
 CUT = "cut"  # the status of a line that says into which pieces its item is to be cut

@@ -9,10 +9,10 @@ import pytest
 
 from rtdenoise.cluster import crew
 from rtdenoise.cluster.crew import Crew, Lost
-from rtdenoise.cluster.cuts import Cut
 from rtdenoise.cluster.flow import Flow
 from rtdenoise.cluster.items import Item
 from rtdenoise.cluster.progress import Progress
+from rtdenoise.cluster.section import Cut
 from rtdenoise.errors import UsageError
 
 SMALL = 1000

@@ -172,3 +172,13 @@ def test_a_listing_needs_the_memory_of_a_page():
     few, many = map(json.loads, done.stdout.splitlines())
     assert (few["items"], many["items"]) == (5000, 150_000)
     assert many["peak_mb"] < few["peak_mb"] + 8
+
+
+def test_a_listing_loads_no_net_and_no_kernel():
+    """A driver of ten million items holds names, and nothing that would process them."""
+    code = (
+        "import sys, rtdenoise.cluster.items; "
+        "print([m for m in ('numba', 'scipy', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
