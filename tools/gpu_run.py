@@ -66,6 +66,10 @@ class Plan(NamedTuple):
         return f"train/recipes/{self.recipe}.toml"
 
 
+# A GPU takes larger steps than the CPU that these recipes are made for, and has a clock.
+ENVELOPES = [
+    "optim.batch=96", "optim.steps=0", "run.tensorboard=false", "run.dev_s=1e9",
+]  # fmt: skip
 RUNS_TO_MAKE = {
     "spectral": Plan(
         "speech-wide",
@@ -79,6 +83,10 @@ RUNS_TO_MAKE = {
         "speech-small",
         f"{BOX}/speech-small.pt",
         ["optim.muon_lr=2e-3", "optim.lr=1.3e-3", "run.seed=106"],
+    ),
+    "superres": Plan("speech-superres", f"{BOX}/speech-superres.pt", [*ENVELOPES, "run.seed=503"]),
+    "music-superres": Plan(
+        "music-superres", f"{BOX}/music-superres.pt", [*ENVELOPES, "run.seed=603"]
     ),
 }
 ENDING_S, BEGINNING_S = 25.0, 25.0  # time that a run takes before and after its steps
@@ -106,7 +114,7 @@ def check(names: list[str], quick: bool = False) -> int:
     if (CACHE / "index.json").is_file():
         sides = _sides()
         say("recordings:", dict(sides))
-        kinds = {"music" if name == "music" else "speech" for name in names}
+        kinds = {"music" if name.startswith("music") else "speech" for name in names}
         for kind in sorted(kinds | {"noise"}):
             if not sides.keys() & {f"dev {kind}", f"by hash {kind}"}:
                 say(f"WARNING: no {kind} on the dev side, unless an origin is held out")

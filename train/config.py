@@ -13,7 +13,7 @@ from typing import Any
 
 from rtdenoise.errors import UsageError
 
-from .sections import Data, Degrade, Loss, Objective, Optim, Run, Scenes, Train
+from .sections import Data, Degrade, Loss, Narrow, Objective, Optim, Run, Scenes, Train
 from .settings import build
 
 KINDS = ("speech", "music")  # what a net can restore
@@ -23,11 +23,19 @@ UNREAD = {
     "spectra": (
         "degradation", "data.margin_s", "objective.l1", "objective.l2", "objective.snr",
         "objective.si_sdr", "objective.stft", "objective.compressed", "objective.features_file",
-        "objective.features_warmup_steps",
+        "objective.features_warmup_steps", "narrow",
     ),
-    "waves": ("degrade", "scenes", "loss", "run.pool", "run.compile"),
-    "envelopes": ("degrade", "scenes", "loss", "objective", "run.pool", "run.compile"),
+    "waves": ("degrade", "scenes", "narrow", "loss", "run.pool", "run.compile"),
+    "envelopes": ("loss", "objective", "run.pool", "run.compile"),
 }  # fmt: skip
+# Training on envelopes takes pairs that `degradation` makes, or scenes if [narrow] is on.
+UNREAD_OF_WAVES = ("degrade", "scenes", "narrow")
+UNREAD_OF_SCENES = (
+    "degradation", "data.margin_s", "degrade.snr_db", "degrade.snr_share", "degrade.drr_db",
+    "degrade.second_noise_share", "degrade.band_limit_share", "degrade.band_limit_hz", "scenes.on",
+    "scenes.clean_share", "scenes.noiseless_share", "scenes.speechless_share", "scenes.jump_share",
+    "scenes.distorted_share",
+)  # fmt: skip
 
 # What a run may change when it continues: its length, and how it uses the machine and reports.
 CHANGEABLE = {
@@ -53,6 +61,7 @@ class Recipe:
         data: The recordings and how excerpts are drawn from them.
         degrade: Degradations of training on spectra.
         scenes: Degradations of training on spectra, if they are simulated as scenes.
+        narrow: Limited bands of training on envelopes, if they are simulated as scenes.
         degradation: Degradation of training on waveforms, in the language of `rtdenoise degrade`,
             or `recorded` for a data set's own pairs.
         net: `network` names one of train/networks; the other keys are its settings.
@@ -71,6 +80,7 @@ class Recipe:
     data: Data = field(default_factory=Data)
     degrade: Degrade = field(default_factory=Degrade)
     scenes: Scenes = field(default_factory=Scenes)
+    narrow: Narrow = field(default_factory=Narrow)
     degradation: str = ""
     net: dict[str, Any] = field(default_factory=lambda: {"network": "spectral"})
     loss: Loss = field(default_factory=Loss)
@@ -96,6 +106,13 @@ def train_table(values: dict[str, Any]) -> Any:
     if table["on"] not in UNREAD:
         raise UsageError(f"train.on = {table['on']!r}; known: {', '.join(UNREAD)}")
     return table
+
+
+def unread(recipe: Recipe) -> tuple[str, ...]:
+    """Return the tables and keys that the training of a recipe does not read."""
+    if recipe.train.on != "envelopes":
+        return UNREAD[recipe.train.on]
+    return UNREAD["envelopes"] + (UNREAD_OF_SCENES if recipe.narrow.on else UNREAD_OF_WAVES)
 
 
 def _keys_set(values: dict[str, Any], name: str) -> list[str]:
@@ -142,9 +159,9 @@ def load(path: str | Path, changes: list[str] | None = None) -> Recipe:
     if wrong := [choice for choice in choices if choice[1] not in choice[2]]:
         name, value, known = wrong[0]
         raise UsageError(f"{name} = {value!r}; known: {', '.join(known)}")
-    if unread := [key for name in UNREAD[recipe.train.on] for key in _keys_set(values, name)]:
+    if useless := [key for name in unread(recipe) for key in _keys_set(values, name)]:
         raise UsageError(
-            f"training on {recipe.train.on} (train.on) does not read {', '.join(unread)}: take "
+            f"training on {recipe.train.on} (train.on) does not read {', '.join(useless)}: take "
             "it out of the recipe"
         )
     return recipe

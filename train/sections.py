@@ -140,6 +140,32 @@ class Scenes:
 
 
 @dataclass(frozen=True)
+class Narrow:
+    """The limited bands of data/narrow.py, which training on envelopes learns to extend.
+
+    The scenes around them are those of [scenes] and [degrade]: speeds, rooms, levels, what noises
+    are made of. Shares are of the examples of a step.
+
+    Attributes:
+        on: Simulate scenes instead of degrading waveforms as `degradation` says.
+        share: Share whose band is limited; the others keep that of their recording.
+        cutoff_hz: Range of the cut-offs, drawn evenly in octaves.
+        steep_share: Share of the low-passes that are as steep as those of resamplers and codecs.
+        noise_share: Share with noise in the input, which the target has not.
+        snr_db: Range of its SNR.
+        microphone_db: Largest gain and cut of the microphone's response, in input and target alike.
+    """
+
+    on: bool = False
+    share: float = 0.9
+    cutoff_hz: tuple[float, float] = (3000.0, 16_000.0)
+    steep_share: float = 0.5
+    noise_share: float = 0.5
+    snr_db: tuple[float, float] = (15.0, 60.0)
+    microphone_db: float = 5.0
+
+
+@dataclass(frozen=True)
 class Loss:
     """Weights of the losses on spectra, see losses/spectral.py; 0 leaves a loss out.
 
@@ -295,9 +321,9 @@ class Train:
 
     Attributes:
         on: `spectra` that are mixed anew in every step ([degrade], [loss]), or `waves`, pairs of
-            waveforms that `degradation` makes ([objective]), or `envelopes` of the same pairs, for
-            `extension`. A recipe that does not say it is trained on waves if it has a
-            `degradation`, and on spectra if it has none.
+            waveforms that `degradation` makes ([objective]), or `envelopes` of the same pairs, or
+            of scenes ([narrow]), for `extension`. A recipe that does not say it is trained on
+            waves if it has a `degradation`, and on spectra if it has none.
     """
 
     on: str = "spectra"

@@ -46,6 +46,16 @@ def test_a_setting_that_would_do_nothing_is_refused(change):
         config.load(RECIPES / "seed-superres.toml", [change])
 
 
+@pytest.mark.parametrize("change", ["degradation=clip -12", "degrade.snr_db=[0]", "scenes.on=true"])
+def test_limited_bands_refuse_the_settings_of_other_examples(change):
+    """Scenes of [narrow] have an SNR of their own, and no text degrades them."""
+    key = change.partition("=")[0]
+    with pytest.raises(UsageError, match=rf"envelopes \(train.on\) does not read {key}"):
+        config.load(RECIPES / "speech-superres.toml", [change])
+    with pytest.raises(UsageError, match=r"does not read .*narrow\.on"):
+        config.load(RECIPES / "seed-superres.toml", ["narrow.on=true"])
+
+
 def test_what_is_trained_on_follows_from_the_degradation_unless_it_is_said(tmp_path):
     """The rule of `Train`, for recipes, and for checkpoints from before the key."""
     for text, on in (("", "spectra"), ('degradation = "recorded"', "waves")):

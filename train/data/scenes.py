@@ -75,7 +75,8 @@ class Scenes:
             raise UsageError(f"scenes have {RATE_HZ} Hz, but the net works at {framing.rate_hz} Hz")
         library.need(recipe.kind, "noise")
         self.common: Degrade = recipe.degrade
-        self.own, self.count, self.seed, self.device = recipe.scenes, batch, seed, device
+        self.own, self.narrow = recipe.scenes, recipe.narrow
+        self.count, self.seed, self.device = batch, seed, device
         self.kind = recipe.kind
         if self.kind == "music":
             self.own = replace(self.own, two_talkers_share=0.0, babble_share=0.0)

@@ -19,8 +19,8 @@ from .recurrence import from_silence
 from .running import running_means
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
-LEAST_BIN = 64  # the lowest end of a band that is looked for: 3 kHz
-VOICE_HZ = 3000.0  # the bands below set the level to which energies are relative
+LEAST_BIN = 40  # the lowest end of a band that is looked for: 1.9 kHz
+VOICE_HZ = 1800.0  # the bands below set the level to which energies are relative
 FLAT = 4  # bins to each side over which the excitation is whitened: 420 Hz
 GUARD = 3  # bins below the end of the band that are no source, because a filter weakens them
 

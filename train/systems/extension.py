@@ -1,7 +1,8 @@
 """Training of `extension`: where the band ends, and the energies above it.
 
-Both are regressions on the spectra of a pair of waveforms, so no sound has to be made: a step costs
-a fifth of one on waves. An adversary can then refine the model, by training on waves.
+Both are regressions on the spectra of a pair of waveforms, which `degradation` or [narrow] makes,
+so no sound has to be made: a step costs a fifth of one on waves. An adversary can then refine the
+model, by training on waves.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from ..config import Recipe
 from ..data.degraded import Pairs
 from ..data.library import Library
 from ..data.mixing import band_mask
+from ..data.narrow import Narrowed
 from ..networks.extension import Extension
 from ..networks.spectral import FRAMING
 from ..spectra import spectra
 from ..team import Team
-from .base import Batch, Number, System
+from .base import Batch, Feed, Number, System
 
 APART = 8  # windows between two in which the end of the band is learnt: it moves slowly
 FAINT = 1e-7  # power of the target, about -100 dBFS, below which nothing is missing
@@ -44,8 +46,11 @@ class ExtensionSystem(System):
 
     def feed(
         self, library: Library, step: int, seed: int, count: int | None = None, few: bool = False
-    ) -> Pairs:
+    ) -> Feed:
         """See `System.feed`."""
+        if self.recipe.narrow.on:
+            batch = count or self.recipe.optim.batch
+            return Narrowed(library, self.recipe, FRAMING, batch, seed, self.device)
         return Pairs(library, self.recipe, self.net.stride, seed, self.device, count)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
