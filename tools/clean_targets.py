@@ -34,13 +34,13 @@ from rtdenoise.proof.quality import dnsmos
 from train.data.cache import read
 from train.data.index import Recording, files_of
 from train.data.indexer import write_index
+from train.data.pauses import range_db
 from train.data.split import side_of
 from train.sections import Data
 
 PART = "clean"  # folder below OUT with the voices
 BATCH = 256  # recordings in memory at a time
 RATE_HZ, WINDOW, HOP = 48_000, 2048, 512
-FRAME = 960  # samples of a frame whose level counts for the range: 20 ms
 FLOOR_DB = -25.0
 PERCENTILE = 10.0  # of the power of a bin over time: what it has in the pauses
 ABOVE = 6.0  # noise power over that percentile: it is the mean of a noise that varies, and more
@@ -48,18 +48,6 @@ DECAY = 0.96  # of the decision-directed estimate: the residual noise does not s
 SHORTEST = 2 * WINDOW
 LONGEST_S = 9  # of a voice that is scored
 Floats = NDArray[np.float64]
-
-
-def range_db(voice: Floats) -> float:
-    """Return how far the quiet frames of *voice* (n,) are below the loud ones, in dB.
-
-    >>> round(range_db(np.repeat([1.0, 0.01], 48_000)))
-    40
-    """
-    frames = voice[: len(voice) // FRAME * FRAME].reshape(-1, FRAME)
-    levels_db = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
-    low, high = np.percentile(levels_db, [5, 95])
-    return float(high - low)
 
 
 def cleaned(voice: Floats) -> Floats:
@@ -82,7 +70,7 @@ def cleaned(voice: Floats) -> Floats:
 def mended(samples: NDArray[np.int16], least_range_db: float) -> NDArray[np.int16] | None:
     """Return a target in place of *samples* (n,); None: it is too noisy for one."""
     voice = samples / 32768.0
-    if len(voice) < SHORTEST or range_db(voice) < least_range_db:
+    if len(voice) < SHORTEST or range_db(voice, RATE_HZ) < least_range_db:
         return None
     return np.clip(np.round(cleaned(voice) * 32768), -32768, 32767).astype(np.int16)
 
@@ -132,7 +120,7 @@ def scores(cache: Path, count: int) -> None:
         voice = contents.samples_of(trained[at])[: LONGEST_S * RATE_HZ] / 32768.0
         if len(voice) < SHORTEST:
             continue
-        row = [range_db(voice)]
+        row = [range_db(voice, RATE_HZ)]
         for sound in (voice, cleaned(voice)):
             row += dnsmos(soxr.resample(sound, RATE_HZ, 16_000)).values()
         rows.append(row)

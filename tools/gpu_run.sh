@@ -28,4 +28,20 @@ for part in .gpu/part*; do
     rm -rf "${PARTS:?}/$(basename "$part")" && mv "$part" "$PARTS/" && echo "moved $part"
 done
 [ -e .gpu/unpack.py ] && cp .gpu/unpack.py "$PARTS/unpack.py"
-exec python3 tools/gpu_run.py "$@"
+# Kernels of several runs share the GPU only under MPS; without it the runs take turns. It is a
+# process of ours alone, and ends with this script.
+if [ "${1:-}" = train ] && [ "${MPS:-1}" = 1 ] && command -v nvidia-cuda-mps-control >/dev/null; then
+    export CUDA_MPS_PIPE_DIRECTORY=/tmp/mps CUDA_MPS_LOG_DIRECTORY=/tmp/mps-log
+    mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"
+    trap 'echo quit | timeout 5 nvidia-cuda-mps-control >/dev/null 2>&1' EXIT
+    if timeout 10 nvidia-cuda-mps-control -d \
+        && timeout 40 python3 -c 'import torch; print(torch.ones(9, device="cuda").sum())'; then
+        echo "MPS: on $(date +%T)"
+    else
+        echo "MPS: failed; the runs take turns"
+        tail -3 "$CUDA_MPS_LOG_DIRECTORY"/*.log
+        echo quit | timeout 5 nvidia-cuda-mps-control >/dev/null 2>&1
+        unset CUDA_MPS_PIPE_DIRECTORY
+    fi
+fi
+python3 tools/gpu_run.py "$@"

@@ -152,6 +152,13 @@ class Library:
         found = np.flatnonzero(self.heard(*kinds, above_hz=above_hz))
         return {name(code) for code in found.tolist()}
 
+    def origins(self, *kinds: str) -> dict[str, str]:
+        """Return the origin of each source that `heard` finds."""
+        texts, codes = self.index.texts, np.flatnonzero(self.heard(*kinds)).tolist()
+        rows = (self.index.rows_of(texts["source"].name(code))[:1] for code in codes)
+        of = (texts["origin"].name(int(texts["origin"].codes[row][0])) for row in rows)
+        return dict(zip((texts["source"].name(code) for code in codes), of, strict=True))
+
     def hours(self, kind: str) -> float:
         """Return the length of all recordings of *kind*, in hours."""
         lengths = (int(self._lengths(rows).sum()) for rows in self.recordings[kind].pieces())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -24,11 +24,13 @@ from rtdenoise.sound.pending import Pending
 from ..claim import claimed
 from ..config import Recipe
 from ..data.library import NARROW_HZ, Library, is_active
+from ..data.pauses import range_db
 from ..errors import ArgumentError
 from ..fanout import Lost, Workers, workers
 from ..lines import Appended, Line, read_lines
 from ..sections import Data
 from .checks import Link, link
+from .deck import ANY, Choice, Deck, OriginDeck
 from .pairs import ORIGINS, Origin, stock, write_origins
 
 SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
@@ -38,37 +40,6 @@ LOUDEST = 0.95  # largest peak of a degraded file
 TRIES = 100  # excerpts of a source that are drawn before it counts as silent
 FOLDERS = ("degraded", "clean")
 BEGUN = "pairs.jsonl"  # a line for each pair, until pairs.csv is there
-
-
-class Deck:
-    """Sources in random order: all are dealt once before any is dealt twice.
-
-    Args:
-        sources: Names of the sources.
-        rng: Random generator of the order.
-    """
-
-    def __init__(self, sources: Collection[str], rng: np.random.Generator) -> None:
-        self._all, self._rng = sorted(set(sources)), rng
-        self._left: list[str] = []
-
-    def deal(self, first: frozenset[str] = frozenset()) -> str:
-        """Take the next source, one of *first* if any of them is left in this round."""
-        if not self._left:
-            self._left = [str(name) for name in self._rng.permutation(self._all)]
-        name = next((name for name in self._left if name in first), self._left[0])
-        self._left.remove(name)
-        return name
-
-    def discard(self, name: str) -> None:
-        """Never deal *name* again.
-
-        Raises:
-            UsageError: no other source is left.
-        """
-        self._all.remove(name)
-        if not self._all:
-            raise UsageError("no source has sound: all of them are silent, or nearly so")
 
 
 def make(
@@ -81,12 +52,14 @@ def make(
     seed: int = 7,
     jobs: int = 1,
     on: str | None = None,
+    choice: Choice = ANY,
 ) -> str:
     """Write *count* pairs degraded/NAME.wav and clean/NAME.wav, and their origins in pairs.csv.
 
     Speakers are dealt like cards: each is heard once before any is heard twice, whatever the length
     of their recordings, and so are noises. A quarter of the voices has a bandwidth of at most
-    8 kHz, as long as a round has such voices. The recipe's `degradation` is applied (000.wav, ..);
+    8 kHz, as long as a round has such voices. *choice* may let origins take turns instead, and
+    leave out what has noise of its own. The recipe's `degradation` is applied (000.wav, ..);
     without one, recorded noise is mixed at each SNR in turn (snr+05_016.wav, ..).
 
     The pairs do not depend on where they are made. What was interrupted is continued.
@@ -102,6 +75,7 @@ def make(
         jobs: Number of processes that make pairs at the same time, on this machine.
         on: Where to make them, see `fanout.workers`. All nodes of a cluster have to see the same
             cache and output.
+        choice: Which excerpts are taken, and how sources take turns.
 
     Returns:
         What stands behind the pairs, in a line.
@@ -118,14 +92,15 @@ def make(
         raise UsageError(f"wanted one pair or more, got {count}")
     cache, out = cache.absolute(), out.absolute()
     library = _library(cache, recipe, side)
-    told = (library.contents.digest, recipe, count, side, list(snr_db), seed)
+    told = (library.contents.digest, recipe, count, side, list(snr_db), seed, choice)
     header = {"pairs": of_text(repr(told))}
     begun = next(read_lines(out / BEGUN), None) == header and not (out / ORIGINS).exists()
     there = chain([out / ORIGINS], *((out / name).glob("*") for name in FOLDERS))
     if not begun and any(path.exists() for path in there):
         raise UsageError(f"{out} holds pairs already; take another folder, or delete it")
     with workers(on, jobs) as hands:
-        plans = _plans(library, recipe, out, count, snr_db, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        plans = _plans(library, recipe, out, count, snr_db, rng, choice)
         first = next(plans)  # an empty side is an error before anything is written
         with claimed(out):
             for name in FOLDERS:
@@ -178,6 +153,7 @@ def _plans(
     count: int,
     snr_db: Sequence[float],
     rng: np.random.Generator,
+    choice: Choice,
 ) -> Iterator[Plan]:
     """Deal sources and draw excerpts for all pairs, one after the other.
 
@@ -190,13 +166,14 @@ def _plans(
     kind = recipe.kind
     library.need(kind, *(["noise"] if any("noise library" in t for t in texts.values()) else []))
     all_voices = library.sources(kind)
-    voices, noises = Deck(all_voices, rng), Deck(library.sources("noise"), rng)
+    voices, noises = (_deck(library, name, rng, choice) for name in (kind, "noise"))
     wide = library.sources(kind, above_hz=0.0 if kind == "music" else NARROW_HZ)
     narrow = frozenset(all_voices - wide)
     for number in range(count):
         prefix, text = list(texts.items())[number * len(texts) // count]
         first = narrow if number % 4 == 3 else frozenset(wide)
-        tried, clean = _sounding(library, kind, voices, first, SECONDS, rng)
+        least_db = choice.least_range_db
+        tried, clean = _sounding(library, kind, voices, first, SECONDS, rng, least_db)
         clean = clean * (10 ** (rng.uniform(*LEVEL_DB) / 20) / float(np.abs(clean).max()))
         before, dealt = deepcopy(rng), list[tuple[str, ...]]()
 
@@ -210,6 +187,14 @@ def _plans(
             f"{prefix}{number:03d}", out, library.cache, recipe, library.side, tried[-1], clean,
             text, tuple(dealt), before,
         )  # fmt: skip
+
+
+def _deck(
+    library: Library, kind: str, rng: np.random.Generator, choice: Choice
+) -> Deck | OriginDeck:
+    if choice.by_origin:
+        return OriginDeck(library.origins(kind), rng)
+    return Deck(library.sources(kind), rng)
 
 
 def _noises_only(text: str, noise: Provider) -> Chain:
@@ -308,10 +293,11 @@ def origin(done: Degraded, rate_hz: int, speaker: str, noise: str) -> Origin:
 def _sounding(
     library: Library,
     kind: str,
-    deck: Deck,
+    deck: Deck | OriginDeck,
     first: frozenset[str],
     seconds: float,
     rng: np.random.Generator,
+    least_range_db: float = 0.0,
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Deal a source, and draw an excerpt (samples,) of it that is not mostly silence.
 
@@ -321,20 +307,26 @@ def _sounding(
     tried = list[str]()
     while True:
         tried.append(deck.deal(first))
-        piece = _excerpt(library, kind, tried[-1], seconds, rng)
+        piece = _excerpt(library, kind, tried[-1], seconds, rng, least_range_db)
         if piece is not None:
             return tuple(tried), piece
         deck.discard(tried[-1])
 
 
 def _excerpt(
-    library: Library, kind: str, source: str, seconds: float, rng: np.random.Generator
+    library: Library,
+    kind: str,
+    source: str,
+    seconds: float,
+    rng: np.random.Generator,
+    least_range_db: float = 0.0,
 ) -> NDArray[np.float32] | None:
-    """Draw an excerpt (samples,) of a source that is not mostly silence, or None."""
+    """Draw an excerpt (samples,) of a source that is neither mostly silence nor noisy, or None."""
     for _ in range(TRIES):
         piece = library.piece(kind, source, seconds, rng)
         raw = np.round(piece * 32768).astype(np.int16)
         # Noise may come in bursts; speech has to be there for a good part of the excerpt.
-        if piece.std() > 1e-5 if kind == "noise" else is_active(raw, len(raw)):
+        fit = piece.std() > 1e-5 if kind == "noise" else is_active(raw, len(raw))
+        if fit and (least_range_db <= 0 or range_db(piece, library.rate_hz) >= least_range_db):
             return piece
     return None

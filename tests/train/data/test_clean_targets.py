@@ -11,13 +11,14 @@ import numpy as np
 
 from tests.train.sets import make_cache, rows_of
 from train.data.cache import read
+from train.data.pauses import range_db
 from train.data.split import side_of
 from train.sections import Data
 
 RATE = 48_000
 TOOL = Path(__file__).parents[3] / "tools" / "clean_targets.py"
 TOOLS = runpy.run_path(str(TOOL))
-cleaned, mended, range_db = TOOLS["cleaned"], TOOLS["mended"], TOOLS["range_db"]
+cleaned, mended = TOOLS["cleaned"], TOOLS["mended"]
 
 
 def make(cache: Path, out: Path, least_range_db: float) -> subprocess.CompletedProcess[str]:
@@ -63,7 +64,7 @@ def test_what_is_too_noisy_or_too_short_is_no_target():
     """The range is that between pauses and voice."""
     voice, noise = talk(-40)
     samples = np.round((voice + noise) * 32767).astype(np.int16)
-    assert 15 < range_db(samples / 32768) < 25
+    assert 15 < range_db(samples / 32768, 48_000) < 25
     assert mended(samples, 33.0) is None
     assert mended(samples[:1000], 0.0) is None
     assert mended(samples, 10.0).shape == samples.shape

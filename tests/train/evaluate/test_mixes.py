@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from tests.train.sets import RECIPES, TINY
 from train import config
 from train.cli import main
 from train.data.library import Library
+from train.data.pauses import range_db
 from train.data.prepare import prepare
 from train.evaluate import checks, mixes
+from train.evaluate.deck import Choice, Deck, OriginDeck
+from train.sections import Data
 
 
 def test_mixes_have_the_snr_they_say(cache, tmp_path):
@@ -76,12 +80,49 @@ def test_every_source_is_heard_once_before_any_is_heard_twice(cache, tmp_path):
 
 def test_a_deck_prefers_but_never_repeats():
     """Narrow voices come where a quarter wants them, and still only once in a round."""
-    deck = mixes.Deck([f"s{n}" for n in range(7)] * 3, np.random.default_rng(0))
+    deck = Deck([f"s{n}" for n in range(7)] * 3, np.random.default_rng(0))
     first = frozenset({"s1", "s2"})
     rounds = [[deck.deal(first if n % 2 else frozenset()) for n in range(7)] for _ in range(20)]
     assert all(sorted(dealt) == [f"s{n}" for n in range(7)] for dealt in rounds)
     assert len({tuple(dealt) for dealt in rounds}) > 10
     assert all({"s1", "s2"} <= set(dealt[:4]) for dealt in rounds)
+
+
+def test_origins_take_turns_whatever_the_number_of_their_sources():
+    """A data set of a hundred voices would else be nearly all that is heard."""
+    many = {f"m{n}": "many" for n in range(100)} | {"a": "one", "b": "another"}
+    deck = OriginDeck(many, np.random.default_rng(0))
+    dealt = [deck.deal() for _ in range(30)]
+    assert Counter(many[name] for name in dealt) == {"many": 10, "one": 10, "another": 10}
+    assert len({name for name in dealt if many[name] == "many"}) == 10
+
+    deck.discard("a")
+    assert "one" not in {many[deck.deal()] for _ in range(10)}
+
+
+def test_references_with_noise_of_their_own_are_left_out(tmp_path):
+    """Such noise counts as voice, so a system would be praised for what it leaves of it."""
+    rng, rate, rows = np.random.default_rng(1), 16_000, []
+    bursts = np.repeat(np.tile([1.0, 0.0], 10), rate // 2)
+    for name, floor in (("clean", 1e-4), ("noisy", 2e-2)):
+        sound = (0.1 * bursts + floor) * rng.standard_normal(len(bursts))
+        sf.write(tmp_path / f"{name}.wav", sound, rate)
+        rows.append(f"{name}.wav,speech,{name},made,CC0")
+    sf.write(tmp_path / "hiss.wav", 0.1 * rng.standard_normal(rate * 9), rate)
+    rows.append("hiss.wav,noise,hiss,made,CC0")
+    (tmp_path / "manifest.csv").write_text(
+        "\n".join(["path,kind,source_id,origin,licence", *rows]) + "\n"
+    )
+    prepare(tmp_path, tmp_path / "cache", rate)
+    everything = replace(TINY, data=Data(rate_hz=rate, dev_share=1.0))
+    for name, least_db in (("any", 0.0), ("clean", 45.0)):
+        out = tmp_path / f"pairs_{name}"
+        choice = Choice(least_range_db=least_db)
+        mixes.make(tmp_path / "cache", everything, out, 6, snr_db=(5,), choice=choice)
+        voices = Counter(row["speaker"] for row in origins(out))
+        assert voices == ({"clean": 3, "noisy": 3} if name == "any" else {"clean": 6})
+        for path in (out / "clean").iterdir():
+            assert range_db(sf.read(path)[0], rate) > least_db
 
 
 @pytest.fixture
