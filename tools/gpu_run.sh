@@ -28,8 +28,8 @@ for part in .gpu/part*; do
     rm -rf "${PARTS:?}/$(basename "$part")" && mv "$part" "$PARTS/" && echo "moved $part"
 done
 [ -e .gpu/unpack.py ] && cp .gpu/unpack.py "$PARTS/unpack.py"
-# Kernels of several runs share the GPU only under MPS; without it the runs take turns. It is a
-# process of ours alone, and ends with this script.
+# Kernels of several runs share the GPU only under MPS; without it the runs take turns, and those
+# of TURNS alone are made, if it is set. MPS is a process of ours, and ends with this script.
 if [ "${1:-}" = train ] && [ "${MPS:-1}" = 1 ] && command -v nvidia-cuda-mps-control >/dev/null; then
     export CUDA_MPS_PIPE_DIRECTORY=/tmp/mps CUDA_MPS_LOG_DIRECTORY=/tmp/mps-log
     mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"
@@ -43,5 +43,9 @@ if [ "${1:-}" = train ] && [ "${MPS:-1}" = 1 ] && command -v nvidia-cuda-mps-con
         echo quit | timeout 5 nvidia-cuda-mps-control >/dev/null 2>&1
         unset CUDA_MPS_PIPE_DIRECTORY
     fi
+fi
+if [ "${1:-}" = train ] && [ -z "${CUDA_MPS_PIPE_DIRECTORY:-}" ] && [ -n "${TURNS:-}" ]; then
+    # shellcheck disable=SC2086
+    set -- train "$2" $TURNS
 fi
 python3 tools/gpu_run.py "$@"
