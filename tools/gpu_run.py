@@ -86,7 +86,9 @@ RUNS_TO_MAKE = {
         f"{BOX}/speech-small.pt",
         ["optim.batch=128", "optim.muon_lr=2e-3", "optim.lr=1.3e-3", "run.seed=106", *FULL_BAND],
     ),
-    "superres": Plan("speech-superres", f"{BOX}/speech-superres.pt", [*ENVELOPES, "run.seed=503"]),
+    "superres": Plan(
+        "speech-superres-wide", f"{BOX}/speech-superres.pt", [*ENVELOPES, "run.seed=503"]
+    ),
     "music-superres": Plan(
         "music-superres", f"{BOX}/music-superres.pt", [*ENVELOPES, "run.seed=603"]
     ),

@@ -51,7 +51,7 @@ def test_limited_bands_refuse_the_settings_of_other_examples(change):
     """Scenes of [narrow] have an SNR of their own, and no text degrades them."""
     key = change.partition("=")[0]
     with pytest.raises(UsageError, match=rf"envelopes \(train.on\) does not read {key}"):
-        config.load(RECIPES / "speech-superres.toml", [change])
+        config.load(RECIPES / "music-superres.toml", [change])
     with pytest.raises(UsageError, match=r"does not read .*narrow\.on"):
         config.load(RECIPES / "seed-superres.toml", ["narrow.on=true"])
 

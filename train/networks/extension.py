@@ -10,6 +10,7 @@ of Makhoul and Berouti 1979; a net that gives the envelope above the cut-off is 
 come in. There is no lookahead.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,8 +20,6 @@ from .recurrence import from_silence
 from .running import running_means
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
-LEAST_BIN = 40  # the lowest end of a band that is looked for: 1.9 kHz
-VOICE_HZ = 1800.0  # the bands below set the level to which energies are relative
 FLAT = 4  # bins to each side over which the excitation is whitened: 420 Hz
 GUARD = 3  # bins below the end of the band that are no source, because a filter weakens them
 
@@ -38,6 +37,8 @@ class Extension(nn.Module):
         evenness: 0 keeps the differences of the source's magnitudes, 1 makes them all equal. With
             random magnitudes even a perfect envelope has an LSD of 0.8 above the cut-off, with
             equal ones 0.6.
+        least_hz: The lowest end of a band that is looked for.
+        voice_hz: The bands below set the level to which energies are relative.
     """
 
     can_grow: tuple[str, ...] = ()
@@ -55,6 +56,8 @@ class Extension(nn.Module):
         bands: int = 64,
         channels: int = 8,
         evenness: float = 0.8,
+        least_hz: float = 3000.0,
+        voice_hz: float = 3000.0,
     ) -> None:
         super().__init__()
         bank = band_bank(bands, FRAMING)
@@ -65,9 +68,10 @@ class Extension(nn.Module):
         self.register_buffer("signs", 2.0 * signs - 1.0)
         self.hidden, self.layers, self.bands, self.bins = hidden, layers, bands, FRAMING.bins
         self.slowest, self.silent, self.evenness = SLOWEST, SILENT, evenness
-        self.least, self.flat, self.guard = LEAST_BIN, FLAT, GUARD
+        self.least = int(np.searchsorted(FRAMING.hz, least_hz))
+        self.flat, self.guard = FLAT, GUARD
         edge_hz = torch.from_numpy(FRAMING.hz).float() @ self.to_bands
-        self.voiced = int((edge_hz < VOICE_HZ).sum())
+        self.voiced = int((edge_hz < voice_hz).sum())
         self.find = nn.Sequential(
             nn.Conv1d(2, channels, 17, padding=8), nn.ReLU(),
             nn.Conv1d(channels, channels, 17, padding=8), nn.ReLU(),
