@@ -21,6 +21,7 @@ from .running import running_means
 from .spectral import FRAMING, HOP, RATE_HZ, SILENT, SLOWEST, WINDOW
 
 FLAT = 4  # bins to each side over which the excitation is whitened: 420 Hz
+REACH = 23  # bins; its square is not less than the number of bins
 GUARD = 3  # bins below the end of the band that are no source, because a filter weakens them
 
 
@@ -69,7 +70,7 @@ class Extension(nn.Module):
         self.hidden, self.layers, self.bands, self.bins = hidden, layers, bands, FRAMING.bins
         self.slowest, self.silent, self.evenness = SLOWEST, SILENT, evenness
         self.least = int(np.searchsorted(FRAMING.hz, least_hz))
-        self.flat, self.guard = FLAT, GUARD
+        self.flat, self.guard, self.reach = FLAT, GUARD, REACH
         edge_hz = torch.from_numpy(FRAMING.hz).float() @ self.to_bands
         self.voiced = int((edge_hz < voice_hz).sum())
         self.find = nn.Sequential(
@@ -103,7 +104,11 @@ class Extension(nn.Module):
             level: Level of the voice (C, T, 1).
         """
         logs = torch.log10(long_power + 1e-9)
-        above = torch.cummax(logs.flip(2), 2)[0].flip(2)
+        # The maximum of a bin and all above it, which ONNX has no operator for: of 23 bins, then of
+        # 23 such maxima at a distance of 23, which reach over 529 bins.
+        above = functional.pad(logs, (0, self.reach * self.reach - 1), value=-9.0)
+        above = functional.max_pool1d(above, self.reach, 1)
+        above = functional.max_pool1d(above, self.reach, 1, 0, self.reach)
         above = functional.pad(above[:, :, 4:], (0, 4), value=-9.0)
         pair = [(logs - level) / 3, (logs - above) / 3]
         seen = torch.stack(pair, 2).clamp(-3.0, 3.0).flatten(0, 1)

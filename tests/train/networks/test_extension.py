@@ -67,6 +67,19 @@ def test_what_is_below_the_end_of_the_band_passes_untouched(net):
     assert added[:, :, cutoff:].mean() > 0.5
 
 
+def test_the_end_is_sought_by_the_loudest_bin_above(net):
+    """Two poolings reach over the whole band: a tone at its top makes a difference to bin 0."""
+    seen = []
+    net.find[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    logs = torch.linspace(-6, -8, FRAMING.bins).expand(1, 1, -1).clone()
+    logs[0, 0, -1] = -2.0
+    net.missing(10**logs, torch.full((1, 1, 1), -4.0))
+    above = torch.cummax(torch.log10(10**logs + 1e-9).flip(2), 2)[0].flip(2)
+    quieter = (torch.log10(10**logs + 1e-9)[..., :-4] - above[..., 4:]) / 3
+
+    torch.testing.assert_close(seen[0][0, 1, :-4], quieter[0, 0].clamp(-3, 3))
+
+
 def test_a_complete_band_gets_nothing(net):
     """A recording of full bandwidth comes out as it came in."""
     x = spectra(limited(FRAMING.bins), FRAMING)

@@ -27,6 +27,7 @@ from train.run.onnx_form import Fourier
 
 SMALL: dict[str, dict[str, Any]] = {
     "banded": {"width": 8, "blocks": 2, "positions": 8, "whole": 16, "narrow": 2},
+    "extension": {"hidden": 16, "layers": 1, "bands": 24, "channels": 2},
     "germain": {"width": 4, "dilations": 3, "window": 512, "causal": True},
     "segan": {"width": 0.1, "levels": 4, "window": 512},
     "spectral": {"hidden": 16, "layers": 1, "deeper": 1},
@@ -105,7 +106,11 @@ def test_a_model_becomes_an_onnx_file_by_one_command(tmp_path, capsys, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(  # a family each
-    "name", [*(pytest.param(n, marks=pytest.mark.long) for n in ("banded", "segan")), "spectral"]
+    "name",
+    [
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("banded", "extension", "segan")),
+        "spectral",
+    ],
 )
 def test_networks_give_the_same_samples_in_onnx(name, tmp_path, monkeypatch):
     """On real speech and on noise with a pause, in large blocks and hop by hop."""
