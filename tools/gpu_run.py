@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     """A run: its recipe in train/recipes, the model that it begins with, and settings.
 
     Take new seeds for every run: examples depend on the seed and the step alone, and the models
-    that these runs begin with have had those up to 105, 211, 311 and 411.
+    that these runs begin with have had those up to 107, 211, 311, 412, 503 and 604.
     """
 
     recipe: str
@@ -76,21 +76,21 @@ RUNS_TO_MAKE = {
     "spectral": Plan(
         "speech-wide",
         f"{BOX}/speech.pt",
-        ["net.deeper=1", "optim.muon_lr=7e-4", "optim.lr=3.5e-4", "run.seed=107", *FULL_BAND],
+        ["net.deeper=1", "optim.muon_lr=7e-4", "optim.lr=3.5e-4", "run.seed=109", *FULL_BAND],
     ),
     "adversarial": Plan("speech-adversarial", FROM, ["run.seed=212"]),
     "dereverb": Plan("speech-dereverb-wide", FROM, ["run.seed=312"]),
-    "music": Plan("music-wide", f"{BOX}/music.pt", ["run.seed=412"]),
+    "music": Plan("music-wide", f"{BOX}/music.pt", ["run.seed=413"]),
     "banded": Plan(
         "speech-small",
         f"{BOX}/speech-small.pt",
-        ["optim.batch=128", "optim.muon_lr=2e-3", "optim.lr=1.3e-3", "run.seed=106", *FULL_BAND],
+        ["optim.batch=128", "optim.muon_lr=2e-3", "optim.lr=1.3e-3", "run.seed=108", *FULL_BAND],
     ),
     "superres": Plan(
-        "speech-superres-wide", f"{BOX}/speech-superres.pt", [*ENVELOPES, "run.seed=503"]
+        "speech-superres-wide", f"{BOX}/speech-superres.pt", [*ENVELOPES, "run.seed=504"]
     ),
     "music-superres": Plan(
-        "music-superres", f"{BOX}/music-superres.pt", [*ENVELOPES, "run.seed=603"]
+        "music-superres", f"{BOX}/music-superres.pt", [*ENVELOPES, "run.seed=605"]
     ),
 }
 ENDING_S, BEGINNING_S = 25.0, 25.0  # time that a run takes before and after its steps
