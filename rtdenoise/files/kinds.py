@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..audio import Samples
 
 STRETCH_S = 10.0  # a verdict is on so much sound
+SHORTEST_S = 3.0  # or, at the end, on this much: of 250 voices none was taken for music by it
 MOST = 12  # stretches that are looked at
 WINDOW_S, HOP_S = 0.0853, 0.0213
 FAST = 256  # windows are multiples of this, because transforms of other lengths take twice the time
@@ -60,7 +61,7 @@ class Kind:
     @property
     def music(self) -> bool:
         """Whether two thirds of what was heard are plainly music; it ends the last stretch."""
-        if self._stretch.length > self._size / 2 and len(self._verdicts) < MOST:
+        if self._stretch.length >= SHORTEST_S * self._rate and len(self._verdicts) < MOST:
             self._judge()
         return 3 * sum(self._verdicts) >= 2 * max(1, len(self._verdicts))
 

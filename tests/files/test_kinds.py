@@ -50,6 +50,14 @@ def test_what_is_no_plain_number_is_silence(broken):
     assert not heard(np.full((2, 160_000), broken, np.float32), 16_000)
 
 
+def test_three_seconds_are_enough(clips):
+    """A clip of five seconds got no advice, because a verdict wanted more; less is no verdict."""
+    piano, words = read(clips / "piano.flac"), read(clips / "voice_words.flac")
+    assert heard(piano[:, : 3 * 48_000])
+    assert not heard(piano[:, : int(2.9 * 48_000)])
+    assert not heard(words[:, : 4 * 48_000])
+
+
 def test_two_thirds_decide():
     """A jingle before a talk does not make it music, and an announcement no song of a talk."""
     tune, rush = notes(16_000), noise(np.random.default_rng(1), 1, 160_000)
