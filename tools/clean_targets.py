@@ -32,7 +32,7 @@ from scipy.special import exp1
 
 from rtdenoise.proof.quality import dnsmos
 from train.data.cache import read
-from train.data.index import Recording, files_of
+from train.data.index import Recording, link_files
 from train.data.indexer import write_index
 from train.data.pauses import range_db
 from train.data.split import side_of
@@ -86,9 +86,7 @@ def make(cache: Path, out: Path, least_range_db: float, jobs: int) -> None:
     everything = [*contents.recordings, *contents.rooms]
     trained = [r for r in everything if is_target(r)]
     others = [r for r in everything if not is_target(r)]
-    for name in {file for r in others for file in files_of(r)}:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).symlink_to((cache / name).resolve())
+    link_files(cache, out, others)
     (out / PART).mkdir(parents=True)
     kept, at = list[Recording](), 0
     work = partial(mended, least_range_db=least_range_db)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from train.data.cache import read
-from train.data.index import Recording, files_of
+from train.data.index import Recording, link_files
 from train.data.indexer import write_index
 from train.data.split import side_of
 from train.sections import Data
@@ -45,9 +45,7 @@ def main() -> None:
                 crossed(contents.recordings, voices, noises),
                 args.out / (voices + noises),
             )
-            for name in {file for r in kept for file in files_of(r)}:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).symlink_to((args.cache / name).resolve())
+            link_files(args.cache, folder, kept)
             write_index(folder, contents.rate_hz, kept)
             print(f"{folder}: {len(kept)} recordings")
 

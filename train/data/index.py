@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -219,6 +219,13 @@ def files_of(recording: Recording) -> list[str]:
     """Return the names of the files with the samples of a recording."""
     name = f"{recording.part}/{recording.kind}" if recording.part else recording.kind
     return [f"{name}.i16", f"{name}{DEGRADED}"][: 1 + bool(recording.paired)]
+
+
+def link_files(cache: Path, out: Path, recordings: Iterable[Recording]) -> None:
+    """Link the files that *recordings* of *cache* are in into the folder *out*."""
+    for name in {file for recording in recordings for file in files_of(recording)}:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).symlink_to((cache / name).resolve())
 
 
 def tell_files(cache: Path, sizes: dict[str, int], *digests: Digest) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .bank import put, some
-from .scenes import LOUDEST, Rng, Scenes, rms
+from .scenes import Rng, Scenes, rms
 
 STEEP_OCTAVES = (0.01, 0.15)  # width of the edge of a steep low-pass
 ORDER = (6, 15)  # of the others, the second excluded
@@ -25,8 +25,7 @@ ORDER = (6, 15)  # of the others, the second excluded
 class Narrowed(Scenes):
     """A source of examples whose input has a limited band, a `systems.base.Feed`.
 
-    The arguments are those of `Scenes`; the recipe's table [narrow] limits the band. There is no
-    second voice.
+    The arguments are those of `Scenes`; the recipe's table [narrow] limits the band.
     """
 
     @torch.no_grad()
@@ -42,20 +41,15 @@ class Narrowed(Scenes):
         y, _, hz = self.voices(rng)
         x = y
         if len(noisy := some(count, own.noise_share, rng)):
-            gain = np.zeros((count, 1))
-            gain[noisy] = 10 ** (-rng.uniform(*own.snr_db, (len(noisy), 1)) / 20)
-            x = y + self.noises(rng) * put(gain, self.device)
+            loudness = np.zeros((count, 1))
+            loudness[noisy] = 10 ** (-rng.uniform(*own.snr_db, (len(noisy), 1)) / 20)
+            x = y + self.noises(rng) * put(loudness, self.device)
         if len(colour := some(count, self.own.microphone_share, rng)):
-            rows, response = (
-                put(colour, self.device),
-                self.filters.smooth(
-                    rng.uniform(-own.microphone_db, own.microphone_db, (len(colour), 10))
-                ),
-            )
+            db = rng.uniform(-own.microphone_db, own.microphone_db, (len(colour), 10))
+            rows, response = put(colour, self.device), self.filters.smooth(db)
             x, y = (self._filtered(sound, rows, response) for sound in (x, y))
-        level = put(10 ** (rng.uniform(*self.common.level_db, (count, 1)) / 20), self.device)
-        level = torch.minimum(level / rms(y), LOUDEST / (x.abs().amax(1, keepdim=True) + 1e-6))
-        x, y = x * level, y * level
+        gain = self._gain(x, rms(y), rng)
+        x, y = x * gain, y * gain
         if len(limited := some(count, own.share, rng)):
             x = self._filtered(x, put(limited, self.device), self.low_passes(len(limited), rng))
         return x, y, put(hz, self.device)

@@ -271,10 +271,8 @@ class Scenes:
         if len(colour := some(count, own.microphone_share, rng)):
             rows, response = put(colour, self.device), self.filters.microphone(len(colour), rng)
             x, y = (self._filtered(sound, rows, response) for sound in (x, y))
-        level = put(10 ** (rng.uniform(*self.common.level_db, (count, 1)) / 20), self.device)
-        level = level / torch.where(voiced > 0, rms(y), rms(x))
-        level = torch.minimum(level, LOUDEST / (x.abs().amax(1, keepdim=True) + 1e-6))
-        x, y = x * level, y * level
+        gain = self._gain(x, torch.where(voiced > 0, rms(y), rms(x)), rng)
+        x, y = x * gain, y * gain
         steps = 10 ** (rng.uniform(-14, 0, (count, 2)) / 20)
         steps = np.where(rng.random((count, 1)) < own.jump_share, steps, 1.0)
         at = put(rng.uniform(0.1, 0.9, (count, 1)) * self.samples, self.device)
@@ -286,6 +284,11 @@ class Scenes:
         narrow = rng.random(count) < self.common.band_limit_share
         limit_hz[narrow] = rng.choice(self.common.band_limit_hz, int(narrow.sum()))
         return *self._faults(x, y, limit_hz, rng), hz, limit_hz
+
+    def _gain(self, x: Tensor, level: Tensor, rng: Rng) -> Tensor:
+        """Draw gains (B, 1) that bring *level* (B, 1) into its range and do not clip *x*."""
+        wanted = put(10 ** (rng.uniform(*self.common.level_db, (len(x), 1)) / 20), self.device)
+        return torch.minimum(wanted / level, LOUDEST / (x.abs().amax(1, keepdim=True) + 1e-6))
 
     def _filtered(self, sound: Tensor, rows: Tensor, response: Tensor) -> Tensor:
         z = torch.fft.rfft(sound[rows], self.size) * response
