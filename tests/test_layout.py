@@ -74,14 +74,14 @@ TRAIN_DOORS = {
     "tensorboard": {"run/journal"},
     "matplotlib": {"run/journal"},
     "rich": {"run/journal"},
-    "pesq": {"evaluate/metrics"},
-    "pystoi": {"evaluate/metrics"},
+    "pesq": {"train/heard"},
+    "pystoi": {"train/heard"},
     "onnx": {"run/onnx_file"},
     "onnxscript": {"run/onnx_file"},
     "noisereduce": {"evaluate/baselines"},
     "nara_wpe": {"evaluate/baselines"},
     "pyloudnorm": {"listen/stimuli"},
-    "soxr": {"data/decode", "evaluate"},
+    "soxr": {"train/heard", "data/decode", "evaluate"},
     "scipy": {"evaluate", "listen/stimuli"},
 }
 DOORS_OF = {"rtdenoise": DOORS, "train": TRAIN_DOORS}

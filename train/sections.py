@@ -206,10 +206,10 @@ class Objective:
             discriminator.
         features_warmup_steps: Steps in which the usual loss of Germain's layers is measured.
         adversarial: Weight of the generator's loss in the game against the discriminator.
-        discriminator: mugan, segan, spectrogram, complex or period; empty means that there is no
-            adversary.
+        discriminator: mugan, segan, spectrogram, complex, period, or metric, which predicts PESQ
+            and ESTOI at 48 kHz; empty means that there is no adversary.
         discriminator_width: Factor on the number of the discriminator's channels.
-        game: Rules of the game: bce, lsgan or hinge.
+        game: Rules of the game: bce, lsgan, hinge, or metric for the discriminator of that name.
         warmup_steps: Steps before the adversary and the features begin to count.
         head_start_steps: Steps after these in which the discriminator learns, but the generator
             does not hear it.

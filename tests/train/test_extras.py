@@ -13,7 +13,7 @@ from tests.train.sets import RECIPES
 from train.extras import needed
 from train.run.checkpoint import CHECKPOINT
 
-PESQ = "import numpy; from train.evaluate.metrics import pesq; pesq(numpy.ones(9), numpy.ones(9))"
+PESQ = "import numpy; from train.heard import pesq; pesq(numpy.ones(9), numpy.ones(9))"
 
 
 def absent(name):

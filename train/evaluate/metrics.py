@@ -12,12 +12,10 @@ value. NaN is left for references without a value (PESQ where nobody speaks).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 from scipy.signal import csd, get_window, welch
 
@@ -26,7 +24,7 @@ from rtdenoise.errors import UsageError
 from rtdenoise.files.scores import score
 from rtdenoise.proof.quality import DNSMOS, dnsmos
 
-from ..extras import needed
+from ..heard import pesq, stoi, to_16k
 
 FLOOR = 1e-8
 SILENT = 2.0**-16  # largest peak of silence: a file of 16 bits would hold zeros only
@@ -173,11 +171,8 @@ def _computed(
         scores |= coherence(e, r, rate_hz, cutoff_hz)
     if not any(METRICS[name].group == "speech" for name in columns):
         return scores
-    e16, r16 = (soxr.resample(x, rate_hz, 16_000) for x in (e, r))
-    if columns & {"pesq_wb", "pesq_nb"}:
-        scores |= pesq(e16, r16)
-    if columns & {"stoi", "estoi"}:
-        scores |= stoi(e16, r16)
+    e16, r16 = to_16k(e, rate_hz), to_16k(r, rate_hz)
+    scores |= pesq(e16, r16, columns) | stoi(e16, r16, columns)
     if columns & DNSMOS.keys():
         scores |= quality(e16)
     return scores
@@ -257,39 +252,3 @@ def coherence(e: Mono, r: Mono, rate_hz: int, cutoff_hz: float) -> dict[str, flo
         weight = rr[bins].sum()
         scores[name] = float((share[bins] * rr[bins]).sum() / weight) if weight > 0 else np.nan
     return scores
-
-
-def pesq(e16: Mono, r16: Mono) -> dict[str, float]:
-    """Compute PESQ by ITU-T P.862.2 (wide band) and P.862 (narrow band), package pesq."""
-    module = needed("pesq")
-    if not (e16.any() and r16.any()):  # pesq divides by the peak
-        return {"pesq_wb": np.nan, "pesq_nb": np.nan}
-    sides = {
-        "pesq_wb": (16_000, "wb", e16, r16),
-        "pesq_nb": (8000, "nb", *(soxr.resample(x, 16_000, 8000) for x in (e16, r16))),
-    }
-    scores = {}
-    for name, (rate_hz, mode, e, r) in sides.items():
-        try:
-            scores[name] = float(module.pesq(rate_hz, r, e, mode))
-        except (module.NoUtterancesError, module.BufferTooShortError):
-            scores[name] = np.nan
-    return scores
-
-
-def stoi(e16: Mono, r16: Mono) -> dict[str, float]:
-    """Compute STOI (Taal et al. 2011) and ESTOI (Jensen and Taal 2016), package pystoi."""
-    module = needed("pystoi")
-    nothing = {"stoi": np.nan, "estoi": np.nan}
-    if len(r16) < 8000:  # less than 30 frames, which STOI needs; pystoi fails below one frame
-        return nothing
-    with warnings.catch_warnings():
-        # pystoi drops silent frames, and gives 1e-5 with this warning if less than 30 are left.
-        warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
-        try:
-            return {
-                name: float(module.stoi(r16, e16, 16_000, extended=extended))
-                for name, extended in (("stoi", False), ("estoi", True))
-            }
-        except RuntimeWarning:
-            return nothing

@@ -9,6 +9,10 @@ of its layers, for feature matching. The games, with the scores of a real and of
 | bce | log loss with labels real 1, made 0 | log loss with label 1 | Goodfellow et al. 2014 |
 | lsgan | (real - 1)^2 + made^2 | (made - 1)^2 | Mao et al. 2017 |
 | hinge | relu(1 - real) + relu(1 + made) | -made | Lim and Ye 2017 |
+| metric | (real - 1)^2 + (made - grade)^2 | (made - 1)^2 | Fu et al. 2019 |
+
+The grade is what losses/learned.py computes of the made candidate; the condition of that game is
+the clean recording itself.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from rtdenoise.errors import UsageError
 from ..networks.contract import superpixel
 from ..networks.mugan import Multiscale
 from ..networks.segan import MAPS, TAPS, Emphasis, encoder_sizes
+from .learned import Grader
 
 FAINT = 1e-7  # power below which a compressed spectrum is flat: 66 dB below a sound of RMS 1
 Verdict = tuple[list[Tensor], list[Tensor]]  # scores of a candidate, activations of the layers
@@ -228,13 +233,14 @@ def periods(width: int = 16) -> nn.Module:
 
 MAKERS: dict[str, Callable[..., nn.Module]] = {
     "complex": complexes,
+    "metric": Grader,
     "mugan": MuGanDiscriminator,
     "period": periods,
     "segan": SeganDiscriminator,
     "spectrogram": spectrograms,
 }
 
-CHANNELS = {"complex": 32, "period": 16, "spectrogram": 32}  # at a width of 1
+CHANNELS = {"complex": 32, "metric": 16, "period": 16, "spectrogram": 32}  # at a width of 1
 
 
 def make(name: str, width: float = 1.0) -> nn.Module:
@@ -269,6 +275,7 @@ GAMES: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
         lambda s: -s.mean(),
     ),
 }
+GAMES["metric"] = GAMES["lsgan"]  # but a made score is compared to its grade, not to zero
 
 
 def game(name: str) -> tuple[Callable[[Tensor], Tensor], ...]:

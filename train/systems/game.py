@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from rtdenoise.errors import UsageError
 
 from ..config import Recipe
-from ..losses import adversaries
+from ..losses import adversaries, learned
 from ..networks.protocol import Trainable
 from ..team import Team
 from .base import Batch, Number, System, half, numbers, plain_optimiser, rate_factor
@@ -120,8 +120,8 @@ class Game:
 
     def _lesson(self, fake: Tensor, true: Tensor, condition: Tensor) -> Tensor:
         """Compute the loss of the discriminator: what it takes for real, and for made."""
-        real_scores, _ = self._verdict(true, condition)
-        made_scores, _ = self._verdict(fake.detach(), condition)
+        real_scores, _ = self._verdict(true, true, condition)
+        made_scores, _ = self._verdict(fake.detach(), true, condition)
         return adversaries.mean_of(self.real, real_scores) + adversaries.mean_of(
             self.made, made_scores
         )
@@ -129,18 +129,18 @@ class Game:
     def _deceive(self, one: Round, fake: Tensor, true: Tensor, condition: Tensor) -> None:
         """Add the losses of the generator against the discriminator."""
         o = self.objective
-        scores, layers = self._verdict(fake, condition)
+        scores, layers = self._verdict(fake, true, condition)
         one.losses["g"] = adversaries.mean_of(self.deceive, scores)
         one.total = one.total + o.adversarial * one.losses["g"]
         if o.features and o.features_from == "discriminator":
             with torch.no_grad():
-                _, ideal = self._verdict(true, condition)
+                _, ideal = self._verdict(true, true, condition)
             both = zip(layers, ideal, strict=True)
             apart = [(a.float() - b.float()).abs().mean() for a, b in both]
             one.losses["features"] = torch.stack(apart).mean()
             one.total = one.total + o.features * one.losses["features"]
 
-    def _verdict(self, candidate: Tensor, condition: Tensor) -> adversaries.Verdict:
+    def _verdict(self, candidate: Tensor, true: Tensor, condition: Tensor) -> adversaries.Verdict:
         with half(self.team.device):
             scores, layers = self.discriminator(candidate, condition)
         return [score.float() for score in scores], layers
@@ -175,6 +175,40 @@ class Game:
         self.optimiser.load_state_dict(state["judge_optimiser"])
 
 
+class MetricGame(Game):
+    """A game whose discriminator predicts metrics of the estimate; see losses/learned.py."""
+
+    def _lesson(self, fake: Tensor, true: Tensor, condition: Tensor) -> Tensor:
+        """Compute how far the predictions are off, where the metrics have a value."""
+        sides = [side.detach()[:, 0].float().cpu().numpy() for side in (fake, true)]
+        known = torch.from_numpy(learned.grades(*sides)).to(fake.device)
+        counts = known.isfinite()
+        [real], _ = self._verdict(true, true, condition)
+        [made], _ = self._verdict(fake.detach(), true, condition)
+        off = (real - 1).square() + (made - known.nan_to_num()).square()
+        return (off * counts).sum() / counts.sum().clamp(min=1)
+
+    def _verdict(self, candidate: Tensor, true: Tensor, condition: Tensor) -> adversaries.Verdict:
+        return super()._verdict(candidate, true, true)
+
+
+def begin(recipe: Recipe, team: Team) -> Game:
+    """Make the game of a recipe that has a discriminator; `Game` says what it raises.
+
+    Raises:
+        UsageError: only one of discriminator and rules is `metric`, or the rate is not its rate.
+    """
+    o, rate_hz = recipe.objective, recipe.data.rate_hz
+    if (o.discriminator == "metric") != (o.game == "metric"):
+        raise UsageError(
+            f"objective.discriminator = {o.discriminator!r}, game = {o.game!r}: wanted metric for "
+            "both or for neither, because only that discriminator predicts a metric"
+        )
+    if o.game == "metric" and rate_hz != learned.RATE_HZ:
+        raise UsageError(f"objective.game = 'metric' needs sound at 48000 Hz, not {rate_hz}")
+    return MetricGame(recipe, team) if o.game == "metric" else Game(recipe, team)
+
+
 class PlayingSystem(System):
     """A system whose generator plays against a discriminator, if the recipe has one.
 
@@ -195,7 +229,7 @@ class PlayingSystem(System):
                 f"objective.play_share = {o.play_share:g}, play_s = {o.play_s:g}: wanted a share "
                 "above 0 and up to 1, and seconds from 0 (whole excerpts) on"
             )
-        self.game = Game(recipe, team) if o.discriminator else None
+        self.game = begin(recipe, team) if o.discriminator else None
         if (o.adversarial or o.features_from == "discriminator") and self.game is None:
             raise UsageError("objective.adversarial needs objective.discriminator")
 

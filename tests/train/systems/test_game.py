@@ -125,12 +125,48 @@ def test_a_discriminator_that_is_not_finite_ends_the_run(batch):
         system.step([batch], 5, 0.0)
 
 
+METRIC = ["objective.discriminator=metric", "objective.game=metric", "data.seconds=1.2"]
+
+
+def test_the_metric_game_learns_grades_and_raises_the_generators(cache):
+    """Its discriminator predicts PESQ and ESTOI of a generator that stands still; the generator
+    then gets a gradient from the prediction alone.
+    """
+    rates = ["optim.lr=0.0", "optim.muon_lr=0.0", "objective.discriminator_lr=2e-3"]
+    system = begun(*METRIC, *rates, "objective.adversarial=1", "objective.head_start_steps=12")
+    batch = system.feed(Library(cache, system.recipe.data), 0, 7, few=True).batch(0)
+    rows = [system.step([batch], step, 0.0) for step in range(14)]
+
+    assert np.mean([row["d"] for row in rows[-3:]]) < 0.8 * float(rows[0]["d"])
+    assert [row["g"] > 0 for row in rows] == [False] * 12 + [True, True]
+    deaf = begun(*METRIC, *rates, "objective.adversarial=0", "objective.head_start_steps=0")
+    assert deaf.game is not None
+    assert system.game is not None
+    deaf.game.load_state(system.game.state())
+    grads = []
+    for heard in (system, deaf):
+        heard.step([batch], 12, 0.0)
+        found = [p.grad.flatten() for p in heard.net.parameters() if p.grad is not None]
+        grads.append(torch.cat(found))
+    assert (grads[0] - grads[1]).abs().max() > 1e-4 * grads[1].abs().max()
+
+
+def test_what_has_no_grade_teaches_nothing(batch):
+    """PESQ has no value where nobody speaks, and ESTOI none for 0.4 s."""
+    system = begun(*METRIC, "objective.adversarial=1")
+    x, y, hz = batch
+    row = system.step([(x, torch.zeros_like(y), hz)], 0, 0.0)
+    assert row["d"] == 0
+
+
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
         (["objective.adversarial=1"], "needs objective.discriminator"),
-        (["objective.discriminator=jury"], "known: complex, mugan"),
+        (["objective.discriminator=jury"], "known: complex, metric, mugan"),
         (["objective.discriminator=period", "objective.game=chess"], "known: bce, hinge, lsgan"),
+        (["objective.discriminator=metric"], "= 'metric', game = 'lsgan': wanted metric for both"),
+        (["objective.discriminator=period", "objective.game=metric"], "wanted metric for both"),
         (
             ["objective.features=1", "objective.features_from=germain"],
             "features_from = 'germain': training on spectra .*; known: discriminator",
