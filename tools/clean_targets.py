@@ -8,8 +8,9 @@ learns to keep such noise, and its outputs are no cleaner than they are. OUT is 
 in voices of the training side the noise that is as loud in the pauses as anywhere else is lowered
 by up to FLOOR_DB, with the log-spectral amplitude estimator of Ephraim and Malah (1985), whose
 noise of each bin is a low percentile over the recording; voices whose pauses are less than
---least-range dB below their loudest frames are left out. All else is links to the files of CACHE,
-so that losses on the other sides can be compared.
+--least-range dB below their loudest frames are left out, and those of --most-range dB and more stay
+as they are, because the estimator takes the weak ends of words for noise where there is none. All
+else is links to the files of CACHE, so that losses on the other sides can be compared.
 """
 
 from __future__ import annotations
@@ -67,11 +68,15 @@ def cleaned(voice: Floats) -> Floats:
     return np.asarray(out[: len(voice)], np.float64)
 
 
-def mended(samples: NDArray[np.int16], least_range_db: float) -> NDArray[np.int16] | None:
+def mended(
+    samples: NDArray[np.int16], least_range_db: float, most_range_db: float
+) -> NDArray[np.int16] | None:
     """Return a target in place of *samples* (n,); None: it is too noisy for one."""
     voice = samples / 32768.0
-    if len(voice) < SHORTEST or range_db(voice, RATE_HZ) < least_range_db:
+    if len(voice) < SHORTEST or (range_of := range_db(voice, RATE_HZ)) < least_range_db:
         return None
+    if range_of >= most_range_db:
+        return samples
     return np.clip(np.round(cleaned(voice) * 32768), -32768, 32767).astype(np.int16)
 
 
@@ -80,7 +85,7 @@ def is_target(recording: Recording) -> bool:
     return recording.kind == "speech" and side_of(recording, Data()) == "train"
 
 
-def make(cache: Path, out: Path, least_range_db: float, jobs: int) -> None:
+def make(cache: Path, out: Path, least_range_db: float, most_range_db: float, jobs: int) -> None:
     """Write the cache *out*."""
     contents = read(cache)
     everything = [*contents.recordings, *contents.rooms]
@@ -89,7 +94,7 @@ def make(cache: Path, out: Path, least_range_db: float, jobs: int) -> None:
     link_files(cache, out, others)
     (out / PART).mkdir(parents=True)
     kept, at = list[Recording](), 0
-    work = partial(mended, least_range_db=least_range_db)
+    work = partial(mended, least_range_db=least_range_db, most_range_db=most_range_db)
     with (out / PART / "speech.i16").open("wb") as file, ProcessPoolExecutor(jobs) as pool:
         for start in range(0, len(trained), BATCH):
             block = trained[start : start + BATCH]
@@ -141,6 +146,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", help="a folder that is not there yet")
     parser.add_argument("--scores", type=int, metavar="N", help="print DNSMOS of N voices")
     parser.add_argument("--least-range", type=float, default=33.0, help="dB; default 33")
+    parser.add_argument("--most-range", type=float, default=50.0, help="dB; default 50")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     if (args.out is None) == (args.scores is None):
@@ -148,7 +154,7 @@ def main() -> None:
     if args.out is None:
         scores(args.cache, args.scores)
     else:
-        make(args.cache, args.out, args.least_range, args.jobs)
+        make(args.cache, args.out, args.least_range, args.most_range, args.jobs)
 
 
 if __name__ == "__main__":

@@ -216,6 +216,7 @@ class Objective:
         discriminator_lr: Largest learning rate of the discriminator.
         play_share: Share of the excerpts of a batch, its first ones, that the discriminator hears.
         play_s: Length of the part that it hears, at a place drawn in every step; 0 means all.
+        examiners: Processes that compute the metrics of the game `metric`; 0 means the run's own.
     """
 
     l1: float = 0.0
@@ -237,6 +238,7 @@ class Objective:
     discriminator_lr: float = 1e-4
     play_share: float = 1.0
     play_s: float = 0.0
+    examiners: int = 0
 
 
 @dataclass(frozen=True)

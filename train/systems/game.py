@@ -178,10 +178,14 @@ class Game:
 class MetricGame(Game):
     """A game whose discriminator predicts metrics of the estimate; see losses/learned.py."""
 
+    def __init__(self, recipe: Recipe, team: Team) -> None:
+        super().__init__(recipe, team)
+        self.examine = learned.Examiner(recipe.objective.examiners)
+
     def _lesson(self, fake: Tensor, true: Tensor, condition: Tensor) -> Tensor:
         """Compute how far the predictions are off, where the metrics have a value."""
         sides = [side.detach()[:, 0].float().cpu().numpy() for side in (fake, true)]
-        known = torch.from_numpy(learned.grades(*sides)).to(fake.device)
+        known = torch.from_numpy(self.examine(*sides)).to(fake.device)
         counts = known.isfinite()
         [real], _ = self._verdict(true, true, condition)
         [made], _ = self._verdict(fake.detach(), true, condition)

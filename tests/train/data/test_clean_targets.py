@@ -24,7 +24,7 @@ cleaned, mended = TOOLS["cleaned"], TOOLS["mended"]
 def make(cache: Path, out: Path, least_range_db: float) -> subprocess.CompletedProcess[str]:
     """Run the tool, on one core."""
     words = [sys.executable, str(TOOL), str(cache), str(out), "--jobs", "1"]
-    words += ["--least-range", str(least_range_db)]
+    words += ["--least-range", str(least_range_db), "--most-range", "200"]
     return subprocess.run(words, cwd=TOOL.parents[1], capture_output=True, text=True, check=False)
 
 
@@ -65,9 +65,12 @@ def test_what_is_too_noisy_or_too_short_is_no_target():
     voice, noise = talk(-40)
     samples = np.round((voice + noise) * 32767).astype(np.int16)
     assert 15 < range_db(samples / 32768, 48_000) < 25
-    assert mended(samples, 33.0) is None
-    assert mended(samples[:1000], 0.0) is None
-    assert mended(samples, 10.0).shape == samples.shape
+    assert mended(samples, 33.0, 50.0) is None
+    assert mended(samples[:1000], 0.0, 50.0) is None
+    changed = mended(samples, 10.0, 50.0)
+    assert changed.shape == samples.shape
+    assert level_db(changed - samples) > -60
+    assert mended(samples, 10.0, 15.0) is samples  # quiet enough to stay as it is
 
 
 def test_only_voices_of_the_training_side_change(clips, tmp_path):
