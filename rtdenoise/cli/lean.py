@@ -26,15 +26,15 @@ def import_lean(model: str = "") -> None:
     """Import what every stream needs; a process that has torch already keeps all of it.
 
     Args:
-        model: Name or path of the only model that will run. Files of ONNX, and the libraries of
-            other makers, need no torch.
+        model: Name or path of the only model that will run. Files of ONNX, which some names in
+            the box stand for, and the libraries of other makers, need no torch.
     """
     if "torch" not in sys.modules:
         _give_large_blocks_back()
         with _left_out(), _no_garbage():
-            from ..nets.makers import MAKERS  # this imports numba
+            from ..nets import box  # this imports numba
 
-            if model not in MAKERS and not model.lower().endswith(".onnx"):
+            if box.needs_torch(model):
                 import_module("rtdenoise.nets.torchscript")
 
 

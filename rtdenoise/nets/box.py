@@ -1,6 +1,8 @@
 """The box of models: it finds a net by name or path, and loads it by the runtime of its suffix.
 
-Some names stand for denoisers of other makers, which are in packages of their own (`makers.py`).
+A name may have two files with the same net: one of TorchScript, which can be trained further, and
+one of ONNX, whose hop is faster. The latter runs where the packages of the extra `onnx` are
+installed; a path always means that file. Some names stand for denoisers of other makers, which are in packages of their own (`makers.py`).
 """
 
 from __future__ import annotations
@@ -8,7 +10,9 @@ from __future__ import annotations
 import os
 import tomllib
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -22,8 +26,9 @@ from .graph import Graph
 from .net import Net
 
 BOX = Path(__file__).parents[1] / "models"
+ONNX, SCRIPT = ".onnx", ".pt"
 # Suffix: the module of this room whose `load` reads it.
-RUNTIMES = {".pt": "torchscript", ".onnx": "onnx", ".nm": "foreign", ".ts": "foreign"}
+RUNTIMES = {SCRIPT: "torchscript", ONNX: "onnx", ".nm": "foreign", ".ts": "foreign"}
 FOREIGN = (".nm", ".ts")  # suffixes of other hosts' forms
 USUAL = "torchscript"  # the runtime for files with another suffix
 _LOADED: WeakValueDictionary[tuple[int, ...], Net] = WeakValueDictionary()  # nets in use, by file
@@ -69,13 +74,16 @@ def find(name: str | Path) -> Net:
 def place(name: str | Path) -> Path:
     """Return the path of a model file that is given by its name in the box, or by its path.
 
+    Of two files of a name it is the one that runs on this machine; see the top of this file.
+
     Raises:
         ModelError: If *name* is neither; the message lists the names.
     """
     if str(name) in makers.MAKERS:
         raise ModelError(f"the model {str(name)!r} is in a package of its own, and no file")
     if str(name) in names():
-        return next(BOX.glob(f"{name}.*"))
+        files = {file.suffix: file for file in BOX.glob(f"{name}.*") if file.suffix in RUNTIMES}
+        return files.get(ONNX if _has_onnx() else SCRIPT) or next(iter(files.values()))
     if Path(name).suffix or os.path.exists(name):
         return Path(name)
     raise ModelError(
@@ -83,6 +91,29 @@ def place(name: str | Path) -> Path:
         "A file of yours is given by its path: path/to/net.pt",
         Problem.NO_MODEL,
     )
+
+
+def original(name: str | Path) -> Path:
+    """Return the path of a model's file of TorchScript, or else of the file that `place` returns.
+
+    Raises:
+        ModelError: See `place`.
+    """
+    file = BOX / f"{name}{SCRIPT}"
+    return file if str(name) in names() and file.is_file() else place(name)
+
+
+def needs_torch(name: str | Path) -> bool:
+    """Return whether torch runs the model, or would run it if there were a model of that name."""
+    if str(name) in makers.MAKERS:
+        return False
+    file = place(name) if str(name) in names() else Path(name)
+    return file.suffix.lower() != ONNX
+
+
+@cache
+def _has_onnx() -> bool:
+    return all(find_spec(package) for package in ("onnx", "onnxruntime"))
 
 
 def source(name: str | Path) -> str:
@@ -129,7 +160,7 @@ def card(name: str | Path) -> Card:
     said, path = facts(name), place(name)
     if said is not None:
         return said.card()
-    return (Graph if path.suffix.lower() == ".onnx" else Archive)(path).card
+    return (Graph if path.suffix.lower() == ONNX else Archive)(path).card
 
 
 def facts(name: str | Path) -> Facts | None:

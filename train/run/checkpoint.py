@@ -21,7 +21,7 @@ import torch
 
 from rtdenoise.errors import RtdenoiseError, UsageError, last_line
 from rtdenoise.nets import torchscript as generator
-from rtdenoise.nets.box import find
+from rtdenoise.nets.box import find, original
 
 from ..config import Recipe, changeable, differences, stored
 from ..data.library import Library
@@ -305,7 +305,7 @@ def _continued(run: Path, recipe: Recipe, system: System, saved: dict[str, Any])
 def _begun(recipe: Recipe, system: System, start: str | Path | None) -> Progress:
     if start is None:
         return Progress()
-    model = find(start)
+    model = find(original(start))
     if not isinstance(model, generator.Generator):
         raise UsageError(f"{start} is no TorchScript model: its weights cannot be trained further")
     grown = system.start_from(model.weights())

@@ -58,7 +58,7 @@ def convert(model: str | Path, out: Path) -> Card:
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: wanted a name that ends in .onnx, by which the host knows it")
     needed("onnxscript", "train")
-    before = box.find(model)
+    before = box.find(box.original(model))
     if not isinstance(before, Generator):
         raise ModelError(f"{model} is no TorchScript model: its net cannot be rebuilt")
     fresh = out.with_name(f"{out.name}.new.onnx")
