@@ -178,8 +178,7 @@ def needed(name: str, path: Path) -> Any:
         return import_module(name)
     except ImportError:
         raise ModelError(
-            f"{printable(path)}: ONNX files need the package {name}: pip install 'rtdenoise[onnx]' "
-            "(from a checkout: pip install '.[onnx]')"
+            f"{printable(path)}: ONNX files need the package {name}: pip install {name}"
         ) from None
 
 

@@ -79,7 +79,7 @@ def load(path: str | Path) -> Session:
     Raises:
         ModelError: If there is no such file, it is no ONNX file, it has no card or a wrong one, it
             needs more than itself, its weights do not match the card, it breaks the contract, or
-            the packages of the extra `onnx` are not installed.
+            onnx or onnxruntime is not installed.
     """
     graph = Graph(Path(path))
     ort = needed("onnxruntime", graph.path)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from rtdenoise.cli import main
 from rtdenoise.errors import ModelError, Problem
+from rtdenoise.nets import box
 from rtdenoise.nets.box import find, load, models
+from rtdenoise.nets.onnx import Session
+from rtdenoise.nets.torchscript import Generator
 from tests.toy_nets import Breaks, Identity, Smoother, save
 
 
@@ -22,6 +26,32 @@ def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ModelError, match=r"no model 'speach'\. In the box: .*speech") as raised:
         find("speach")
     assert raised.value.problem is Problem.NO_MODEL
+
+
+@pytest.mark.parametrize("name", ["speech", "speech-small"])
+def test_both_forms_of_a_model_give_the_same_samples(name):
+    """Which one a machine runs is no matter of sound, and the card of one names the other."""
+    quick, original = box.find(name), box.find(box.original(name))
+    assert (type(quick), type(original)) == (Session, Generator)
+    assert quick.card.config["torchscript_sha256"] == original.card.sha256
+    windows = np.random.default_rng(0).normal(0, 0.1, (2, 40, 1024)).astype(np.float32)
+    (a, _), (b, _) = (net(windows, net.initial_state(2)) for net in (quick, original))
+    assert np.abs(a - b).max() < 1e-4
+
+
+def test_a_name_runs_in_torch_where_onnx_is_missing(monkeypatch):
+    """A path always means that file."""
+    monkeypatch.setattr(box, "_has_onnx", lambda: False)
+    assert box.place("speech") == box.original("speech") == box.BOX / "speech.pt"
+    assert isinstance(box.find("speech"), Generator)
+    assert isinstance(box.find(box.BOX / "speech.onnx"), Session)
+    assert box.needs_torch("speech")
+
+
+def test_only_what_runs_in_torch_needs_it():
+    """A name that is not known counts as such, and a library of another maker does not."""
+    names = ["speech", "music", "speech.pt", "mine.onnx", "rnnoise", "", "unknown"]
+    assert [box.needs_torch(name) for name in names] == [0, 1, 1, 0, 0, 1, 1]
 
 
 def test_a_net_that_raises_is_told_in_its_own_last_line(tmp_path, capsys):
