@@ -1,7 +1,6 @@
 """Measure models in TorchScript and in ONNX Runtime side by side, for the table in docs/models.md.
 
-    python -m train export speech --onnx speech.onnx
-    python tools/runtimes.py speech speech.onnx
+    python tools/runtimes.py rtdenoise/models/speech.pt rtdenoise/models/speech.onnx
 
 The models take turns in every round, so that the load of the machine meets all of them; each row is
 printed when it is measured, and the table has the medians of the rounds. "CPU" is the time that the

@@ -1,7 +1,6 @@
 """Measure what smaller weights would bring a model in ONNX Runtime, for a table in docs/models.md.
 
-    python -m train export speech --onnx speech.onnx
-    python tools/small_weights.py speech.onnx FOLDER
+    python tools/small_weights.py rtdenoise/models/speech.onnx FOLDER
 
 Four forms of the model are written to FOLDER:
 
