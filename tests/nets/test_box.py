@@ -28,7 +28,7 @@ def test_an_unknown_name_lists_the_known_ones():
     assert raised.value.problem is Problem.NO_MODEL
 
 
-@pytest.mark.parametrize("name", ["speech", "speech-small"])
+@pytest.mark.parametrize("name", sorted(file.stem for file in box.BOX.glob("*.onnx")))
 def test_both_forms_of_a_model_give_the_same_samples(name):
     """Which one a machine runs is no matter of sound, and the card of one names the other."""
     quick, original = box.find(name), box.find(box.original(name))
@@ -50,7 +50,7 @@ def test_a_name_runs_in_torch_where_onnx_is_missing(monkeypatch):
 
 def test_only_what_runs_in_torch_needs_it():
     """A name that is not known counts as such, and a library of another maker does not."""
-    names = ["speech", "music", "speech.pt", "mine.onnx", "rnnoise", "", "unknown"]
+    names = ["speech", "speech-superres", "speech.pt", "mine.onnx", "rnnoise", "", "unknown"]
     assert [box.needs_torch(name) for name in names] == [0, 1, 1, 0, 0, 1, 1]
 
 

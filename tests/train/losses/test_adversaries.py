@@ -40,5 +40,7 @@ def test_names_of_games_and_discriminators_are_checked():
     """The known ones are listed."""
     with pytest.raises(UsageError, match="known: bce, hinge, lsgan"):
         adversaries.game("chess")
-    with pytest.raises(UsageError, match="known: complex, mugan, period, segan, spectrogram"):
+    with pytest.raises(
+        UsageError, match="known: complex, metric, mugan, period, segan, spectrogram"
+    ):
         adversaries.make("jury")

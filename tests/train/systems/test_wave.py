@@ -77,7 +77,7 @@ def test_spectral_learns_any_degradation_from_waveforms(clips, tmp_path):
     [
         (["objective.snr=0", "objective.stft=0"], r"\[objective\] is empty"),
         (["objective.adversarial=1"], "needs objective.discriminator"),
-        (["objective.discriminator=jury"], "known: complex, mugan"),
+        (["objective.discriminator=jury"], "known: complex, metric, mugan"),
         (["objective.features=1", "objective.features_from=ears"], "known: autoencoder, germain"),
         (
             ["objective.features=1", "objective.features_from=germain"],
