@@ -276,7 +276,7 @@ FLOORS: dict[str, dict[str, float]] = {
         "minute 30": -0.5,
     },
     "speech-superres": {"low band": 64.7, "upper band": 0.8, "silence": 0.0},
-    "music-superres": {"low band": 54.3, "upper band": 0.1, "silence": 0.0},
+    "music-superres": {"low band": 56.7, "upper band": 0.1, "silence": 0.0},
     "music": {"clean music": 54.9, "hissing music": 2.8, "silence": 0.0},
 }
 
