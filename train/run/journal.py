@@ -216,8 +216,10 @@ def curves(run: Path) -> None:
             x = steps[title[:3]]
             dash = "--" if line == "in" else "-"
             axis.plot(x, y, dash, marker="." if len(x) < 30 else "", label=line or None)
-        # A single outlier would flatten the rest of the curve.
-        low, high = np.nanpercentile(np.concatenate(list(lines.values())), [1, 99])
+        # A single outlier would flatten the rest of the curve, and a perfect score is infinite.
+        values = np.concatenate(list(lines.values()))
+        values = values[np.isfinite(values)]
+        low, high = np.percentile(values, [1, 99]) if len(values) else (0.0, 0.0)
         if high > low:
             axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
         if len(lines) > 1:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from train.run.journal import read_rows, scores
+from train.run.journal import curves, read_rows, scores
 
 
 def test_a_run_can_be_looked_at_and_listened_to(run):
@@ -31,3 +31,11 @@ def test_the_dev_scores_of_an_identity_are_those_of_its_input():
     found = scores(noisy, noisy, wanted)
 
     assert found["snr_in"] == found["snr_out"] == pytest.approx(20, abs=0.5)
+
+
+def test_curves_are_drawn_of_perfect_scores_too(tmp_path):
+    """An input that is equal below the end of a band has an SNR of infinity, and no warning."""
+    (tmp_path / "log.csv").write_text("step,seconds,loss\n1,1.0,0.5\n2,2.0,0.4\n")
+    (tmp_path / "dev.csv").write_text("step,seconds,snr_in,snr_out\n1,1.0,inf,20\n2,2.0,inf,inf\n")
+    curves(tmp_path)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
