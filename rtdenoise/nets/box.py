@@ -1,9 +1,9 @@
 """The box of models: it finds a net by name or path, and loads it by the runtime of its suffix.
 
 A name may have two files with the same net: one of TorchScript, which can be trained further, and
-one of ONNX, whose hop is faster. The latter runs where onnx and onnxruntime are
-installed; a path always means that file. Some names stand for denoisers of other makers, which are
-in packages of their own (`makers.py`).
+one of ONNX, whose hop is faster. The latter runs where onnx and onnxruntime are installed; a path
+always means that file. Some names stand for denoisers of other makers, which are in packages of
+their own (`makers.py`).
 """
 
 from __future__ import annotations

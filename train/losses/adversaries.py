@@ -30,9 +30,8 @@ from rtdenoise.errors import UsageError
 from ..networks.contract import superpixel
 from ..networks.mugan import Multiscale
 from ..networks.segan import MAPS, TAPS, Emphasis, encoder_sizes
-from .learned import Grader
+from .learned import FAINT, Grader
 
-FAINT = 1e-7  # power below which a compressed spectrum is flat: 66 dB below a sound of RMS 1
 Verdict = tuple[list[Tensor], list[Tensor]]  # scores of a candidate, activations of the layers
 
 

@@ -55,7 +55,7 @@ def convert(model: str | Path, out: Path) -> Card:
         ModelError: the model is no TorchScript model of one of the networks, its net cannot be
             exported, or the new file gives other samples.
     """
-    if out.suffix.lower() != ".onnx":
+    if out.suffix.lower() != box.ONNX:
         raise UsageError(f"{out}: wanted a name that ends in .onnx, by which the host knows it")
     needed("onnxscript", "train")
     before = box.find(box.original(model))

@@ -120,8 +120,8 @@ class Game:
 
     def _lesson(self, fake: Tensor, true: Tensor, condition: Tensor) -> Tensor:
         """Compute the loss of the discriminator: what it takes for real, and for made."""
-        real_scores, _ = self._verdict(true, true, condition)
-        made_scores, _ = self._verdict(fake.detach(), true, condition)
+        real_scores, _ = self._verdict(true, condition)
+        made_scores, _ = self._verdict(fake.detach(), condition)
         return adversaries.mean_of(self.real, real_scores) + adversaries.mean_of(
             self.made, made_scores
         )
@@ -129,18 +129,18 @@ class Game:
     def _deceive(self, one: Round, fake: Tensor, true: Tensor, condition: Tensor) -> None:
         """Add the losses of the generator against the discriminator."""
         o = self.objective
-        scores, layers = self._verdict(fake, true, condition)
+        scores, layers = self._verdict(fake, condition)
         one.losses["g"] = adversaries.mean_of(self.deceive, scores)
         one.total = one.total + o.adversarial * one.losses["g"]
         if o.features and o.features_from == "discriminator":
             with torch.no_grad():
-                _, ideal = self._verdict(true, true, condition)
+                _, ideal = self._verdict(true, condition)
             both = zip(layers, ideal, strict=True)
             apart = [(a.float() - b.float()).abs().mean() for a, b in both]
             one.losses["features"] = torch.stack(apart).mean()
             one.total = one.total + o.features * one.losses["features"]
 
-    def _verdict(self, candidate: Tensor, true: Tensor, condition: Tensor) -> adversaries.Verdict:
+    def _verdict(self, candidate: Tensor, condition: Tensor) -> adversaries.Verdict:
         with half(self.team.device):
             scores, layers = self.discriminator(candidate, condition)
         return [score.float() for score in scores], layers
@@ -182,18 +182,20 @@ class MetricGame(Game):
         super().__init__(recipe, team)
         self.examine = learned.Examiner(recipe.objective.examiners)
 
+    def _part(self, one: Round, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Game._part`; the condition is the target, since a metric compares with it."""
+        fake, true, _ = super()._part(one, step)
+        return fake, true, true
+
     def _lesson(self, fake: Tensor, true: Tensor, condition: Tensor) -> Tensor:
         """Compute how far the predictions are off, where the metrics have a value."""
         sides = [side.detach()[:, 0].float().cpu().numpy() for side in (fake, true)]
         known = torch.from_numpy(self.examine(*sides)).to(fake.device)
         counts = known.isfinite()
-        [real], _ = self._verdict(true, true, condition)
-        [made], _ = self._verdict(fake.detach(), true, condition)
+        [real], _ = self._verdict(true, condition)
+        [made], _ = self._verdict(fake.detach(), condition)
         off = (real - 1).square() + (made - known.nan_to_num()).square()
         return (off * counts).sum() / counts.sum().clamp(min=1)
-
-    def _verdict(self, candidate: Tensor, true: Tensor, condition: Tensor) -> adversaries.Verdict:
-        return super()._verdict(candidate, true, true)
 
 
 def begin(recipe: Recipe, team: Team) -> Game:
@@ -209,7 +211,9 @@ def begin(recipe: Recipe, team: Team) -> Game:
             "both or for neither, because only that discriminator predicts a metric"
         )
     if o.game == "metric" and rate_hz != learned.RATE_HZ:
-        raise UsageError(f"objective.game = 'metric' needs sound at 48000 Hz, not {rate_hz}")
+        raise UsageError(
+            f"objective.game = 'metric' needs sound at {learned.RATE_HZ} Hz, not {rate_hz}"
+        )
     return MetricGame(recipe, team) if o.game == "metric" else Game(recipe, team)
 
 
